@@ -1,0 +1,210 @@
+"""All settings in one frozen struct, read once from the environment and `config.toml`.
+
+A setting is taken from `AYLLU_X`, else `OLLAMA_X`, else `config.toml` in the home folder, else its
+default. The common case needs none.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from ayllu.errors import AylluError
+from ayllu.gotime import FOREVER, parse_duration, parse_keep_alive
+
+DEFAULT_PORT = 11434
+MIB = 1 << 20
+
+
+class ConfigError(AylluError):
+    """A setting has a value that cannot be used; the sentence names the setting."""
+
+
+class Address(Struct, frozen=True):
+    """Where the server listens and clients connect."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+
+    @property
+    def url(self) -> str:
+        """The base URL without a slash at its end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
+
+    @property
+    def client_url(self) -> str:
+        """The URL a client on this machine uses: a wildcard address becomes loopback."""
+        wildcard = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - a lookup
+        return Address(self.scheme, wildcard.get(self.host, self.host), self.port, self.path).url
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Every setting, in the units given. `docs/settings.md` is generated from `SETTINGS` below."""
+
+    home: Path
+    models: Path
+    host: Address
+    origins: tuple[str, ...]
+    keep_alive: float
+    load_timeout: float
+    first_token_timeout: float
+    token_timeout: float
+    num_parallel: int
+    max_loaded_models: int
+    max_queue: int
+    context_length: int
+    flash_attention: str
+    kv_cache_type: str
+    cache_ram: int
+    max_body: int
+    no_prune: bool
+    no_history: bool
+    debug: bool
+    llama_bin: str
+
+
+def parse_address(text: str) -> Address:
+    """The address in `host`, `host:port`, `:port`, `[v6]:port` or `scheme://host:port/path`.
+
+    The port defaults to 11434, to 80 after `http://` and to 443 after `https://`.
+    Raises ValueError when the port is no port.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "http", text
+    default = {"http": 80, "https": 443}.get(scheme, DEFAULT_PORT) if separator else DEFAULT_PORT
+    if rest.count(":") > 1 and not rest.startswith("["):
+        rest = f"[{rest}]"
+    parts = urlsplit(f"//{rest}")
+    port = parts.port  # raises ValueError
+    host = parts.hostname if parts.hostname is not None else "127.0.0.1"
+    return Address(scheme, host, default if port is None else port, parts.path.rstrip("/"))
+
+
+def _boolean(text: str) -> bool:
+    """Go's ParseBool, with anything else that is not empty meaning true."""
+    return text not in {"", "0", "f", "F", "false", "FALSE", "False"}
+
+
+def _size(text: str) -> int:
+    """Bytes in `512`, `64K`, `64M` or `4G` (binary multiples)."""
+    unit = {"K": 1 << 10, "M": MIB, "G": 1 << 30}.get(text[-1:].upper(), 1)
+    return int(float(text if unit == 1 else text[:-1]) * unit)
+
+
+def _timeout(text: str) -> float:
+    """Seconds; zero or less means no limit."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = parse_duration(text)
+    return seconds if seconds > 0 else FOREVER
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+class Setting(Struct, frozen=True):
+    """One setting: its name in `config.toml`, how its text is read, its default and its meaning."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str
+    help: str
+    ollama: str = ""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of ours."""
+        return f"AYLLU_{self.name.upper()}"
+
+    @property
+    def ollama_variable(self) -> str:
+        """The variable of Ollama's that is honoured where ours is unset."""
+        return f"OLLAMA_{(self.ollama or self.name).upper()}"
+
+
+SETTINGS = (
+    Setting("home", Path, "~/.ayllu", "folder of everything Ayllu keeps: history, logs, models"),
+    Setting("models", Path, "", "models folder, in Ollama's layout; empty: `models` in the home"),
+    Setting("host", parse_address, "127.0.0.1:11434", "address to listen on and to connect to"),
+    Setting("origins", _words, "", "web origins allowed besides this machine's, comma-separated"),
+    Setting("keep_alive", parse_keep_alive, "5m", "how long an idle model stays; -1 for ever"),
+    Setting(
+        "load_timeout", _timeout, "5m", "longest silence of the engine while it loads; 0: none"
+    ),
+    Setting("first_token_timeout", _timeout, "10m", "longest wait for a first token; 0: none"),
+    Setting("token_timeout", _timeout, "2m", "longest wait between two tokens; 0: no limit"),
+    Setting("num_parallel", int, "4", "requests one loaded model serves at once"),
+    Setting("max_loaded_models", int, "3", "models kept in memory at once"),
+    Setting("max_queue", int, "512", "requests that may wait for a model"),
+    Setting("context_length", int, "4096", "context in tokens where nobody asks for one"),
+    Setting("flash_attention", str, "auto", "`on`, `off` or `auto`"),
+    Setting("kv_cache_type", str, "f16", "type of the KV cache: f16, q8_0, q4_0, ..."),
+    Setting("cache_ram", _size, "1G", "memory per loaded model for prompts seen before"),
+    Setting("max_body", _size, "64M", "largest request body, blobs apart"),
+    Setting("no_prune", _boolean, "false", "keep unused blobs at start", ollama="noprune"),
+    Setting("no_history", _boolean, "false", "no prompt history on disk", ollama="nohistory"),
+    Setting("debug", _boolean, "false", "log more"),
+    Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
+)
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings. Raises ConfigError naming the first one that cannot be used."""
+    env = os.environ if environ is None else environ
+    home = Path(env.get("AYLLU_HOME") or "~/.ayllu").expanduser()
+    table = _read_toml(home / "config.toml")
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        text, source = _text_of(setting, env, table)
+        try:
+            values[setting.name] = setting.parse(text)
+        except ValueError as error:
+            raise ConfigError(
+                f"{source} has the value {text!r}, which is not usable: {error}"
+            ) from error
+    values["home"] = home
+    values["models"] = (
+        values["models"] if str(values["models"]) != "." else home / "models"
+    ).expanduser()
+    values["flash_attention"] = {"1": "on", "0": "off", "true": "on", "false": "off"}.get(
+        values["flash_attention"], values["flash_attention"]
+    )
+    return Settings(**values)
+
+
+def _text_of(setting: Setting, env: Mapping[str, str], table: Mapping[str, Any]) -> tuple[str, str]:
+    """The setting's text, and where it comes from for messages."""
+    for variable in (setting.variable, setting.ollama_variable):
+        text = env.get(variable, "").strip().strip("\"'")
+        if text:
+            return text, variable
+    if setting.name in table:
+        value = table[setting.name]
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        return text, f"{setting.name} in config.toml"
+    return setting.default, setting.name
+
+
+def _read_toml(path: Path) -> Mapping[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    unknown = table.keys() - {setting.name for setting in SETTINGS}
+    if unknown:
+        raise ConfigError(f"{path} has a setting that does not exist: {min(unknown)}")
+    return table

@@ -1,0 +1,107 @@
+"""The error tree. An AylluError carries one sentence that is safe and useful to show to the user.
+
+AylluError (500)
+├── BadRequestError (400)       the caller can mend the request
+│   ├── GGUFError               the file is not a GGUF that we accept
+│   ├── ModelfileError          a Modelfile does not parse
+│   └── TemplateError           a prompt template does not parse or run
+├── ForbiddenError (403)        Host or Origin not allowed
+├── NotFoundError (404)         no such model or blob
+├── TooLargeError (413)         a body over its limit
+├── StoreError (500)            the models directory cannot be read or written
+├── BusyError (503)             too many requests wait
+└── EngineError (500)           llama-server refused, crashed or hangs
+    ├── EngineMissingError      there is no usable llama-server on this machine
+    └── ContextExceededError (400)  the prompt does not fit the context
+
+Anything else that escapes is a bug and gets a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AylluError(Exception):
+    """Base of all errors whose message may be shown as it is.
+
+    `status` is the HTTP status that the dialects answer with.
+    """
+
+    status: ClassVar[int] = 500
+
+    @property
+    def sentence(self) -> str:
+        """The message to show."""
+        return str(self)
+
+
+class BadRequestError(AylluError):
+    """The request is wrong and the caller can mend it."""
+
+    status = 400
+
+
+class GGUFError(BadRequestError):
+    """A file is not a GGUF, is damaged, or breaks one of the reader's limits."""
+
+
+class ModelfileError(BadRequestError):
+    """A Modelfile does not parse; the sentence carries the line number."""
+
+
+class TemplateError(BadRequestError):
+    """A prompt template does not parse, or runs past its limits."""
+
+
+class ForbiddenError(AylluError):
+    """The Host or Origin header is not one that this server answers."""
+
+    status = 403
+
+
+class NotFoundError(AylluError):
+    """The named model or blob is not here."""
+
+    status = 404
+
+
+class TooLargeError(AylluError):
+    """A request body is over its limit."""
+
+    status = 413
+
+
+class StoreError(AylluError):
+    """The models directory cannot be read or written: full, read-only, no permission."""
+
+
+class BusyError(AylluError):
+    """More requests wait than the queue holds."""
+
+    status = 503
+
+
+class EngineError(AylluError):
+    """llama-server refused a model, crashed, or stopped answering."""
+
+
+class EngineMissingError(EngineError):
+    """No usable llama-server was found on this machine."""
+
+
+class ContextExceededError(EngineError):
+    """The prompt has more tokens than the context holds.
+
+    `prompt_tokens` and `context_tokens` are counts of tokens.
+    """
+
+    status = 400
+
+    def __init__(self, prompt_tokens: int, context_tokens: int) -> None:
+        super().__init__(
+            f"the prompt has {prompt_tokens} tokens and the context holds {context_tokens}: "
+            "shorten the prompt or raise num_ctx",
+        )
+        self.prompt_tokens = prompt_tokens
+        self.context_tokens = context_tokens

@@ -1,0 +1,73 @@
+"""Durations and times as Go writes them, which is how Ollama's API, Modelfiles and settings do.
+
+Syntax: https://pkg.go.dev/time#ParseDuration and RFC 3339 with the fraction's zeros trimmed.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+FOREVER = float("inf")
+
+_UNITS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "μs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in a Go duration such as `1h30m`, `-1m`, `0` or `1.5s`.
+
+    Raises ValueError when the text is no duration.
+    """
+    sign, rest = (-1.0, text[1:]) if text.startswith("-") else (1.0, text.removeprefix("+"))
+    if rest == "0":
+        return 0.0
+    parts = _PART.findall(rest)
+    if not parts or "".join(number + unit for number, unit in parts) != rest:
+        raise ValueError(f'time: invalid duration "{text}"')
+    return sign * sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def parse_keep_alive(value: object) -> float:
+    """Seconds to keep a model loaded; FOREVER when the value is negative.
+
+    A number is seconds, a string a Go duration or a number. Raises ValueError otherwise.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"Unsupported type: '{value}'")  # noqa: TRY004 - one kind for callers
+    if isinstance(value, str):
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = parse_duration(value.strip())
+    else:
+        seconds = float(value)
+    if seconds != seconds:  # noqa: PLR0124 - the test for NaN
+        raise ValueError(f"Unsupported type: '{value}'")
+    return FOREVER if seconds < 0 else seconds
+
+
+def format_time(seconds: float, *, nanoseconds: int | None = None, utc: bool = True) -> str:
+    """RFC 3339 with up to nine digits of fraction, in UTC (`Z`) or the machine's own zone.
+
+    `seconds` is a Unix time; `nanoseconds`, where given, is the same in whole nanoseconds.
+    """
+    total = round(seconds * 1e9) if nanoseconds is None else nanoseconds
+    whole, fraction = divmod(total, 1_000_000_000)
+    moment = datetime.fromtimestamp(whole, UTC)
+    zone = "Z"
+    if not utc:
+        moment = moment.astimezone()
+        zone = "Z" if not moment.utcoffset() else moment.strftime("%z")
+        zone = zone if zone == "Z" else f"{zone[:3]}:{zone[3:]}"
+    digits = f".{fraction:09d}".rstrip("0").rstrip(".")
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{digits}{zone}"
