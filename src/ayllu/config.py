@@ -54,6 +54,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     models: Path
     host: Address
     origins: tuple[str, ...]
+    api_keys: tuple[str, ...]
+    no_auth: bool
     keep_alive: float
     load_timeout: float
     first_token_timeout: float
@@ -139,6 +141,8 @@ SETTINGS = (
     Setting("models", Path, "", "models folder, in Ollama's layout; empty: `models` in the home"),
     Setting("host", parse_address, "127.0.0.1:11434", "address to listen on and to connect to"),
     Setting("origins", _words, "", "web origins allowed besides this machine's, comma-separated"),
+    Setting("api_keys", _words, "", "keys that other machines must show, comma-separated"),
+    Setting("no_auth", _boolean, "false", "let other machines in without a key"),
     Setting("keep_alive", parse_keep_alive, "5m", "how long an idle model stays; -1 for ever"),
     Setting(
         "load_timeout", _timeout, "5m", "longest silence of the engine while it loads; 0: none"

@@ -56,18 +56,18 @@ def parse_keep_alive(value: object) -> float:
     return FOREVER if seconds < 0 else seconds
 
 
-def format_time(seconds: float, *, nanoseconds: int | None = None, utc: bool = True) -> str:
+def format_time(nanoseconds: int, *, utc: bool = True) -> str:
     """RFC 3339 with up to nine digits of fraction, in UTC (`Z`) or the machine's own zone.
 
-    `seconds` is a Unix time; `nanoseconds`, where given, is the same in whole nanoseconds.
+    `nanoseconds` is a Unix time.
     """
-    total = round(seconds * 1e9) if nanoseconds is None else nanoseconds
-    whole, fraction = divmod(total, 1_000_000_000)
+    whole, fraction = divmod(nanoseconds, 1_000_000_000)
     moment = datetime.fromtimestamp(whole, UTC)
     zone = "Z"
     if not utc:
         moment = moment.astimezone()
-        zone = "Z" if not moment.utcoffset() else moment.strftime("%z")
-        zone = zone if zone == "Z" else f"{zone[:3]}:{zone[3:]}"
+        if moment.utcoffset():
+            offset = moment.strftime("%z")
+            zone = f"{offset[:3]}:{offset[3:]}"
     digits = f".{fraction:09d}".rstrip("0").rstrip(".")
     return f"{moment:%Y-%m-%dT%H:%M:%S}{digits}{zone}"

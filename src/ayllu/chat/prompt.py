@@ -1,0 +1,145 @@
+"""The bodies that are sent to the engine for a request.
+
+Two ways lead to an answer: a model with a Jinja template of its own goes through
+/v1/chat/completions, where the engine renders it and parses thinking and tool calls; anything else
+is rendered here, by a Go template or not at all, and goes through /completion. Pure, but for a look
+into the model file's header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+
+from ayllu.chat.request import ChatRequest
+from ayllu.gguf import arch
+from ayllu.gguf.read import read_header
+from ayllu.models.model import Model
+from ayllu.runner.options import sampling_fields
+from ayllu.template import parse
+from ayllu.template.vars import render
+from ayllu.types import Json, Message, Options
+
+PLAIN_TEMPLATE = "{{ .Prompt }}"
+"""For a model without a template: a base model goes on with the text it is given."""
+
+
+def chat_body(
+    request: ChatRequest,
+    messages: Sequence[Message],
+    options: Options,
+    *,
+    thinks: bool,
+    context: int,
+    seed: int,
+) -> dict[str, Json]:
+    """A body for /v1/chat/completions; `thinks` says that the template knows of thinking.
+
+    Source: llama.cpp tools/server/README.md, "POST /v1/chat/completions".
+    """
+    body: dict[str, Json] = {
+        **sampling_fields(options, context=context, seed=seed),
+        "messages": [_chat_message(message) for message in messages],
+    }
+    if request.tools:
+        body["tools"] = list(request.tools)
+    if thinks and request.think is not None:
+        body["chat_template_kwargs"] = {"enable_thinking": request.think is not False}
+        if isinstance(request.think, str):
+            body["reasoning_effort"] = request.think
+    if request.format == "json":
+        body["response_format"] = {"type": "json_object"}
+    elif request.format is not None:
+        schema = {"schema": request.format}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if request.logprobs:
+        body |= {"logprobs": True, "top_logprobs": max(request.top_logprobs, 1)}
+    return body
+
+
+def completion_body(
+    request: ChatRequest, prompt: str | list[int], options: Options, *, context: int, seed: int
+) -> dict[str, Json]:
+    """A body for /completion. Source: llama.cpp tools/server/README.md, "POST /completion"."""
+    body: dict[str, Json] = {
+        **sampling_fields(options, context=context, seed=seed),
+        "prompt": prompt,
+    }
+    if request.format is not None:
+        body["json_schema"] = {} if request.format == "json" else request.format
+    if request.logprobs:
+        body["n_probs"] = max(request.top_logprobs, 1)
+    return body
+
+
+def render_prompt(request: ChatRequest, messages: Sequence[Message], template: str) -> str:
+    """The prompt of a Go template for these messages. Raises TemplateError."""
+    last = messages[-1].content if messages else ""
+    return render(
+        parse(template),
+        messages=messages,
+        tools=request.tools,
+        think=request.think,
+        prompt=last if request.suffix else "",
+        suffix=request.suffix,
+    )
+
+
+def model_template(model: Model, request: ChatRequest) -> str | None:
+    """The Go template to render with; None where the model's own Jinja is for the engine."""
+    if request.template or model.template:
+        return request.template or model.template
+    return None if has_chat_template(model.path) else PLAIN_TEMPLATE
+
+
+@lru_cache(maxsize=256)
+def has_chat_template(path: Path) -> bool:
+    """Whether a model file carries a Jinja template. Blobs never change under their name."""
+    return bool(arch.chat_template(read_header(path)))
+
+
+def drop_oldest(messages: Sequence[Message], count: int) -> tuple[Message, ...]:
+    """The messages without the `count` oldest; system messages and the last one always stay."""
+    may_go = [i for i, message in enumerate(messages[:-1]) if message.role != "system"]
+    gone = set(may_go[:count])
+    return tuple(message for i, message in enumerate(messages) if i not in gone)
+
+
+def droppable(messages: Sequence[Message]) -> int:
+    """How many messages `drop_oldest` can drop."""
+    return sum(message.role != "system" for message in messages[:-1])
+
+
+def _chat_message(message: Message) -> Mapping[str, Json]:
+    """A message as OpenAI's chat API has it."""
+    body: dict[str, Json] = {"role": message.role, "content": message.content}
+    if message.images:
+        text = [{"type": "text", "text": message.content}] if message.content else []
+        body["content"] = [*map(_image_part, message.images), *text]
+    if message.thinking:
+        body["reasoning_content"] = message.thinking
+    if message.tool_calls:
+        body["tool_calls"] = [
+            {
+                "id": call.id or f"call_{number}",
+                "type": "function",
+                "function": {
+                    "name": call.function.name,
+                    "arguments": msgspec.json.encode(call.function.arguments).decode(),
+                },
+            }
+            for number, call in enumerate(message.tool_calls)
+        ]
+    if message.tool_name:
+        body["name"] = message.tool_name
+    if message.tool_call_id:
+        body["tool_call_id"] = message.tool_call_id
+    return body
+
+
+def _image_part(image: str) -> Mapping[str, Json]:
+    """llama-server looks at the bytes, whatever type the URL claims."""
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image}"}}

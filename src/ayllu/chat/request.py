@@ -1,0 +1,38 @@
+"""What a dialect asks of a model, with nothing of the dialect left in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from ayllu.types import Json, Message, Options
+
+Think = bool | Literal["low", "medium", "high", "max"]
+"""Whether, or how hard, a model is to think before it answers."""
+
+
+class ChatRequest(Struct, frozen=True, kw_only=True):
+    """One request for an answer.
+
+    `raw` is a prompt to be sent as it is, and then `messages` is empty. `format` is "json" or a
+    JSON schema. `template` replaces the model's own, `context` holds token ids to go before the
+    prompt, `suffix` is text that the answer must lead to. `keep_alive` is in seconds.
+    """
+
+    messages: tuple[Message, ...] = ()
+    raw: str | None = None
+    suffix: str = ""
+    template: str | None = None
+    context: tuple[int, ...] = ()
+    want_context: bool = False
+    tools: tuple[Mapping[str, Json], ...] = ()
+    think: Think | None = None
+    format: Literal["json"] | Mapping[str, Json] | None = None
+    options: Options = Options()
+    keep_alive: float | None = None
+    logprobs: bool = False
+    top_logprobs: int = 0
+    truncate: bool = True
+    shift: bool = True

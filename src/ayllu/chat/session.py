@@ -1,0 +1,208 @@
+"""A request becomes a stream of Events: prompt, engine, parsers, and a second run when it dies."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from msgspec import Struct, structs
+
+from ayllu.chat.events import EventBuilder
+from ayllu.chat.prompt import (
+    chat_body,
+    completion_body,
+    drop_oldest,
+    droppable,
+    model_template,
+    render_prompt,
+)
+from ayllu.chat.replay import Replay
+from ayllu.chat.request import ChatRequest
+from ayllu.chat.thinking import ThinkingParser
+from ayllu.chat.tools import ToolParser
+from ayllu.errors import ContextExceededError
+from ayllu.models.describe import capabilities
+from ayllu.models.model import Model
+from ayllu.runner.client import Chunk, RunnerClient
+from ayllu.runner.options import DEFAULTS, merge_options, parse_options
+from ayllu.runner.pool import Pool
+from ayllu.runner.process import EngineDiedError
+from ayllu.template import parse, thinking_tags, tool_tag
+from ayllu.types import DoneEvent, Event, Json, Message, Options
+
+
+async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerator[Event]:
+    """Answer a request; the last Event is a DoneEvent. Closing the generator frees the slot.
+
+    Where the engine dies, the request is run again on a new one with the same seed, and what was
+    sent already is not sent again. Raises AylluError.
+    """
+    started = time.monotonic_ns()
+    options = merge_options(DEFAULTS, parse_options(model.params), request.options)
+    seed = secrets.randbelow(1 << 31)
+    replay = Replay()
+    while True:
+        replay.start()
+        try:
+            async with aclosing(_run(pool, model, request, options, seed)) as events:
+                async for event in events:
+                    for part in replay.pass_on(event):
+                        yield _timed(part, started)
+        except EngineDiedError:
+            if not replay.may_try_again():
+                raise
+        else:
+            return
+
+
+def _timed(event: Event, started: int) -> Event:
+    """The last Event gets the time since the request came; the others pass."""
+    if not isinstance(event, DoneEvent):
+        return event
+    total = time.monotonic_ns() - started
+    return structs.replace(event, timings=structs.replace(event.timings, total_duration=total))
+
+
+async def _run(
+    pool: Pool, model: Model, request: ChatRequest, options: Options, seed: int
+) -> AsyncGenerator[Event]:
+    """One run of a request on one engine."""
+    async with pool.acquire(
+        model, options, keep_alive=request.keep_alive, shift=request.shift
+    ) as lease:
+        turn = _Turn(
+            client=lease.client,
+            request=request,
+            options=options,
+            template=model_template(model, request),
+            thinks="thinking" in capabilities(model),
+            context=lease.context,
+            seed=seed,
+        )
+        try:
+            async with aclosing(turn.events(request.messages, lease.load_duration)) as events:
+                async for event in events:
+                    yield event
+        except ContextExceededError:
+            if not request.truncate or not droppable(request.messages):
+                raise
+        else:
+            return
+        messages = await turn.truncate(request.messages)
+        async with aclosing(turn.events(messages, lease.load_duration)) as events:
+            async for event in events:
+                yield event
+
+
+class _Turn(Struct, frozen=True, kw_only=True):
+    """A request on its way through one engine. `template` is None where the engine renders."""
+
+    client: RunnerClient
+    request: ChatRequest
+    options: Options
+    template: str | None
+    thinks: bool
+    context: int
+    seed: int
+
+    async def events(
+        self, messages: Sequence[Message], load_duration: int
+    ) -> AsyncGenerator[Event]:
+        """The Events of the answer to these messages."""
+        prompt = self._rendered(messages)
+        builder = self._builder(prompt)
+        async with aclosing(await self._chunks(messages, prompt)) as chunks:
+            async for chunk in chunks:
+                for event in builder.feed(chunk):
+                    yield event
+        for event in builder.flush():
+            yield event
+        yield builder.close(
+            load_duration=load_duration,
+            truncated=len(self.request.messages) - len(messages),
+            context=await self._context(messages, prompt, builder),
+        )
+
+    async def truncate(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """The messages without as few of the oldest as make the prompt fit the context.
+
+        Raises ContextExceededError where even the last one alone is too long.
+        """
+        low, high = 1, droppable(messages)
+        while low < high:
+            middle = (low + high) // 2
+            if await self._count(drop_oldest(messages, middle)) < self.context:
+                high = middle
+            else:
+                low = middle + 1
+        return drop_oldest(messages, high)
+
+    async def _count(self, messages: Sequence[Message]) -> int:
+        prompt = self._rendered(messages) or await self._engine_prompt(messages)
+        return len(self.request.context) + len(await self.client.tokenize(prompt, special=True))
+
+    def _rendered(self, messages: Sequence[Message]) -> str | None:
+        """The prompt, where it is made here."""
+        if self.request.raw is not None:
+            return self.request.raw
+        if self.template is None:
+            return None
+        return render_prompt(self.request, messages, self.template)
+
+    async def _engine_prompt(self, messages: Sequence[Message]) -> str:
+        return await self.client.apply_template(self._chat_body(messages))
+
+    def _chat_body(self, messages: Sequence[Message]) -> dict[str, Json]:
+        return chat_body(
+            self.request,
+            messages,
+            self.options,
+            thinks=self.thinks,
+            context=self.context,
+            seed=self.seed,
+        )
+
+    async def _chunks(
+        self, messages: Sequence[Message], prompt: str | None
+    ) -> AsyncGenerator[Chunk]:
+        """The engine's answer, not started yet."""
+        if prompt is None and not self.request.context:
+            return self.client.chat(self._chat_body(messages))
+        full: str | list[int] = (
+            prompt if prompt is not None else await self._engine_prompt(messages)
+        )
+        if self.request.context:
+            assert isinstance(full, str)  # noqa: S101 - both sources give text
+            full = [*self.request.context, *await self.client.tokenize(full, special=False)]
+        body = completion_body(
+            self.request, full, self.options, context=self.context, seed=self.seed
+        )
+        return self.client.complete(body)
+
+    def _builder(self, prompt: str | None) -> EventBuilder:
+        """Parsers are for what is rendered here; the engine parses its own and raw text stays."""
+        if prompt is None or self.template is None or self.request.raw is not None:
+            return EventBuilder(top=self.request.top_logprobs)
+        template = parse(self.template)
+        tags = thinking_tags(template) if self.request.think is not False else None
+        names = [tool["function"]["name"] for tool in self.request.tools]
+        return EventBuilder(
+            thinking=ThinkingParser(*tags, inside=prompt.rstrip().endswith(tags[0]))
+            if tags
+            else None,
+            tools=ToolParser(tool_tag(template) or "{", names) if names else None,
+            top=self.request.top_logprobs,
+        )
+
+    async def _context(
+        self, messages: Sequence[Message], prompt: str | None, builder: EventBuilder
+    ) -> tuple[int, ...]:
+        """The token ids of prompt and answer, where they were asked for."""
+        if not self.request.want_context:
+            return ()
+        text = prompt if prompt is not None else await self._engine_prompt(messages)
+        before = await self.client.tokenize(text, special=not self.request.context)
+        after = builder.tokens or await self.client.tokenize(builder.text, special=False)
+        return (*self.request.context, *before, *after)

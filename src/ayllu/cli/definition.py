@@ -1,0 +1,73 @@
+"""The commands of a Modelfile as the body of /api/create, with the files it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from ayllu.cli.files import model_files
+from ayllu.errors import BadRequestError
+from ayllu.models.modelfile import Command, Modelfile
+from ayllu.types import Json
+
+_PATH_STARTS = ("/", "./", "../", "~", ".\\", "..\\")
+_WEIGHT_SUFFIXES = (".gguf", ".bin", ".safetensors")
+
+
+class Definition(Struct):
+    """`body` lacks the model's name and the digests of `files` and `adapters`."""
+
+    body: dict[str, Json] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    adapters: list[Path] = field(default_factory=list)
+
+
+def define(modelfile: Modelfile, folder: Path) -> Definition:
+    """What a Modelfile in `folder` asks for.
+
+    Raises ModelfileError for a bad parameter, BadRequestError for a path to nothing.
+    """
+    definition = Definition()
+    for command in modelfile.commands:
+        _apply(definition, command, folder)
+    if parameters := modelfile.parameters():
+        definition.body["parameters"] = parameters
+    return definition
+
+
+def _apply(definition: Definition, command: Command, folder: Path) -> None:
+    body, name, value = definition.body, command.name, command.value
+    match name:
+        case "from":
+            _apply_from(definition, value, folder)
+        case "adapter":
+            definition.adapters += model_files(_existing(value, folder))
+        case "license":
+            body.setdefault("license", []).append(value)
+        case "message":
+            body.setdefault("messages", []).append({"role": command.key, "content": value})
+        case "template" | "system" | "renderer" | "parser" | "requires":
+            body[name] = value
+        case "draft":
+            raise BadRequestError(f"(line {command.line}): DRAFT models are not supported yet")
+
+
+def _apply_from(definition: Definition, value: str, folder: Path) -> None:
+    path = _path(value, folder)
+    is_path = value.startswith(_PATH_STARTS) or value.lower().endswith(_WEIGHT_SUFFIXES)
+    if is_path or value == "." or path.exists():
+        definition.files += model_files(_existing(value, folder))
+    else:
+        definition.body["from"] = value
+
+
+def _path(value: str, folder: Path) -> Path:
+    return folder / Path(value).expanduser()
+
+
+def _existing(value: str, folder: Path) -> Path:
+    path = _path(value, folder)
+    if not path.exists():
+        raise BadRequestError(f"there is no file {path}")
+    return path

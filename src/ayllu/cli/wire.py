@@ -1,0 +1,155 @@
+"""What the server's answers look like, as far as the command line reads them.
+
+Fields that we do not use are ignored; a field of the wrong type is refused when it is read.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from ayllu.types import Json
+
+
+class Details(Struct, frozen=True):
+    """The part of a model's description that lists and `show` share."""
+
+    family: str = ""
+    parameter_size: str = ""
+    quantization_level: str = ""
+
+
+class ListedModel(Struct, frozen=True):
+    """One line of GET /api/tags. `modified_at` is RFC 3339."""
+
+    name: str
+    digest: str = ""
+    size: int = 0
+    modified_at: str = ""
+    remote_model: str = ""
+
+
+class ListReply(Struct, frozen=True):
+    """GET /api/tags."""
+
+    models: tuple[ListedModel, ...] | None = None
+
+
+class RunningModel(Struct, frozen=True):
+    """One line of GET /api/ps. `expires_at` is RFC 3339."""
+
+    name: str
+    digest: str = ""
+    size: int = 0
+    size_vram: int = 0
+    expires_at: str = ""
+    context_length: int = 0
+
+
+class RunningReply(Struct, frozen=True):
+    """GET /api/ps."""
+
+    models: tuple[RunningModel, ...] | None = None
+
+
+class Tensor(Struct, frozen=True):
+    """One tensor of POST /api/show with `verbose`."""
+
+    name: str
+    type: str = ""
+    shape: tuple[int, ...] | None = None
+
+
+class StoredMessage(Struct, frozen=True):
+    """A MESSAGE that a model carries."""
+
+    role: str
+    content: str = ""
+
+
+class ShowReply(Struct, frozen=True):
+    """POST /api/show."""
+
+    license: str | list[str] | None = None
+    modelfile: str = ""
+    parameters: str = ""
+    template: str = ""
+    system: str = ""
+    details: Details = Details()
+    messages: tuple[StoredMessage, ...] | None = None
+    model_info: dict[str, Json] | None = None
+    projector_info: dict[str, Json] | None = None
+    tensors: tuple[Tensor, ...] | None = None
+    capabilities: tuple[str, ...] | None = None
+    requires: str = ""
+    remote_model: str = ""
+    remote_host: str = ""
+
+    @property
+    def license_text(self) -> str:
+        """The licences as one text."""
+        if isinstance(self.license, list):
+            return "\n".join(self.license)
+        return self.license or ""
+
+    def can(self, capability: str) -> bool:
+        """Whether the model has the capability: `completion`, `vision`, `thinking`..."""
+        return capability in (self.capabilities or ())
+
+
+class Function(Struct, frozen=True):
+    """The tool and the arguments of a call."""
+
+    name: str = ""
+    arguments: Json = None
+
+
+class Call(Struct, frozen=True):
+    """A tool call that a model made although nobody offered it a tool."""
+
+    function: Function = Function()
+
+
+class ChunkMessage(Struct, frozen=True):
+    """The message within a line of POST /api/chat."""
+
+    content: str = ""
+    thinking: str = ""
+    tool_calls: tuple[Call, ...] | None = None
+
+
+class Chunk(Struct, frozen=True):
+    """A line of POST /api/generate or /api/chat. Durations are in nanoseconds."""
+
+    response: str = ""
+    thinking: str = ""
+    message: ChunkMessage = ChunkMessage()
+    tool_calls: tuple[Call, ...] | None = None
+    done: bool = False
+    done_reason: str = ""
+    total_duration: int = 0
+    load_duration: int = 0
+    prompt_eval_count: int = 0
+    prompt_eval_duration: int = 0
+    eval_count: int = 0
+    eval_duration: int = 0
+
+
+class ProgressLine(Struct, frozen=True):
+    """A line of POST /api/pull, /api/push or /api/create. Sizes are in bytes."""
+
+    status: str = ""
+    digest: str = ""
+    total: int = 0
+    completed: int = 0
+
+
+class EmbedReply(Struct, frozen=True):
+    """POST /api/embed."""
+
+    embeddings: tuple[tuple[float, ...], ...] | None = None
+
+
+class VersionReply(Struct, frozen=True):
+    """GET /api/version."""
+
+    version: str

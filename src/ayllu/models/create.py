@@ -1,0 +1,331 @@
+"""Making a model: from GGUF files that are in the blob store already, or from another model.
+
+Takes digests, never paths of this machine. Every GGUF is checked before it becomes a model. A model
+appears with its manifest, at the very end; a failure on the way leaves nothing that is visible.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Mapping
+
+import msgspec
+from msgspec import Struct, structs
+
+from ayllu.errors import BadRequestError, GGUFError, TemplateError, TooLargeError
+from ayllu.gguf import arch
+from ayllu.gguf.read import Header, read_header
+from ayllu.models.manifest import (
+    ADAPTER_TYPE,
+    CONFIG_TYPE,
+    DRAFT_TYPE,
+    LICENSE_TYPE,
+    MAX_CONFIG_BYTES,
+    MESSAGES_TYPE,
+    MODEL_TYPE,
+    PARAMS_TYPE,
+    PROJECTOR_TYPE,
+    PROMPT_TYPE,
+    SYSTEM_TYPE,
+    TEMPLATE_TYPE,
+    digest_of,
+    encode_config,
+    encode_manifest,
+    parse_digest,
+    parse_params,
+)
+from ayllu.models.model import MAX_LAYER_BYTES, read_config
+from ayllu.models.modelfile import DEPRECATED_PARAMETERS, PARAMETER_KINDS, ROLES
+from ayllu.models.name import parse_name, short_name
+from ayllu.models.store import Store
+from ayllu.template import parse
+from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
+
+_TYPES = {"model": MODEL_TYPE, "adapter": ADAPTER_TYPE, "projector": PROJECTOR_TYPE}
+_VERSION = re.compile(r"v?((0|[1-9]\d*)(\.(0|[1-9]\d*)){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)")
+_OPTION_WORDS = {"int": "integer", "float": "float32", "bool": "boolean", "list": "array"}
+
+
+class CreateRequest(Struct, frozen=True, kw_only=True):
+    """POST /api/create, the name apart. `files` and its kin map a relative path to a digest."""
+
+    from_: str = msgspec.field(default="", name="from")
+    files: dict[str, str] = {}
+    adapters: dict[str, str] = {}
+    draft_files: dict[str, str] = {}
+    template: str = ""
+    system: str = ""
+    license: str | tuple[str, ...] = ()
+    parameters: dict[str, Json] = {}
+    messages: tuple[Message, ...] = ()
+    renderer: str = ""
+    parser: str = ""
+    requires: str = ""
+    quantize: str = ""
+    quantization: str = ""
+    draft_quantize: str = ""
+    remote_host: str = ""
+
+
+class Progress(Struct, frozen=True, omit_defaults=True):
+    """A line of a create's progress; `total` and `completed` are bytes."""
+
+    status: str
+    digest: str = ""
+    total: int = 0
+    completed: int = 0
+
+
+async def create(store: Store, name: ModelName, request: CreateRequest) -> AsyncGenerator[Progress]:
+    """Make a model, or make it anew; yields what is being done, `success` last.
+
+    Everything that is wrong with the request raises before the first status: BadRequestError in
+    Ollama's words, NotFoundError when the model to start from is not here. Close it to give up.
+    """
+    request = _checked(request)
+    name = await asyncio.to_thread(store.resolve, name)
+    with store.creating():
+        draft = await asyncio.to_thread(_prepare, store, request)
+        if draft.parses:
+            yield Progress("parsing GGUF")
+        layers = list(draft.layers)
+        for layer in layers:
+            yield Progress(f"using existing layer {layer.digest}")
+        for media_type, data in draft.texts:
+            layers.append(await asyncio.to_thread(store.write_blob, data, media_type))
+            yield Progress(f"creating new layer {layers[-1].digest}")
+        config = await asyncio.to_thread(store.write_blob, encode_config(draft.config), CONFIG_TYPE)
+        yield Progress("writing manifest")
+        old = await asyncio.to_thread(store.find, name)
+        manifest = encode_manifest(config, tuple(layers))
+        await asyncio.to_thread(store.write_manifest, name, manifest)
+    if old:
+        unused = (*old.manifest.layers, old.manifest.config)
+        await asyncio.to_thread(store.remove_unused, [layer.digest for layer in unused])
+    yield Progress("success")
+
+
+class _Draft(Struct):
+    """A model to be: layers that lie in the store, texts that become layers, and the config."""
+
+    layers: list[Layer] = []
+    texts: list[tuple[str, bytes]] = []
+    config: ModelConfig = ModelConfig()
+    params: dict[str, Json] = {}
+    parses: bool = False
+
+    def drop(self, *media_types: str) -> None:
+        """Leave out layers that are replaced."""
+        self.layers = [layer for layer in self.layers if layer.media_type not in media_types]
+
+    def replace(self, data: str | bytes, media_type: str, *others: str) -> None:
+        """A new layer in place of all of its kind."""
+        self.drop(media_type, *others)
+        self.texts.append((media_type, data.encode() if isinstance(data, str) else data))
+
+
+def _checked(request: CreateRequest) -> CreateRequest:
+    """The request with its fields in their final form. Touches no disk."""
+    for files in (request.files, request.adapters, request.draft_files):
+        for path, digest in files.items():
+            if not _is_relative(path):
+                raise BadRequestError("file path must be relative")
+            parse_digest(digest)
+    if request.draft_quantize and not request.draft_files:
+        raise BadRequestError("--draft-quantize requires a DRAFT model")
+    if request.remote_host:
+        raise BadRequestError("models on other hosts are not supported: leave out remote_host")
+    if not request.from_ and not request.files:
+        raise BadRequestError("neither 'from' or 'files' was specified")
+    if request.quantize or request.quantization or request.draft_quantize:
+        raise BadRequestError(
+            "quantizing is not supported yet: create from a GGUF that is quantized already"
+        )
+    if len(request.adapters) > 1:
+        raise BadRequestError("only one adapter is currently supported")
+    _check_texts(request)
+    return structs.replace(request, parameters=_typed_parameters(request.parameters))
+
+
+def _check_texts(request: CreateRequest) -> None:
+    if request.template:
+        try:
+            parse(request.template)
+        except TemplateError as error:
+            raise TemplateError(f"template error: {error}") from error
+    if request.requires and not _VERSION.fullmatch(request.requires):
+        raise BadRequestError("requires must be a valid semver (e.g. 0.14.0)")
+    for message in request.messages:
+        if message.role not in ROLES:
+            raise BadRequestError('message role must be one of "system", "user", or "assistant"')
+
+
+def _is_relative(path: str) -> bool:
+    """Go's `fs.ValidPath`, and no backslash, colon or NUL, which some systems read as more."""
+    parts = path.split("/")
+    return not any(part in {"", ".", ".."} for part in parts) and not set(path) & set("\\:\0")
+
+
+def _typed_parameters(parameters: Mapping[str, Json]) -> dict[str, Json]:
+    """Parameters with the types of their options; nulls and deprecated ones are left out."""
+    return {
+        name: _typed(name, value)
+        for name, value in parameters.items()
+        if value is not None and name not in DEPRECATED_PARAMETERS
+    }
+
+
+def _typed(name: str, value: Json) -> Json:
+    kind = PARAMETER_KINDS.get(name)
+    if kind is None:
+        raise BadRequestError(f"unknown parameter '{name}'")
+    if kind == "list":
+        items = [value] if isinstance(value, str) else value
+        if isinstance(items, list) and all(isinstance(item, str) for item in items):
+            return items
+    elif kind == "bool":
+        if isinstance(value, bool):
+            return value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value) if kind == "int" else float(value)
+    raise BadRequestError(f'option "{name}" must be of type {_OPTION_WORDS[kind]}')
+
+
+def _prepare(store: Store, request: CreateRequest) -> _Draft:
+    """Everything short of writing. Reads manifests, small layers and GGUF headers."""
+    draft = _from_model(store, request.from_) if request.from_ else _from_files(store, request)
+    _add_files(store, draft, request)
+    _add_texts(draft, request)
+    _add_config(draft, request)
+    for media_type, data in draft.texts:
+        if len(data) > MAX_LAYER_BYTES:
+            kind = media_type.rpartition(".")[2]
+            raise TooLargeError(f"the {kind} is larger than {MAX_LAYER_BYTES} bytes")
+    return draft
+
+
+def _from_model(store: Store, source: str) -> _Draft:
+    """All layers of another model, marked as coming from it."""
+    stored = store.manifest(parse_name(source))
+    draft = _Draft(config=read_config(store, stored))
+    for layer in stored.manifest.layers:
+        if not store.has_blob(layer.digest):
+            raise BadRequestError(f"model '{source}' is incomplete: get it again first")
+        if layer.media_type == PARAMS_TYPE:
+            draft.params = parse_params(store.read_blob(layer.digest, MAX_CONFIG_BYTES))
+        draft.layers.append(structs.replace(layer, from_=short_name(stored.name)))
+    return draft
+
+
+def _from_files(store: Store, request: CreateRequest) -> _Draft:
+    """A model out of one GGUF, and perhaps a projector's."""
+    draft = _Draft(parses=True)
+    headers: dict[str, Header] = {}
+    for path, digest in request.files.items():
+        header = _header(store, path, digest)
+        kind = arch.kind(header)
+        if kind in headers:
+            raise BadRequestError(f"the files hold two {kind}s; one is what a model is made of")
+        headers[kind] = header
+        draft.layers.append(_layer(store, digest, _TYPES[kind]))
+    if "model" not in headers:
+        raise BadRequestError("the files hold no model, only what is added to one")
+    draft.config = _config(headers["model"], projector="projector" in headers)
+    return draft
+
+
+def _header(store: Store, path: str, digest: str) -> Header:
+    """A blob's header, checked. Errors speak of the path that the user knows."""
+    if path.endswith((".safetensors", ".bin", ".pth", ".pt")):
+        raise BadRequestError(f"{path} cannot be imported yet: convert it to GGUF first")
+    blob = store.blob_path(digest)
+    if not store.has_blob(digest):
+        raise BadRequestError(f"the file {path} is not here: send {digest} first")
+    try:
+        header = read_header(blob)
+        arch.check(header)
+    except GGUFError as error:
+        sentence = str(error).replace(blob.name, path)
+        if sentence.endswith("is not a GGUF file"):
+            sentence = "supplied file was not in GGUF format"
+        raise GGUFError(sentence) from error
+    if arch.split_count(header) > 1:
+        raise BadRequestError(f"{path} is a part of a model: merge the parts with llama-gguf-split")
+    return header
+
+
+def _layer(store: Store, digest: str, media_type: str) -> Layer:
+    return Layer(media_type, parse_digest(digest), store.blob_path(digest).stat().st_size)
+
+
+def _config(header: Header, *, projector: bool) -> ModelConfig:
+    family = arch.architecture(header)
+    return ModelConfig(
+        model_format="gguf",
+        model_family=family,
+        model_families=(family, "clip") if projector else (family,),
+        model_type=arch.human_count(arch.parameter_count(header)),
+        file_type=arch.file_type(header),
+        context_length=arch.context_length(header),
+        embedding_length=arch.embedding_length(header),
+        architecture="amd64",
+        os="linux",
+    )
+
+
+def _add_files(store: Store, draft: _Draft, request: CreateRequest) -> None:
+    """Projector, adapter and draft model: files beside the model's own."""
+    for path, digest in request.files.items() if request.from_ else ():
+        if arch.kind(_header(store, path, digest)) != "projector":
+            raise BadRequestError(f"'from' names the model already: {path} is one too many")
+        draft.drop(PROJECTOR_TYPE)
+        draft.layers.append(_layer(store, digest, PROJECTOR_TYPE))
+        draft.parses = True
+    for path, digest in request.adapters.items():
+        header = _header(store, path, digest)
+        if arch.kind(header) != "adapter":
+            raise BadRequestError(f"{path} is not a LoRA adapter")
+        if arch.architecture(header) != draft.config.model_family:
+            raise BadRequestError(
+                f"{path} is an adapter for {arch.architecture(header)} models, and this one is "
+                f"{draft.config.model_family}",
+            )
+        draft.drop(ADAPTER_TYPE)
+        draft.layers.append(_layer(store, digest, ADAPTER_TYPE))
+        draft.parses = True
+    for path, digest in request.draft_files.items():
+        if arch.kind(_header(store, path, digest)) != "model":
+            raise BadRequestError(f"{path} is not a model that could draft")
+        draft.drop(DRAFT_TYPE)
+        draft.layers.append(_layer(store, digest, DRAFT_TYPE))
+        draft.parses = True
+
+
+def _add_texts(draft: _Draft, request: CreateRequest) -> None:
+    """Texts of the request replace those of the model it is made from; licences are added."""
+    if request.template:
+        draft.replace(request.template, TEMPLATE_TYPE, PROMPT_TYPE)
+    if request.system:
+        draft.replace(request.system, SYSTEM_TYPE)
+    licences = (request.license,) if isinstance(request.license, str) else request.license
+    known = {layer.digest for layer in draft.layers}
+    for data in (text.encode() for text in licences if text):
+        if digest_of(data) not in known:
+            draft.texts.append((LICENSE_TYPE, data))
+    params = draft.params | request.parameters
+    if request.parameters:
+        draft.replace(msgspec.json.encode(params, order="sorted"), PARAMS_TYPE)
+    if request.messages:
+        draft.replace(msgspec.json.encode(request.messages), MESSAGES_TYPE)
+
+
+def _add_config(draft: _Draft, request: CreateRequest) -> None:
+    config = draft.config
+    requires = _VERSION.fullmatch(request.requires)
+    draft.config = structs.replace(
+        config,
+        renderer=request.renderer or config.renderer,
+        parser=request.parser or config.parser,
+        requires=requires[1] if requires else config.requires,
+    )

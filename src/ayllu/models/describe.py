@@ -1,0 +1,269 @@
+"""What /api/tags and /api/show say about a model, in structs with Ollama's JSON field names.
+
+Pure, but for a look into the headers of the model's GGUF files, which is kept.
+Source: https://github.com/ollama/ollama/blob/main/docs/api.md.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from msgspec import UNSET, Struct, UnsetType
+
+from ayllu.errors import TemplateError
+from ayllu.gguf import arch
+from ayllu.gguf.read import GGUFArray, Header, read_header
+from ayllu.gotime import format_time
+from ayllu.models.model import Model
+from ayllu.models.modelfile import quote
+from ayllu.models.name import short_name
+from ayllu.models.store import StoredManifest
+from ayllu.template import parse, thinking_tags
+from ayllu.types import Json, Message, ModelConfig
+
+CAPABILITIES = (
+    "completion",
+    "vision",
+    "audio",
+    "tools",
+    "insert",
+    "embedding",
+    "thinking",
+    "image",
+)
+"""In the order in which they are shown."""
+
+_LEFT_OUT = frozenset({"general.name", "tokenizer.chat_template"})
+_HARMONY = frozenset({"gptoss", "gpt-oss"})
+
+
+class Details(Struct, frozen=True, kw_only=True):
+    """A model in a few words. The two lengths are left out where the config does not know them."""
+
+    parent_model: str
+    format: str
+    family: str
+    families: tuple[str, ...] | None
+    parameter_size: str
+    quantization_level: str
+    context_length: int | UnsetType = UNSET
+    embedding_length: int | UnsetType = UNSET
+
+
+class TagsModel(Struct, frozen=True, kw_only=True):
+    """A row of /api/tags."""
+
+    name: str
+    model: str
+    remote_model: str | UnsetType = UNSET
+    remote_host: str | UnsetType = UNSET
+    modified_at: str
+    size: int
+    digest: str
+    details: Details
+    capabilities: tuple[str, ...] | UnsetType = UNSET
+
+
+class ShownTensor(Struct, frozen=True):
+    """A tensor of a verbose /api/show."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+
+
+class ShowResponse(Struct, frozen=True, kw_only=True):
+    """The answer of /api/show."""
+
+    license: str | UnsetType = UNSET
+    modelfile: str | UnsetType = UNSET
+    parameters: str | UnsetType = UNSET
+    template: str | UnsetType = UNSET
+    system: str | UnsetType = UNSET
+    renderer: str | UnsetType = UNSET
+    parser: str | UnsetType = UNSET
+    details: Details
+    messages: tuple[Message, ...] | UnsetType = UNSET
+    remote_model: str | UnsetType = UNSET
+    remote_host: str | UnsetType = UNSET
+    model_info: dict[str, Json]
+    projector_info: dict[str, Json] | UnsetType = UNSET
+    tensors: tuple[ShownTensor, ...] | UnsetType = UNSET
+    capabilities: tuple[str, ...] | UnsetType = UNSET
+    modified_at: str
+    requires: str | UnsetType = UNSET
+
+
+def tags_model(stored: StoredManifest, config: ModelConfig, parent: str = "") -> TagsModel:
+    """A row of /api/tags, from the manifest and the config alone (`models.model.read_config`)."""
+    name = short_name(stored.name)
+    return TagsModel(
+        name=name,
+        model=name,
+        remote_model=config.remote_model or UNSET,
+        remote_host=config.remote_host or UNSET,
+        modified_at=_modified(stored.modified_at),
+        size=stored.size,
+        digest=stored.digest,
+        details=details(config, parent),
+        capabilities=config.capabilities or UNSET,
+    )
+
+
+def show(model: Model, *, system: str = "", verbose: bool = False) -> ShowResponse:
+    """The answer of /api/show; `verbose` adds tensors and the items of arrays.
+
+    `system` stands in for the model's own. Raises GGUFError when the model's file is damaged.
+    """
+    header = read_header(model.path)
+    config = model.config
+    projectors = [read_header(path) for path in model.projectors]
+    return ShowResponse(
+        license="\n".join(model.licenses) or UNSET,
+        modelfile=modelfile_text(model, system=system),
+        parameters=parameters_text(model.params) or UNSET,
+        template=model.template or UNSET,
+        system=system or model.system or UNSET,
+        renderer=config.renderer or UNSET,
+        parser=config.parser or UNSET,
+        details=details(config, model.parent),
+        messages=model.messages or UNSET,
+        remote_model=config.remote_model or UNSET,
+        remote_host=config.remote_host or UNSET,
+        model_info=model_info(header, verbose=verbose),
+        projector_info=model_info(projectors[0], verbose=verbose) if projectors else UNSET,
+        tensors=tensors(header) if verbose else UNSET,
+        capabilities=capabilities(model) or UNSET,
+        modified_at=_modified(model.modified_at),
+        requires=config.requires or UNSET,
+    )
+
+
+def details(config: ModelConfig, parent: str = "") -> Details:
+    """The details of a model."""
+    return Details(
+        parent_model=parent,
+        format=config.model_format,
+        family=config.model_family,
+        families=config.model_families,
+        parameter_size=config.model_type,
+        quantization_level=config.file_type,
+        context_length=config.context_length or UNSET,
+        embedding_length=config.embedding_length or UNSET,
+    )
+
+
+def model_info(header: Header, *, verbose: bool = False) -> dict[str, Json]:
+    """The header's keys in order of name; arrays are null unless `verbose`."""
+    info: dict[str, Json] = {"general.parameter_count": arch.parameter_count(header)}
+    for key, value in header.kvs.items():
+        if key not in _LEFT_OUT:
+            info[key] = _shown(value, verbose=verbose)
+    return dict(sorted(info.items()))
+
+
+def tensors(header: Header) -> tuple[ShownTensor, ...]:
+    """The tensors, with their types and shapes."""
+    return tuple(ShownTensor(t.name, t.type_name, t.shape) for t in header.tensors)
+
+
+def capabilities(model: Model) -> tuple[str, ...]:
+    """What a model can do, from its config, its weights, its projectors and its template.
+
+    Where there is a Go template it is the one in use, and the Jinja template does not count.
+    """
+    header = cached_header(model.path)
+    found = set(model.config.capabilities) | arch.capabilities(header)
+    for path in model.projectors:
+        found |= arch.projector_capabilities(cached_header(path))
+    if model.template is None:
+        found |= arch.template_capabilities(arch.chat_template(header))
+    else:
+        found |= go_template_capabilities(model.template)
+    if model.config.model_family in _HARMONY:
+        found.add("thinking")
+    return tuple(name for name in CAPABILITIES if name in found)
+
+
+def go_template_capabilities(text: str) -> frozenset[str]:
+    """What a Go template can do; nothing for one that does not parse, which chats will refuse."""
+    try:
+        template = parse(text)
+    except TemplateError:
+        return frozenset()
+    variables = template.variables()
+    found = {"tools"} & variables
+    if "suffix" in variables:
+        found.add("insert")
+    if thinking_tags(template):
+        found.add("thinking")
+    return frozenset(found)
+
+
+@lru_cache(maxsize=64)
+def cached_header(path: Path) -> Header:
+    """A blob's header. Blobs never change under their name. Raises GGUFError."""
+    return read_header(path)
+
+
+def parameters_text(params: dict[str, Json]) -> str:
+    """The parameters as /api/show has them: a line each, the name padded to 30 columns."""
+    return "\n".join(f"{name:<30} {_json(item)}" for name, item in _items(params))
+
+
+def modelfile_text(model: Model, *, system: str = "") -> str:
+    """A Modelfile that makes the same model again."""
+    own = short_name(model.name)
+    lines = [
+        '# Modelfile generated by "ollama show"',
+        "# To build a new Modelfile based on this, replace FROM with:",
+        f"# FROM {own}",
+        "",
+        f"FROM {model.path}",
+    ]
+    lines += [f"FROM {path}" for path in model.projectors]
+    lines += [f"ADAPTER {path}" for path in model.adapters]
+    lines += [f"DRAFT {path}" for path in model.drafts]
+    texts = {
+        "TEMPLATE": model.template,
+        "SYSTEM": system or model.system,
+        "RENDERER": model.config.renderer,
+        "PARSER": model.config.parser,
+        "REQUIRES": model.config.requires,
+    }
+    lines += [f"{name} {quote(text)}" for name, text in texts.items() if text]
+    lines += [f"PARAMETER {name} {quote(_written(item))}" for name, item in _items(model.params)]
+    lines += [f"LICENSE {quote(text)}" for text in model.licenses]
+    lines += [f"MESSAGE {message.role} {quote(message.content)}" for message in model.messages]
+    return "\n".join(lines) + "\n"
+
+
+def _items(params: dict[str, Json]) -> list[tuple[str, Json]]:
+    """Names and values in order of name, one for each item of a list."""
+    return [
+        (name, item)
+        for name, value in sorted(params.items())
+        for item in (value if isinstance(value, list) else [value])
+    ]
+
+
+def _written(value: Json) -> str:
+    return value if isinstance(value, str) else _json(value)
+
+
+def _json(value: Json) -> str:
+    """A value as Go prints it: whole floats without a fraction."""
+    whole = isinstance(value, float) and value.is_integer()
+    return json.dumps(int(value) if whole else value, ensure_ascii=False)
+
+
+def _shown(value: Json, *, verbose: bool) -> Json:
+    if isinstance(value, GGUFArray):
+        return value.items() if verbose else None
+    return value
+
+
+def _modified(nanoseconds: int) -> str:
+    return format_time(nanoseconds, utc=False)

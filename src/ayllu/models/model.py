@@ -1,0 +1,154 @@
+"""A model, opened: the files the engine needs and all that its layers say, in one frozen record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from ayllu.errors import BadRequestError, StoreError
+from ayllu.models.manifest import (
+    ADAPTER_TYPE,
+    DRAFT_TYPE,
+    LICENSE_TYPE,
+    MAX_CONFIG_BYTES,
+    MESSAGES_TYPE,
+    MODEL_TYPE,
+    PARAMS_TYPE,
+    PROJECTOR_TYPE,
+    PROMPT_TYPE,
+    SYSTEM_TYPE,
+    TEMPLATE_TYPE,
+    ManifestError,
+    parse_config,
+    parse_messages,
+    parse_params,
+)
+from ayllu.models.name import short_name
+from ayllu.models.store import Store, StoredManifest
+from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
+
+MAX_LAYER_BYTES = 16 << 20
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A model of the store.
+
+    `digest` is the manifest's, hex without prefix. `path` is the GGUF's. `template` is a Go
+    template, None where there is at most the GGUF's own Jinja template. `modified_at` is a Unix
+    time in nanoseconds, `size` in bytes. `parent` names the model that it was made from.
+    """
+
+    name: ModelName
+    digest: str
+    path: Path
+    projectors: tuple[Path, ...] = ()
+    adapters: tuple[Path, ...] = ()
+    drafts: tuple[Path, ...] = ()
+    template: str | None = None
+    system: str = ""
+    params: dict[str, Json] = field(default_factory=dict)
+    messages: tuple[Message, ...] = ()
+    licenses: tuple[str, ...] = ()
+    config: ModelConfig = ModelConfig()
+    modified_at: int = 0
+    size: int = 0
+    parent: str = ""
+
+
+def open_model(store: Store, name: ModelName) -> Model:
+    """Read a model's layers, the GGUF's own bytes apart.
+
+    Raises NotFoundError `model 'x' not found`, StoreError when a layer is missing or damaged, and
+    BadRequestError for a model without a GGUF (safetensors, or one that lives on another host).
+    """
+    stored = store.manifest(name)
+    try:
+        return _open(store, stored)
+    except ManifestError as error:
+        raise StoreError(f"{_broken(stored)}: {error}") from error
+
+
+def read_config(store: Store, stored: StoredManifest) -> ModelConfig:
+    """A model's config alone, which is all that a list of models needs. Raises StoreError."""
+    try:
+        return parse_config(store.read_blob(stored.manifest.config.digest, MAX_CONFIG_BYTES))
+    except (ManifestError, StoreError) as error:
+        raise StoreError(f"{_broken(stored)}: {error}") from error
+
+
+def _open(store: Store, stored: StoredManifest) -> Model:
+    texts = _Texts(store, stored)
+    models = texts.paths(MODEL_TYPE)
+    if not models:
+        raise BadRequestError(
+            f"model '{short_name(stored.name)}' has no GGUF file: models of other formats and "
+            "remote models cannot be used here",
+        )
+    config = texts.read(stored.manifest.config)
+    params = texts.last(PARAMS_TYPE)
+    messages = texts.last(MESSAGES_TYPE)
+    sources = [layer.from_ for layer in texts.of(MODEL_TYPE)]
+    return Model(
+        name=stored.name,
+        digest=stored.digest,
+        path=models[0],
+        projectors=texts.paths(PROJECTOR_TYPE),
+        adapters=texts.paths(ADAPTER_TYPE),
+        drafts=texts.paths(DRAFT_TYPE),
+        template=texts.last_text(TEMPLATE_TYPE, PROMPT_TYPE),
+        system=texts.last_text(SYSTEM_TYPE) or "",
+        params=parse_params(params) if params is not None else {},
+        messages=parse_messages(messages) if messages is not None else (),
+        licenses=tuple(
+            texts.read(layer).decode(errors="replace") for layer in texts.of(LICENSE_TYPE)
+        ),
+        config=parse_config(config) if config else ModelConfig(),
+        modified_at=stored.modified_at,
+        size=stored.size,
+        parent=sources[0],
+    )
+
+
+class _Texts(Struct):
+    """The layers of one model, by media type."""
+
+    store: Store
+    stored: StoredManifest
+
+    def of(self, *media_types: str) -> tuple[Layer, ...]:
+        return tuple(
+            layer for layer in self.stored.manifest.layers if layer.media_type in media_types
+        )
+
+    def paths(self, media_type: str) -> tuple[Path, ...]:
+        layers = self.of(media_type)
+        for layer in layers:
+            if not self.store.has_blob(layer.digest):
+                raise StoreError(
+                    f"{_broken(self.stored)}: {self.store.blob_path(layer.digest).name} is missing "
+                    f"from {self.store.blobs}",
+                )
+        return tuple(self.store.blob_path(layer.digest) for layer in layers)
+
+    def read(self, layer: Layer) -> bytes:
+        config = self.stored.manifest.config
+        try:
+            return self.store.read_blob(
+                layer.digest, MAX_CONFIG_BYTES if layer == config else MAX_LAYER_BYTES
+            )
+        except StoreError as error:
+            raise StoreError(f"{_broken(self.stored)}: {error}") from error
+
+    def last(self, *media_types: str) -> bytes | None:
+        layers = self.of(*media_types)
+        return self.read(layers[-1]) if layers else None
+
+    def last_text(self, *media_types: str) -> str | None:
+        data = self.last(*media_types)
+        return None if data is None else data.decode(errors="replace")
+
+
+def _broken(stored: StoredManifest) -> str:
+    name = short_name(stored.name)
+    return f"model '{name}' is incomplete and has to be pulled or created again"

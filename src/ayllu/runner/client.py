@@ -1,0 +1,342 @@
+"""The typed client of one llama-server: bytes -> lines -> Chunks, each a thin wrapper.
+
+Always streams: llama-server cancels a request on disconnect only then. Keeps its own time-outs,
+because /health stays well in a child that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from ayllu.errors import BadRequestError, ContextExceededError, EngineError
+from ayllu.gotime import FOREVER
+from ayllu.runner.process import EngineDiedError, RunnerProcess
+from ayllu.types import Json, TokenLogprob
+
+_READY_POLL_SECONDS = 0.02
+_CALL_SECONDS = 60.0
+
+
+class EngineTimings(Struct, frozen=True):
+    """The engine's own account of a request: counts in tokens, times in milliseconds."""
+
+    cache_n: int = 0
+    prompt_n: int = 0
+    prompt_ms: float = 0.0
+    predicted_n: int = 0
+    predicted_ms: float = 0.0
+
+
+class ToolDelta(Struct, frozen=True):
+    """A piece of a tool call; `arguments` is JSON text to be joined with that of its `index`."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class Chunk(Struct, frozen=True):
+    """One step of an answer. `finish` is empty until the last, which carries `timings`."""
+
+    text: str = ""
+    thinking: str = ""
+    tools: tuple[ToolDelta, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    tokens: tuple[int, ...] = ()
+    finish: str = ""
+    timings: EngineTimings | None = None
+
+
+class _Logprob(Struct, frozen=True):
+    token: str = ""
+    logprob: float | None = 0.0
+    bytes: tuple[int, ...] | None = ()
+    top_logprobs: tuple[_Logprob, ...] = ()
+
+    def public(self) -> TokenLogprob:
+        top = tuple(item.public() for item in self.top_logprobs)
+        # JSON has no minus infinity: llama-server writes null, we the lowest float32.
+        value = -3.4028235e38 if self.logprob is None else self.logprob
+        return TokenLogprob(self.token, value, tuple(self.bytes or ()), top)
+
+
+class _CompletionLine(Struct, frozen=True):
+    prompt_progress: msgspec.Raw | None = None
+    content: str = ""
+    tokens: tuple[int, ...] = ()
+    stop: bool = False
+    stop_type: str = ""
+    completion_probabilities: tuple[_Logprob, ...] = ()
+    timings: EngineTimings | None = None
+
+
+class _Function(Struct, frozen=True):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(Struct, frozen=True):
+    index: int = 0
+    id: str | None = None
+    function: _Function = _Function()
+
+
+class _Delta(Struct, frozen=True):
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: tuple[_ToolCall, ...] = ()
+
+
+class _Logprobs(Struct, frozen=True):
+    content: tuple[_Logprob, ...] | None = None
+
+
+class _Choice(Struct, frozen=True):
+    delta: _Delta = _Delta()
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _ChatLine(Struct, frozen=True):
+    choices: tuple[_Choice, ...] = ()
+    timings: EngineTimings | None = None
+
+
+class _ErrorBody(Struct, frozen=True):
+    message: str = ""
+    type: str = ""
+    n_prompt_tokens: int = 0
+    n_ctx: int = 0
+
+
+class _ErrorLine(Struct, frozen=True):
+    error: _ErrorBody
+
+
+_completion_line = msgspec.json.Decoder(_CompletionLine)
+_chat_line = msgspec.json.Decoder(_ChatLine)
+_error_line = msgspec.json.Decoder(_ErrorLine)
+_encode = msgspec.json.Encoder().encode
+
+
+class RunnerClient:
+    """Speaks to one RunnerProcess. Whoever made it calls `close`.
+
+    The time-outs are in seconds: to the first sign of life, and from one to the next.
+    """
+
+    def __init__(
+        self, process: RunnerProcess, *, first_timeout: float, next_timeout: float
+    ) -> None:
+        self._process = process
+        self._first_timeout = first_timeout
+        self._next_timeout = next_timeout
+        connector: aiohttp.BaseConnector
+        if process.socket_path is None:
+            connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        else:
+            # llama-server closes connections after a stream without saying so beforehand.
+            connector = aiohttp.UnixConnector(str(process.socket_path), limit=0, force_close=True)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={
+                "Authorization": f"Bearer {process.api_key}",
+                "Content-Type": "application/json",
+            },
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+            auto_decompress=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def wait_ready(self, stall_seconds: float) -> None:
+        """Wait until the model is loaded, for as long as the engine's log keeps moving.
+
+        Raises EngineError with the reason when the child ends or falls silent.
+        """
+        await self._process.wait_listening()
+        while not await self._healthy():
+            if not self._process.alive:
+                await self._process.exited.wait()
+                raise EngineError(self._process.reason())
+            if self._process.seconds_silent > stall_seconds:
+                self._process.kill(f"the engine said nothing for {stall_seconds:.0f} s of loading")
+            await asyncio.sleep(_READY_POLL_SECONDS)
+
+    async def _healthy(self) -> bool:
+        try:
+            async with self._session.get(f"{self._process.url}/health") as response:
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def complete(self, body: Mapping[str, Json]) -> AsyncGenerator[Chunk]:
+        """Stream /completion. Closing the generator cancels the request in the engine."""
+        finished = False
+        async with aclosing(self._stream("/completion", body)) as lines:
+            async for data in lines:
+                line = _completion_line.decode(data)
+                if line.prompt_progress is not None:
+                    continue  # a sign of life, with a token that is none
+                finished |= line.stop
+                yield Chunk(
+                    text=line.content,
+                    logprobs=tuple(item.public() for item in line.completion_probabilities),
+                    tokens=line.tokens,
+                    finish=_FINISH.get(line.stop_type, "stop") if line.stop else "",
+                    timings=line.timings,
+                )
+        if not finished:
+            raise await self._broken(None)
+
+    async def chat(self, body: Mapping[str, Json]) -> AsyncGenerator[Chunk]:
+        """Stream /v1/chat/completions, where the engine applies the model's Jinja template."""
+        async with aclosing(self._stream("/v1/chat/completions", body)) as lines:
+            async for data in lines:
+                if data == b"[DONE]":
+                    return
+                line = _chat_line.decode(data)
+                for choice in line.choices:
+                    yield _chat_chunk(choice, line.timings)
+        raise await self._broken(None)
+
+    async def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Token ids; `special` adds the begin token where the model wants one."""
+        body = {"content": text, "add_special": special, "parse_special": True}
+        return msgspec.convert((await self._call("/tokenize", body))["tokens"], list[int])
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of token ids."""
+        answer = await self._call("/detokenize", {"tokens": list(tokens)})
+        return msgspec.convert(answer["content"], str)
+
+    async def apply_template(self, body: Mapping[str, Json]) -> str:
+        """The prompt that `chat` would send for this body."""
+        return msgspec.convert((await self._call("/apply-template", body))["prompt"], str)
+
+    async def embed(self, inputs: Sequence[Sequence[int]]) -> list[list[float]]:
+        """The embedding of each tokenized input, as the engine pools and normalizes it."""
+        body = {"input": [list(tokens) for tokens in inputs]}
+        answer = await self._call("/v1/embeddings", body, self._first_timeout)
+        rows = sorted(answer["data"], key=lambda row: row["index"])
+        return msgspec.convert([row["embedding"] for row in rows], list[list[float]])
+
+    async def slots(self) -> list[dict[str, Json]]:
+        """The engine's own view of its slots (`is_processing`, `n_ctx`, ...)."""
+        async with self._session.get(f"{self._process.url}/slots") as response:
+            return msgspec.json.decode(await response.read(), type=list[dict[str, Any]])
+
+    async def _call(
+        self, path: str, body: Mapping[str, Json], patience: float = _CALL_SECONDS
+    ) -> dict[str, Any]:
+        self._check_open()
+        try:
+            async with (
+                asyncio.timeout(_limit(patience)),
+                self._session.post(f"{self._process.url}{path}", data=_encode(body)) as response,
+            ):
+                data = await response.read()
+        except TimeoutError:
+            raise await self._hung() from None
+        except aiohttp.ClientError as error:
+            raise await self._broken(error) from error
+        if response.status != 200:
+            raise _refusal(data)
+        return msgspec.json.decode(data, type=dict[str, Any])
+
+    async def _stream(self, path: str, body: Mapping[str, Json]) -> AsyncGenerator[bytes]:
+        """The payloads of the event stream, every one within its time-out."""
+        full = {**body, "stream": True, "return_progress": True, "sse_ping_interval": -1}
+        patience = _limit(self._first_timeout)
+        self._check_open()
+        try:
+            async with asyncio.timeout(patience):
+                response = await self._session.post(
+                    f"{self._process.url}{path}", data=_encode(full)
+                )
+            async with response:
+                if response.status != 200:
+                    raise _refusal(await response.read())
+                rest = b""
+                while True:
+                    async with asyncio.timeout(patience):
+                        data = await response.content.readany()
+                    if not data:
+                        break
+                    *lines, rest = (rest + data).split(b"\n")
+                    for line in lines:
+                        if line.startswith(b"data: "):
+                            patience = _limit(self._next_timeout)
+                            if line.startswith(b'data: {"error"'):
+                                raise _refusal(line[6:])
+                            yield line[6:]
+        except TimeoutError:
+            raise await self._hung() from None
+        except aiohttp.ClientError as error:
+            raise await self._broken(error) from error
+
+    def _check_open(self) -> None:
+        """Refuse to speak to a child whose end was noticed already."""
+        if self._session.closed:
+            raise EngineDiedError(self._process.reason())
+
+    async def _hung(self) -> EngineError:
+        self._process.kill("the engine stopped answering and was ended")
+        return await self._broken(None)
+
+    async def _broken(self, error: Exception | None) -> EngineError:
+        """The error for a connection that broke: usually because the child ended."""
+        try:
+            await asyncio.wait_for(self._process.exited.wait(), 2.0)
+        except TimeoutError:
+            return EngineError(f"the connection to the engine broke: {error}")
+        return EngineDiedError(self._process.reason())
+
+
+_FINISH = {"limit": "length", "word": "stop", "eos": "stop"}
+
+
+def _limit(seconds: float) -> float | None:
+    """A time-out as asyncio wants it, where None is no limit."""
+    return None if seconds == FOREVER else seconds
+
+
+def _chat_chunk(choice: _Choice, timings: EngineTimings | None) -> Chunk:
+    delta = choice.delta
+    probabilities = (choice.logprobs.content if choice.logprobs else None) or ()
+    return Chunk(
+        text=delta.content or "",
+        thinking=delta.reasoning_content or "",
+        tools=tuple(
+            ToolDelta(
+                call.index, call.id or "", call.function.name or "", call.function.arguments or ""
+            )
+            for call in delta.tool_calls
+        ),
+        logprobs=tuple(item.public() for item in probabilities),
+        finish=choice.finish_reason or "",
+        timings=timings,
+    )
+
+
+def _refusal(data: bytes) -> EngineError | BadRequestError:
+    """What the engine's error body means."""
+    try:
+        error = _error_line.decode(data).error
+    except msgspec.DecodeError:
+        return EngineError(f"the engine answered {data[:200]!r}")
+    if error.type == "exceed_context_size_error":
+        return ContextExceededError(error.n_prompt_tokens, error.n_ctx)
+    if error.type == "invalid_request_error":
+        return BadRequestError(error.message)
+    return EngineError(error.message)

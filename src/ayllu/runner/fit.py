@@ -1,0 +1,112 @@
+"""How a model is loaded on this machine: its context, its slots, its memory.
+
+The arithmetic is pure; `plan_load` reads the model file's header, once per file.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from ayllu.config import Settings
+from ayllu.gguf import arch
+from ayllu.gguf.read import read_header
+from ayllu.models.model import Model
+from ayllu.runner.options import LoadOptions
+from ayllu.types import Options
+
+MIN_CONTEXT = 4
+CPU_BATCH = 128
+"""Tokens per step without a GPU: a long prompt delays other streams by a step, not by all of it."""
+
+GPU_BATCH = 512
+EMBEDDING_BATCH = 2048
+MEMORY_SHARE = 0.8
+"""What a model may take of the available memory before fewer slots are opened for it."""
+
+
+class ModelFacts(Struct, frozen=True):
+    """What loading needs to know of a model file; sizes in bytes."""
+
+    weights: int
+    trained_context: int
+    kv_per_token: int
+    pools: bool
+
+
+@lru_cache(maxsize=256)
+def model_facts(path: Path, kv_cache_type: str) -> ModelFacts:
+    """Read a file's facts. Blobs never change under their name, so once is enough."""
+    header = read_header(path)
+    return ModelFacts(
+        weights=path.stat().st_size,
+        trained_context=arch.context_length(header),
+        kv_per_token=arch.kv_bytes(header, context=1, cache_type=kv_cache_type),
+        pools=arch.pools(header),
+    )
+
+
+def plan_load(
+    model: Model, options: Options, settings: Settings, *, gpus: int, embedding: bool, shift: bool
+) -> LoadOptions:
+    """The load options for a request, with one slot (`choose_parallel` decides how many)."""
+    facts = model_facts(model.path, settings.kv_cache_type)
+    context = choose_context(options.num_ctx, settings.context_length, facts.trained_context)
+    usual = GPU_BATCH if gpus else CPU_BATCH
+    return LoadOptions(
+        model=model.path,
+        context=context,
+        batch=min(EMBEDDING_BATCH, context) if embedding else options.num_batch or usual,
+        embedding=embedding,
+        pooling="mean" if embedding and not facts.pools else None,
+        context_shift=shift,
+        projectors=model.projectors,
+        adapters=model.adapters,
+        threads=options.num_thread or 0,
+        gpu_layers=options.num_gpu,
+        main_gpu=options.main_gpu,
+        mmap=options.use_mmap,
+        flash_attention=settings.flash_attention,
+        kv_cache_type=settings.kv_cache_type,
+        cache_ram=settings.cache_ram,
+    )
+
+
+def serves(loaded: LoadOptions, wanted: LoadOptions, options: Options) -> bool:
+    """Whether a loaded model fits a request; what the request leaves open may differ."""
+    left_open = {
+        "parallel": True,
+        "context": options.num_ctx is None,
+        "batch": options.num_batch is None,
+        "threads": not options.num_thread,
+        "gpu_layers": options.num_gpu is None or options.num_gpu < 0,
+        "main_gpu": options.main_gpu is None,
+        "mmap": options.use_mmap is None,
+    }
+    same = {name: getattr(loaded, name) for name, is_open in left_open.items() if is_open}
+    return structs.replace(wanted, **same) == loaded
+
+
+def choose_context(asked: int | None, default: int, trained: int) -> int:
+    """Tokens of context per slot: what was asked, at most what the model was trained for.
+
+    `trained` is 0 where the model does not say.
+    """
+    wanted = default if asked is None else asked
+    return max(MIN_CONTEXT, min(wanted, trained) if trained else wanted)
+
+
+def choose_parallel(wanted: int, *, weights: int, kv_per_slot: int, available: int) -> int:
+    """Slots to open: as many of `wanted` as fit beside the weights, and at least one.
+
+    All sizes are in bytes.
+    """
+    room = MEMORY_SHARE * available - weights
+    return max(1, min(wanted, int(room // kv_per_slot) if kv_per_slot else wanted))
+
+
+def footprint(facts: ModelFacts, load: LoadOptions) -> int:
+    """Bytes that a loaded model takes: weights and KV cache; buffers are small beside them."""
+    return facts.weights + facts.kv_per_token * load.context * load.parallel

@@ -1,0 +1,171 @@
+"""Options on their way to the engine: from a request's map to flags and sampler fields.
+
+Pure. Every flag that llama-server is started with is chosen in `engine_arguments`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from msgspec import Struct, structs
+
+from ayllu.errors import AylluError, BadRequestError
+from ayllu.types import Json, Options
+
+ENGINE_ENVIRONMENT = {"GGML_NO_BACKTRACE": "1", "GOMP_SPINCOUNT": "1000"}
+"""A crash must not wait for gdb, and idle OpenMP threads must not starve their neighbours."""
+
+DEFAULTS = Options(
+    num_keep=4,
+    num_predict=-1,
+    top_k=40,
+    top_p=0.9,
+    min_p=0.0,
+    typical_p=1.0,
+    repeat_last_n=64,
+    temperature=0.8,
+    repeat_penalty=1.0,
+    presence_penalty=0.0,
+    frequency_penalty=0.0,
+)
+"""Ollama's defaults for what a request may set."""
+
+MAX_PREDICT_CONTEXTS = 10
+"""An answer without a limit ends after this many contexts, as in Ollama."""
+
+_KINDS: dict[str, str] = {
+    name: "array" if "tuple" in str(kind) else str(kind).removeprefix("<class '").split(" ")[0]
+    for name, kind in get_type_hints(Options).items()
+}
+_WORDS = {"int": "integer", "float": "float32", "bool": "boolean", "array": "array"}
+
+
+class OptionTypeError(AylluError):
+    """An option has a value of the wrong type (Ollama answers 500 here, and clients rely on it)."""
+
+
+class LoadOptions(Struct, frozen=True, kw_only=True):
+    """What a llama-server is started with. `context` is tokens per slot, `cache_ram` bytes."""
+
+    model: Path
+    context: int
+    parallel: int = 1
+    batch: int = 512
+    embedding: bool = False
+    pooling: str | None = None
+    context_shift: bool = True
+    projectors: tuple[Path, ...] = ()
+    adapters: tuple[Path, ...] = ()
+    threads: int = 0
+    gpu_layers: int | None = None
+    main_gpu: int | None = None
+    mmap: bool | None = None
+    flash_attention: str = "auto"
+    kv_cache_type: str = "f16"
+    cache_ram: int = 0
+
+
+def parse_options(values: Mapping[str, Json]) -> Options:
+    """The options in a request's or a model's map; unknown names and nulls are left out.
+
+    Raises OptionTypeError for a wrong type, BadRequestError for a number that is none.
+    """
+    known = {}
+    for name, value in values.items():
+        if name in _KINDS and value is not None:
+            known[name] = _typed(name, value)
+    return Options(**known)
+
+
+def _typed(name: str, value: Json) -> Any:  # noqa: ANN401 - one of the option types
+    kind = _KINDS[name]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and not math.isfinite(value):
+        raise BadRequestError(f'option "{name}" must be a finite number')
+    if kind == "int" and number:
+        return int(value)
+    if kind == "float" and number:
+        return float(value)
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    if kind == "array" and isinstance(value, list):
+        if not all(isinstance(item, str) for item in value):
+            raise OptionTypeError(f'option "{name}" must be of type an array of strings')
+        return tuple(value)
+    raise OptionTypeError(f'option "{name}" must be of type {_WORDS[kind]}')
+
+
+def merge_options(*layers: Options) -> Options:
+    """One set of options out of several, later ones first in rank."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged |= {k: v for k, v in structs.asdict(layer).items() if v is not None}
+    return Options(**merged)
+
+
+def sampling_fields(options: Options, *, context: int, seed: int) -> dict[str, Json]:
+    """The fields of a /completion or /v1/chat/completions body for these options.
+
+    `context` bounds an answer without a limit; `seed` is used where the options name none.
+    Source: llama.cpp tools/server/README.md, "POST /completion".
+    """
+    limit = MAX_PREDICT_CONTEXTS * context
+    wanted = options.num_predict if options.num_predict is not None else -1
+    fields: dict[str, Json] = {
+        "n_predict": limit if wanted < 0 else min(wanted, limit),
+        "n_keep": options.num_keep,
+        "seed": seed if options.seed is None or options.seed < 0 else options.seed,
+        "top_k": options.top_k,
+        "top_p": options.top_p,
+        "min_p": options.min_p,
+        "typical_p": options.typical_p,
+        "repeat_last_n": _repeat_last_n(options.repeat_last_n, context),
+        "temperature": options.temperature,
+        "repeat_penalty": options.repeat_penalty,
+        "presence_penalty": options.presence_penalty,
+        "frequency_penalty": options.frequency_penalty,
+    }
+    if options.stop:
+        fields["stop"] = list(options.stop)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _repeat_last_n(wanted: int | None, context: int) -> int | None:
+    """-1 means the whole context, which llama-server no longer takes as a number."""
+    return context if wanted is not None and wanted < 0 else wanted
+
+
+def engine_arguments(load: LoadOptions, *, host: str, slots: Path) -> list[str]:
+    """llama-server's arguments. `host` is a path ending in `.sock` or a loopback address.
+
+    `slots` is the folder for saved KV caches. The flags are those that measured best
+    (docs/engine.md says what each one buys).
+    """
+    arguments = ["--model", str(load.model), "--host", host, "--offline", "--no-ui"]
+    if not host.endswith(".sock"):
+        arguments += ["--port", "0"]
+    arguments += ["-c", str(load.context * load.parallel), "-np", str(load.parallel)]
+    arguments += ["-b", str(load.batch), "-ub", str(load.batch)]
+    arguments += ["--cache-ram", str(load.cache_ram >> 20), "--slot-save-path", str(slots)]
+    arguments += ["--flash-attn", load.flash_attention]
+    arguments += ["--cache-type-k", load.kv_cache_type, "--cache-type-v", load.kv_cache_type]
+    if load.embedding:
+        arguments += ["--embeddings", *(["--pooling", load.pooling] if load.pooling else [])]
+    elif load.context_shift and not load.projectors:
+        arguments += ["--context-shift"]
+    if load.threads > 0:
+        arguments += ["-t", str(load.threads)]
+    if load.gpu_layers is not None and load.gpu_layers >= 0:
+        arguments += ["-ngl", str(load.gpu_layers)]
+    if load.main_gpu is not None:
+        arguments += ["--split-mode", "none", "--main-gpu", str(load.main_gpu)]
+    if load.mmap is not None:
+        arguments += ["--load-mode", "mmap" if load.mmap else "none"]
+    for projector in load.projectors:
+        arguments += ["--mmproj", str(projector)]
+    for adapter in load.adapters:
+        arguments += ["--lora", str(adapter)]
+    return arguments

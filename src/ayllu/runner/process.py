@@ -1,0 +1,243 @@
+"""One llama-server child: started on a socket only we can reach, watched, drained, ended.
+
+It dies with us: by the kernel's parent-death signal on Linux, by a watchdog pipe elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import re
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+
+import psutil
+import structlog
+
+from ayllu.errors import EngineError
+from ayllu.runner.engine import Engine
+from ayllu.runner.explain import explain_exit
+from ayllu.runner.options import ENGINE_ENVIRONMENT, LoadOptions, engine_arguments
+
+LOG_LINES = 200
+STOP_SECONDS = 3.0
+LONGEST_FOLDER = 60
+"""A unix socket's whole path must stay under 104 bytes on macOS, 108 on Linux."""
+UNIX_SOCKETS = sys.platform != "win32"
+
+_LINUX = sys.platform == "linux"
+_LIBC = ctypes.CDLL(None) if _LINUX else None  # looked up before any fork
+_PR_SET_PDEATHSIG = 1
+_PREFIX = f"ayllu-{os.getuid() if UNIX_SOCKETS else 0}-"
+_log = structlog.get_logger(__name__)
+
+
+class EngineDiedError(EngineError):
+    """The child is gone or was ended because it hung: the request may be run again on a new one."""
+
+
+class RunnerProcess:
+    """A started llama-server. Whoever started it calls `stop`.
+
+    `url` and `socket_path` say where it answers, `api_key` what it wants to hear.
+    """
+
+    def __init__(self, child: Process, *, name: str, folder: Path, api_key: str) -> None:
+        self._child = child
+        self._folder = folder
+        self._watchdog: int | None = None
+        self._last_output = time.monotonic()
+        self._listening = asyncio.Event()
+        self.name = name
+        self.pid = child.pid
+        self.api_key = api_key
+        self.socket_path = folder / "engine.sock" if UNIX_SOCKETS else None
+        self.url = "http://engine" if UNIX_SOCKETS else ""
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
+        self.exited = asyncio.Event()
+        self.killed_because = ""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child still runs and nobody has decided to end it."""
+        return not self.exited.is_set() and not self.killed_because
+
+    @property
+    def seconds_silent(self) -> float:
+        """Seconds since the child last wrote to its log."""
+        return time.monotonic() - self._last_output
+
+    def reason(self) -> str:
+        """Why the child ended, in a sentence."""
+        return self.killed_because or explain_exit(self._child.returncode, self.log)
+
+    def kill(self, because: str) -> None:
+        """End a child that hangs, at once."""
+        if not self.exited.is_set():
+            self.killed_because = self.killed_because or because
+            _signal_group(self.pid, signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """End the child (politely, then not) and remove what it left. Safe to call twice."""
+        if not self.exited.is_set():
+            self.killed_because = self.killed_because or "the model was unloaded"
+            _signal_group(self.pid, signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self.exited.wait(), STOP_SECONDS)
+            except TimeoutError:
+                _signal_group(self.pid, signal.SIGKILL)
+        await asyncio.gather(*self._tasks)
+
+    async def wait_listening(self) -> None:
+        """Wait until `url` is known; at once on a unix socket."""
+        if not UNIX_SOCKETS:
+            await self._listening.wait()
+
+    def watch(self, log_file: Path, on_exit: Callable[[], None]) -> None:
+        """Drain the log into memory and a file, and notice the end."""
+        self._tasks = [
+            asyncio.create_task(self._drain(log_file)),
+            asyncio.create_task(self._reap(on_exit)),
+        ]
+
+    def arm_watchdog(self) -> None:
+        """Where the kernel has no parent-death signal: a shell that kills the child when we die.
+
+        It holds the reading end of a pipe whose only writer is this process.
+        """
+        reading, writing = os.pipe()
+        script = f"read _ || kill -9 -{self.pid}"
+        os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", script],
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, reading, 0)],
+            setsid=True,
+        )
+        os.close(reading)
+        self._watchdog = writing
+
+    async def _drain(self, log_file: Path) -> None:
+        assert self._child.stdout is not None  # noqa: S101 - it was started with a pipe
+        with contextlib.ExitStack() as stack:
+            file = None
+            with contextlib.suppress(OSError):  # a full disk must not stop the engine
+                file = stack.enter_context(log_file.open("wb", buffering=0))
+            async for line in _lines(self._child.stdout):
+                self._last_output = time.monotonic()
+                self.log.append(line.decode("utf-8", "replace").rstrip())
+                if not UNIX_SOCKETS and (found := re.search(rb"listening on (http://\S+)", line)):
+                    self.url = found.group(1).decode()
+                    self._listening.set()
+                if file is not None:
+                    with contextlib.suppress(OSError):
+                        file.write(line)
+
+    async def _reap(self, on_exit: Callable[[], None]) -> None:
+        await self._child.wait()
+        await self._tasks[0]  # the last words are in the log before anyone asks for them
+        if self._watchdog is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._watchdog, b"\n")
+            os.close(self._watchdog)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self.exited.set()
+        _log.info("engine ended", model=self.name, pid=self.pid, reason=self.reason())
+        on_exit()
+
+
+async def start_runner(
+    engine: Engine, load: LoadOptions, *, name: str, home: Path, on_exit: Callable[[], None]
+) -> RunnerProcess:
+    """Start a llama-server for `load`; it is not ready yet.
+
+    Raises EngineError when the program cannot be started.
+    """
+    folder = _make_folder()
+    slots, logs = home / "slots", home / "logs"
+    try:
+        slots.mkdir(mode=0o700, parents=True, exist_ok=True)
+        logs.mkdir(parents=True, exist_ok=True)
+        host = str(folder / "engine.sock") if UNIX_SOCKETS else "127.0.0.1"
+        key = secrets.token_urlsafe(32)
+        child = await asyncio.create_subprocess_exec(
+            engine.server,
+            *engine_arguments(load, host=host, slots=slots),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            env=os.environ | ENGINE_ENVIRONMENT | {"LLAMA_API_KEY": key},
+            start_new_session=True,
+            preexec_fn=partial(_die_with_parent, os.getpid()) if _LINUX else None,
+        )
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise EngineError(f"the engine could not be started: {error}") from error
+    process = RunnerProcess(child, name=name, folder=folder, api_key=key)
+    if UNIX_SOCKETS and not _LINUX:
+        process.arm_watchdog()
+    process.watch(logs / f"engine-{_file_name(name)}.log", on_exit)
+    _log.info("engine started", model=name, pid=child.pid)
+    return process
+
+
+def _make_folder() -> Path:
+    """A folder for a socket that nobody else may enter."""
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_temporary()))  # mode 0700
+
+
+def _temporary() -> str:
+    """The usual place for temporary files, unless a socket's path would get too long there."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) < LONGEST_FOLDER or not UNIX_SOCKETS else "/tmp"  # noqa: S108 - 0700
+
+
+def sweep_runtime_folders() -> None:
+    """Remove the socket folders of servers that were killed before they could."""
+    for folder in Path(_temporary()).glob(f"{_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _lines(stream: asyncio.StreamReader, limit: int = 1 << 16) -> AsyncIterator[bytes]:
+    """Lines of any length; one over `limit` bytes comes in pieces."""
+    rest = b""
+    while data := await stream.read(limit):
+        *whole, rest = (rest + data).split(b"\n")
+        for line in whole:
+            yield line + b"\n"
+        if len(rest) > limit:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
+
+
+def _die_with_parent(parent: int) -> None:
+    """Run in the child before llama-server: ask Linux for SIGKILL when our process ends."""
+    assert _LIBC is not None  # noqa: S101 - only Linux comes here
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)

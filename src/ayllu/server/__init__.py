@@ -1,0 +1,1 @@
+"""The HTTP server: thin handlers, one file of wire structs per dialect."""

@@ -1,0 +1,114 @@
+"""The application: routes, errors, life and death of what the handlers share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from ayllu import __version__
+from ayllu.config import Settings
+from ayllu.errors import AylluError
+from ayllu.models.store import Store
+from ayllu.runner.engine import Engine, list_devices
+from ayllu.runner.pool import Pool
+from ayllu.runner.process import sweep_runtime_folders
+from ayllu.server import models, ollama
+from ayllu.server.middleware import Guard
+from ayllu.server.state import State
+from ayllu.server.stream import error_response
+from ayllu.server.wire import encode
+
+_log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings, engine: Engine) -> Starlette:
+    """The ASGI application. Models are loaded when first asked for, and ended with it."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        store = Store(settings.models)
+        sweep_runtime_folders()
+        if not settings.no_prune:
+            _prune(store)
+        pool = Pool(settings, engine, gpus=len(list_devices(engine)))
+        app.state.ayllu = State(settings, engine, store, pool)
+        try:
+            yield
+        finally:
+            await pool.close()
+
+    return Starlette(
+        routes=_routes(),
+        middleware=[Middleware(Guard, settings=settings)],
+        exception_handlers={
+            AylluError: _on_error,
+            HTTPException: _on_http_error,
+            Exception: _on_bug,
+        },
+        lifespan=lifespan,
+    )
+
+
+def _routes() -> list[Route]:
+    return [
+        Route("/", _root),
+        Route("/api/version", _version),
+        Route("/api/generate", ollama.generate, methods=["POST"]),
+        Route("/api/chat", ollama.chat, methods=["POST"]),
+        Route("/api/embed", ollama.embed, methods=["POST"]),
+        Route("/api/embeddings", ollama.embeddings, methods=["POST"]),
+        Route("/api/tags", models.tags),
+        Route("/api/ps", models.loaded),
+        Route("/api/show", models.show, methods=["POST"]),
+        Route("/api/create", models.create, methods=["POST"]),
+        Route("/api/copy", models.copy, methods=["POST"]),
+        Route("/api/delete", models.delete, methods=["DELETE"]),
+        Route("/api/blobs/{digest}", models.has_blob, methods=["HEAD"]),
+        Route("/api/blobs/{digest}", models.receive_blob, methods=["POST"]),
+    ]
+
+
+async def _root(_: Request) -> Response:
+    return PlainTextResponse("Ollama is running")
+
+
+async def _version(_: Request) -> Response:
+    body = encode({"version": __version__})
+    return Response(body, media_type="application/json; charset=utf-8")
+
+
+async def _on_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, AylluError)  # noqa: S101 - registered for it alone
+    return error_response(error)
+
+
+async def _on_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+    words = {404: "404 page not found", 405: "405 method not allowed"}
+    text = words.get(error.status_code, error.detail)
+    return PlainTextResponse(text, error.status_code, error.headers)
+
+
+async def _on_bug(_: Request, error: Exception) -> Response:
+    """A bug: the traceback goes to the log, the client learns where to look."""
+    _log.error("internal error", exc_info=error)
+    return error_response(AylluError("internal error: see the server's log"))
+
+
+def _prune(store: Store) -> None:
+    """Unused blobs go at start; a store that cannot be written is no reason not to serve it."""
+    try:
+        removed = store.prune()
+    except AylluError as error:
+        _log.warning("the store was not pruned", reason=error.sentence)
+    else:
+        if removed:
+            _log.info("unused blobs removed", count=len(removed))

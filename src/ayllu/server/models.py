@@ -1,0 +1,140 @@
+"""Ollama's API for the models themselves: list, show, loaded, create, copy, delete, blobs."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ayllu.errors import AylluError, BadRequestError, NotFoundError
+from ayllu.gotime import format_time
+from ayllu.models import create as create_model
+from ayllu.models import describe
+from ayllu.models.model import read_config
+from ayllu.models.name import parse_name, short_name
+from ayllu.models.store import Store
+from ayllu.runner.pool import LoadedModel
+from ayllu.server import wire_ollama as wire
+from ayllu.server.state import model_of, read_body, required, state_of
+from ayllu.server.stream import json_response, ndjson_response, until_left
+
+FAR_FUTURE = 100 * 365 * 86400.0
+"""Seconds until a model that stays for ever is said to expire."""
+
+
+async def tags(request: Request) -> Response:
+    """GET /api/tags."""
+    rows = await asyncio.to_thread(_rows, state_of(request).store)
+    return json_response({"models": rows})
+
+
+async def loaded(request: Request) -> Response:
+    """GET /api/ps."""
+    return json_response({"models": [_loaded_row(row) for row in state_of(request).pool.loaded()]})
+
+
+async def show(request: Request) -> Response:
+    """POST /api/show."""
+    body = await read_body(request, wire.ShowRequest)
+    name = parse_name(required(body.model or body.name))
+    try:
+        model = model_of(request, body.model or body.name)
+    except NotFoundError as error:
+        raise NotFoundError(f"model '{short_name(name)}' not found") from error
+    shown = await asyncio.to_thread(describe.show, model, system=body.system, verbose=body.verbose)
+    return json_response(shown)
+
+
+async def create(request: Request) -> Response:
+    """POST /api/create."""
+    body = await read_body(request, wire.CreateRequest)
+    work = create_model.create(state_of(request).store, parse_name(body.model or body.name), body)
+    if body.stream:
+        return await ndjson_response(request, work)
+    return json_response(await until_left(request, _last(work)))
+
+
+async def copy(request: Request) -> Response:
+    """POST /api/copy."""
+    body = await read_body(request, wire.CopyRequest)
+    names = []
+    for word, text in (("source", body.source), ("destination", body.destination)):
+        try:
+            names.append(parse_name(text))
+        except BadRequestError as error:
+            raise BadRequestError(f'{word} "{text}" is invalid') from error
+    try:
+        await asyncio.to_thread(state_of(request).store.copy, *names)
+    except NotFoundError as error:
+        raise NotFoundError(f'model "{body.source}" not found') from error
+    return Response()
+
+
+async def delete(request: Request) -> Response:
+    """DELETE /api/delete."""
+    body = await read_body(request, wire.NameRequest)
+    text = required(body.model or body.name)
+    try:
+        name = parse_name(text)
+    except BadRequestError as error:
+        raise BadRequestError(f'name "{text}" is invalid') from error
+    state = state_of(request)
+    try:
+        await asyncio.to_thread(state.store.delete, name)
+    except NotFoundError as error:
+        raise NotFoundError(f"model '{text}' not found") from error
+    await state.pool.unload(state.store.resolve(name))
+    return Response()
+
+
+async def has_blob(request: Request) -> Response:
+    """HEAD /api/blobs/:digest."""
+    there = state_of(request).store.has_blob(request.path_params["digest"])
+    return Response(status_code=200 if there else 404)
+
+
+async def receive_blob(request: Request) -> Response:
+    """POST /api/blobs/:digest."""
+    store = state_of(request).store
+    new = await store.receive_blob(request.path_params["digest"], request.stream())
+    return Response(status_code=201 if new else 200)
+
+
+def _rows(store: Store) -> list[describe.TagsModel]:
+    """All models, newest first; one whose config is damaged is told by its name alone."""
+    rows = []
+    for stored in store.models():
+        try:
+            config = read_config(store, stored)
+        except AylluError:
+            continue
+        rows.append(describe.tags_model(stored, config))
+    return rows
+
+
+def _loaded_row(row: LoadedModel) -> wire.LoadedRow:
+    name = short_name(row.model.name)
+    expires = time.time() + FAR_FUTURE if math.isinf(row.expires_at) else row.expires_at
+    return wire.LoadedRow(
+        name=name,
+        model=name,
+        size=row.size,
+        digest=row.model.digest,
+        details=describe.details(row.model.config, row.model.parent),
+        expires_at=format_time(round(expires * 1e9), utc=False),
+        size_vram=row.size_vram,
+        context_length=row.context_length,
+    )
+
+
+async def _last(
+    work: AsyncGenerator[create_model.Progress],
+) -> create_model.Progress:
+    async with aclosing(work):
+        return deque([progress async for progress in work], maxlen=1)[0]

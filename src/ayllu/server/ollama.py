@@ -1,0 +1,238 @@
+"""Ollama's API for answers: /api/generate, /api/chat, /api/embed, /api/embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ayllu.chat.embed import Embeddings, embed_texts
+from ayllu.chat.request import ChatRequest, Think
+from ayllu.chat.session import answer
+from ayllu.errors import BadRequestError, NotFoundError
+from ayllu.models.describe import capabilities
+from ayllu.models.model import Model
+from ayllu.models.name import full_name
+from ayllu.runner.options import merge_options, parse_options
+from ayllu.server import wire_ollama as wire
+from ayllu.server.ollama_fields import (
+    read_format,
+    read_keep_alive,
+    read_think,
+    read_tools,
+    read_top_logprobs,
+    with_model_messages,
+)
+from ayllu.server.ollama_lines import Answer, chat_line, generate_line, one, whole
+from ayllu.server.state import model_of, read_body, required, state_of
+from ayllu.server.stream import json_response, ndjson_response, until_left
+from ayllu.types import DoneEvent, Event, Json, Message, Timings
+
+
+async def generate(request: Request) -> Response:
+    """POST /api/generate."""
+    body = await read_body(request, wire.GenerateRequest)
+    top_logprobs = read_top_logprobs(body.top_logprobs)
+    if not body.model:
+        raise NotFoundError("model '' not found")
+    model = model_of(request, body.model)
+    if not body.prompt and (done := await _unload(request, model, body.keep_alive)):
+        return json_response(generate_line(body.model, one(done)))
+    if body.raw and (body.template or body.system or body.context):
+        raise BadRequestError("raw mode does not support template, system, or context")
+    _require(model, "completion", f'"{body.model}" does not support generate')
+    if body.suffix:
+        _require(model, "insert", f"{full_name(model.name)} does not support insert")
+    think = _thinking(model, body.model, body.think)
+    if not body.prompt:
+        done = await _load(request, model, body.options, body.keep_alive)
+        return json_response(generate_line(body.model, one(done)))
+    chat_request = ChatRequest(
+        messages=() if body.raw else _generate_messages(body, model),
+        raw=body.prompt if body.raw else None,
+        suffix=body.suffix,
+        template=body.template or None,
+        context=body.context,
+        want_context=not body.raw,
+        think=think,
+        format=read_format(body.format),
+        options=parse_options(body.options),
+        keep_alive=read_keep_alive(body.keep_alive),
+        logprobs=body.logprobs,
+        top_logprobs=top_logprobs,
+        truncate=body.truncate,
+        shift=body.shift,
+    )
+    line = _line_maker(generate_line, body.model)
+    return await _respond(request, model, chat_request, line, stream=body.stream)
+
+
+async def chat(request: Request) -> Response:
+    """POST /api/chat."""
+    body = await read_body(request, wire.ChatRequest)
+    top_logprobs = read_top_logprobs(body.top_logprobs)
+    model = model_of(request, required(body.model))
+    if not body.messages and (done := await _unload(request, model, body.keep_alive)):
+        return json_response(chat_line(body.model, one(done)))
+    _require(model, "completion", f'"{body.model}" does not support chat')
+    if body.tools:
+        _require(model, "tools", f"{full_name(model.name)} does not support tools")
+    think = _thinking(model, body.model, body.think)
+    if not body.messages:
+        done = await _load(request, model, body.options, body.keep_alive)
+        return json_response(chat_line(body.model, one(done)))
+    chat_request = ChatRequest(
+        messages=with_model_messages(body.messages, model.system, model.messages),
+        tools=read_tools(body.tools),
+        think=think,
+        format=read_format(body.format),
+        options=parse_options(body.options),
+        keep_alive=read_keep_alive(body.keep_alive),
+        logprobs=body.logprobs,
+        top_logprobs=top_logprobs,
+        truncate=body.truncate,
+        shift=body.shift,
+    )
+    line = _line_maker(chat_line, body.model)
+    return await _respond(request, model, chat_request, line, stream=body.stream)
+
+
+async def embed(request: Request) -> Response:
+    """POST /api/embed."""
+    body = await read_body(request, wire.EmbedRequest)
+    result = await _embed(
+        request, body, _texts(body.input), truncate=body.truncate, dimensions=body.dimensions
+    )
+    return json_response(
+        wire.EmbedResponse(
+            model=body.model,
+            embeddings=result.vectors,
+            total_duration=result.total_duration,
+            load_duration=result.load_duration,
+            prompt_eval_count=result.tokens,
+        )
+    )
+
+
+async def embeddings(request: Request) -> Response:
+    """POST /api/embeddings, the older form with one prompt."""
+    body = await read_body(request, wire.EmbeddingsRequest)
+    required(body.model)
+    texts = [body.prompt] if body.prompt else []
+    result = await _embed(request, body, texts, truncate=True, dimensions=0)
+    return json_response({"embedding": result.vectors[0] if result.vectors else []})
+
+
+async def _embed(
+    request: Request,
+    body: wire.EmbedRequest | wire.EmbeddingsRequest,
+    texts: list[str],
+    *,
+    truncate: bool,
+    dimensions: int,
+) -> Embeddings:
+    try:
+        model = model_of(request, body.model)
+    except NotFoundError as error:
+        missing = f'model "{body.model}" not found, try pulling it first'
+        raise NotFoundError(missing if body.model else str(error)) from error
+    options = merge_options(parse_options(model.params), parse_options(body.options))
+    work = embed_texts(
+        state_of(request).pool,
+        model,
+        texts,
+        options=options,
+        keep_alive=read_keep_alive(body.keep_alive),
+        truncate=truncate,
+        dimensions=dimensions,
+    )
+    return await until_left(request, work)
+
+
+def _texts(value: Json) -> list[str]:
+    """The inputs to embed; none for null and an empty string, which only load the model."""
+    if value is None or value == "":
+        return []
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    raise BadRequestError("invalid input type")
+
+
+def _generate_messages(body: wire.GenerateRequest, model: Model) -> tuple[Message, ...]:
+    """The chat that a prompt stands for."""
+    user = Message(role="user", content=body.prompt, images=body.images)
+    stored = () if body.context else model.messages
+    return with_model_messages([user], body.system or model.system, stored)
+
+
+async def _respond(
+    request: Request,
+    model: Model,
+    chat_request: ChatRequest,
+    line: Callable[[Answer], object],
+    *,
+    stream: bool,
+) -> Response:
+    """The answer as lines, or as one object."""
+    events = answer(state_of(request).pool, model, chat_request)
+    if stream:
+        return await ndjson_response(request, _each(events, line))
+    return json_response(line(whole(await until_left(request, _collect(events)))))
+
+
+def _line_maker(make: Callable[[str, Answer], object], model: str) -> Callable[[Answer], object]:
+    return lambda answer: make(model, answer)
+
+
+async def _each(
+    events: AsyncGenerator[Event], line: Callable[[Answer], object]
+) -> AsyncGenerator[object]:
+    async with aclosing(events):
+        async for event in events:
+            yield line(one(event))
+
+
+async def _collect(events: AsyncGenerator[Event]) -> list[Event]:
+    async with aclosing(events):
+        return [event async for event in events]
+
+
+async def _unload(request: Request, model: Model, keep_alive: Json) -> DoneEvent | None:
+    """Let the model go if that is what an empty request with keep_alive 0 asks for."""
+    if read_keep_alive(keep_alive) != 0:
+        return None
+    await state_of(request).pool.unload(model.name)
+    return DoneEvent("unload")
+
+
+async def _load(
+    request: Request, model: Model, values: Mapping[str, Json], keep_alive: Json
+) -> DoneEvent:
+    """Load the model, which is what an empty request asks for."""
+
+    async def load() -> int:
+        options = merge_options(parse_options(model.params), parse_options(values))
+        pool = state_of(request).pool
+        async with pool.acquire(model, options, keep_alive=read_keep_alive(keep_alive)) as lease:
+            return lease.load_duration
+
+    duration = await until_left(request, load())
+    return DoneEvent("load", Timings(total_duration=duration, load_duration=duration))
+
+
+def _require(model: Model, capability: str, otherwise: str) -> None:
+    if capability not in capabilities(model):
+        raise BadRequestError(otherwise)
+
+
+def _thinking(model: Model, name: str, value: Json) -> Think | None:
+    """Whether to think: a model that can does unless told otherwise."""
+    think = read_think(value)
+    can = "thinking" in capabilities(model)
+    if think and not can:
+        raise BadRequestError(f'"{name}" does not support thinking')
+    return True if think is None and can else think

@@ -1,0 +1,58 @@
+"""What every handler needs: the settings, the store, the loaded models."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from starlette.requests import Request
+
+from ayllu.config import Settings
+from ayllu.errors import BadRequestError, NotFoundError, TooLargeError
+from ayllu.models.model import Model, open_model
+from ayllu.models.name import parse_name
+from ayllu.models.store import Store
+from ayllu.runner.engine import Engine
+from ayllu.runner.pool import Pool
+from ayllu.server.wire import T, decode
+
+
+class State(Struct, frozen=True):
+    """One server's state, reached as `request.app.state.ayllu`."""
+
+    settings: Settings
+    engine: Engine
+    store: Store
+    pool: Pool
+
+
+def state_of(request: Request) -> State:
+    """The state of the server that got this request."""
+    state = request.app.state.ayllu
+    assert isinstance(state, State)  # noqa: S101 - app.py put it there
+    return state
+
+
+def model_of(request: Request, name: str) -> Model:
+    """The named model. Raises NotFoundError with the name as the caller wrote it."""
+    parsed = parse_name(name)
+    try:
+        return open_model(state_of(request).store, parsed)
+    except NotFoundError as error:
+        raise NotFoundError(f"model '{name}' not found") from error
+
+
+async def read_body(request: Request, kind: type[T]) -> T:
+    """The request's JSON body as a struct. Raises BadRequestError or TooLargeError."""
+    limit = state_of(request).settings.max_body
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            raise TooLargeError(f"the request is larger than {limit} bytes")
+    return decode(bytes(body), kind)
+
+
+def required(name: str) -> str:
+    """A model's name that must be there."""
+    if not name:
+        raise BadRequestError("model is required")
+    return name

@@ -1,0 +1,94 @@
+"""JSON as Go reads and writes it, which is what Ollama's clients were built against.
+
+Keys match whatever their case, null means absent, `<`, `>` and `&` are escaped.
+Source: https://pkg.go.dev/encoding/json.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from ayllu.errors import BadRequestError
+from ayllu.types import Json
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
+_ESCAPES = (
+    (b"<", b"\\u003c"),
+    (b">", b"\\u003e"),
+    (b"&", b"\\u0026"),
+    ("\u2028".encode(), b"\\u2028"),
+    ("\u2029".encode(), b"\\u2029"),
+)
+
+
+def encode(value: object) -> bytes:
+    """JSON with Go's escapes; the characters concerned stand in strings only."""
+    data = _encoder.encode(value)
+    for plain, escaped in _ESCAPES:
+        if plain in data:
+            data = data.replace(plain, escaped)
+    return data
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """A request struct from a body. Raises BadRequestError with one sentence."""
+    if not body.strip():
+        raise BadRequestError("missing request body")
+    try:
+        return msgspec.convert(fold_keys(msgspec.json.decode(body), kind), kind)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"the request does not fit: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequestError(f"the request is not JSON: {error}") from error
+    except RecursionError as error:
+        raise BadRequestError("the request is nested too deeply") from error
+
+
+def fold_keys(value: Json, kind: Any) -> Json:  # noqa: ANN401 - a type, of any form
+    """The value with every struct's keys in our spelling and without nulls.
+
+    Maps that are free in their keys (options, tool arguments, schemas) stay as they are.
+    """
+    if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Struct):
+        fields = _fields(kind)
+        folded = {}
+        for key, item in value.items():
+            name, inner = fields.get(key.lower(), (None, None))
+            if name is not None and item is not None:
+                folded[name] = fold_keys(item, inner)
+        return folded
+    if isinstance(value, list):
+        items = [arg for arg in _members(kind) if get_origin(arg) in (tuple, list)]
+        inner = get_args(items[0])[0] if items else None
+        return [fold_keys(item, inner) for item in value] if inner else value
+    return value
+
+
+_cache: dict[type[Struct], dict[str, tuple[str, Any]]] = {}
+
+
+def _fields(kind: type[Struct]) -> dict[str, tuple[str, Any]]:
+    """Lower-case JSON name -> JSON name and type, of a struct's fields."""
+    if kind not in _cache:
+        hints = get_type_hints(kind)
+        _cache[kind] = {
+            field.encode_name.lower(): (field.encode_name, _struct_or_self(hints[field.name]))
+            for field in msgspec.structs.fields(kind)
+        }
+    return _cache[kind]
+
+
+def _members(kind: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type, of any form
+    """The members of a union, or the type alone."""
+    return (kind,) if get_origin(kind) in (tuple, list) else (get_args(kind) or (kind,))
+
+
+def _struct_or_self(kind: Any) -> Any:  # noqa: ANN401 - a type, of any form
+    """The struct in `Struct | None`, or the type itself."""
+    structs = [arg for arg in get_args(kind) if isinstance(arg, type) and issubclass(arg, Struct)]
+    return structs[0] if structs and get_origin(kind) not in (tuple, list) else kind

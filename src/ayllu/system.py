@@ -1,0 +1,68 @@
+"""Facts about this machine: its memory as a container sees it, its processor, who holds a port."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import psutil
+from msgspec import Struct
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+class Memory(Struct, frozen=True):
+    """Bytes of RAM: all of it, and what can be taken without swapping."""
+
+    total: int
+    available: int
+
+
+def memory(cgroup: Path = _CGROUP) -> Memory:
+    """This machine's memory, or the container's where it has less (cgroup v2, then v1)."""
+    system = psutil.virtual_memory()
+    for limit_name, used_name in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        limit, used = _number(cgroup / limit_name), _number(cgroup / used_name)
+        if limit is not None and used is not None and limit < system.total:
+            return Memory(limit, min(system.available, max(limit - used, 0)))
+    return Memory(system.total, system.available)
+
+
+def processor() -> str:
+    """The processor's name as its maker writes it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    for line in text.splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def port_owner(port: int) -> str:
+    """The program that listens on a TCP port, as `name (pid N)`; empty where we may not know."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.Error:
+        return ""
+    for connection in connections:
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr:
+            continue
+        if connection.laddr.port == port and connection.pid:
+            try:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+            except psutil.Error:
+                return f"pid {connection.pid}"
+    return ""
+
+
+def _number(path: Path) -> int | None:
+    """The number in a cgroup file; None for `max` or no file."""
+    try:
+        return int(path.read_text("ascii"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,221 @@
+"""Makes a real, small model for tests: llama-server loads it, and its answers are known beforehand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf_writer import Array, Tensor, write_gguf
+
+START, END, THINK, THOUGHT = "<|im_start|>", "<|im_end|>", "<think>", "</think>"
+SPECIALS = (START, END, THINK, THOUGHT, "<tool_call>", "</tool_call>")
+CYCLE = "abcdefghijklmnopqrstuvwxyz "
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""A chat template without tools and thinking. Its prompts end in a newline."""
+
+CHATML_TOOLS_THINK = (
+    "{% if tools %}{{ '<|im_start|>system\n# Tools\nYou may call functions:\n<tools>' }}"
+    "{% for tool in tools %}{{ '\n' + (tool | tojson) }}{% endfor %}"
+    "{{ '\n</tools>\nFor each call return a json object with name and arguments within tags:\n"
+    '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
+    "<|im_end|>\n' }}{% endif %}"
+    "{% for m in messages %}{% if m.role == 'tool' %}"
+    "{{ '<|im_start|>user\n<tool_response>\n' + m.content + '\n</tool_response><|im_end|>\n' }}"
+    "{% else %}{{ '<|im_start|>' + m.role + '\n' }}"
+    "{% if m.reasoning_content %}"
+    "{{ '<think>\n' + m.reasoning_content + '\n</think>\n\n' }}{% endif %}"
+    "{{ m.content or '' }}{% for call in m.tool_calls or [] %}"
+    '{{ \'\n<tool_call>\n{"name": "\' + call.function.name + \'", "arguments": \' '
+    "+ (call.function.arguments | tojson) + '}\n</tool_call>' }}"
+    "{% endfor %}{{ '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+    "{% if enable_thinking is defined and enable_thinking is false %}"
+    "{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
+)
+"""A template in the manner of Qwen3's, with tools and `<think>`. Prompts end in a newline.
+
+llama-server finds a call in `<tool_call>\\n{"name": ..., "arguments": {...}}\\n</tool_call>`.
+"""
+
+
+def byte_letters() -> list[str]:
+    """GPT-2's printable letter for each byte (`bytes_to_unicode` of OpenAI's encoder.py)."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in plain]
+    letters = {byte: chr(byte) for byte in plain}
+    letters |= {byte: chr(256 + place) for place, byte in enumerate(others)}
+    return [letters[byte] for byte in range(256)]
+
+
+def make_successor_model(  # noqa: PLR0913 - all of it optional
+    path: Path,
+    *,
+    context: int = 512,
+    chat_template: str | None = None,
+    successor: Mapping[str, str] | None = None,
+    end_after: str | None = None,
+    replies: Mapping[str, str] | None = None,
+    sharpness: float = 2.0,
+    dtype: type[np.float32 | np.float16] = np.float32,
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a real llama model that llama-server loads and whose next token is known beforehand.
+
+    One token per byte, and `SPECIALS`; the next token depends on the last one alone. By default
+    `a` to `z` and the space walk round in a cycle, and every other byte or special is followed by
+    `a`. So a prompt that ends in a newline, as chat templates' do, is answered by `abc...xyz abc...`
+    without end, also at the usual temperatures.
+
+    Args:
+        path: where to write, about 1.5 MB (half with float16).
+        context: the trained context in tokens.
+        chat_template: a Jinja template, such as CHATML, or none.
+        successor: exceptions to the cycle. The last token of the key is followed by the value's
+            tokens in turn: `{"\\n": "xé"}` makes it answer `x`, the two bytes of `é`, then `a`.
+        end_after: the end token comes after this character.
+        replies: whole answers, for texts in which letters repeat: the key's last token is followed
+            by the text, in pieces of two or three characters that are tokens of their own, then by
+            the end token.
+        sharpness: 2 is certain to 1 in 10^12; 0.2 makes sampling visible.
+        dtype: how the matrices are stored.
+        extra: more header keys, or other values for the usual ones.
+
+    Raises ValueError when a token would need two successors.
+    """
+    vocabulary = [*byte_letters(), *SPECIALS]
+    follows = dict.fromkeys(range(len(vocabulary)), ord("a"))
+    follows |= {ord(now): ord(then) for now, then in zip(CYCLE, CYCLE[1:] + "a", strict=True)}
+    chains = [_ids(key)[-1:] + _ids(then) for key, then in (successor or {}).items()]
+    if end_after:
+        chains.append(_ids(end_after)[-1:] + _ids(END))
+    for key, reply in (replies or {}).items():
+        chains.append(_ids(key)[-1:] + _pieces(reply, vocabulary) + _ids(END))
+    follows |= _links(chains)
+    kvs = _header(vocabulary, context, dtype) | dict(extra or {})
+    if chat_template is not None:
+        kvs["tokenizer.chat_template"] = chat_template
+    return write_gguf(path, kvs, _tensors(len(vocabulary), follows, sharpness, dtype))
+
+
+def walk(count: int, start: str = "a") -> str:
+    """What a model with the usual cycle answers: `count` characters of the cycle from `start`."""
+    place = CYCLE.index(start)
+    return (CYCLE * (count // len(CYCLE) + 2))[place : place + count]
+
+
+def _ids(string: str) -> list[int]:
+    """Token ids of a text: specials whole, everything else by its bytes."""
+    ids: list[int] = []
+    while string:
+        special = next((name for name in SPECIALS if string.startswith(name)), "")
+        ids += [256 + SPECIALS.index(special)] if special else string[0].encode()
+        string = string[len(special) or 1 :]
+    return ids
+
+
+def _pieces(reply: str, vocabulary: list[str]) -> list[int]:
+    """Ids of new tokens, added to the vocabulary, that make up a reply between its specials."""
+    ids: list[int] = []
+    for part in re.split("(" + "|".join(map(re.escape, SPECIALS)) + ")", reply):
+        if part in SPECIALS or len(part) < 2:
+            ids += _ids(part)
+            continue
+        pieces = _cut(part, frozenset(vocabulary))
+        if pieces is None:
+            raise ValueError(f"{part!r} repeats itself too much to be cut into different pieces")
+        ids += range(len(vocabulary), len(vocabulary) + len(pieces))
+        vocabulary += pieces
+    return ids
+
+
+def _cut(part: str, used: frozenset[str]) -> list[str] | None:
+    """A text in short pieces that differ from each other and from those in use."""
+    letters = byte_letters()
+    for length in range(2, len(part) + 1):
+        piece = "".join(letters[byte] for byte in part[:length].encode())
+        if piece in used:
+            continue
+        if length == len(part):
+            return [piece]
+        rest = _cut(part[length:], used | {piece})
+        if rest is not None:
+            return [piece, *rest]
+    return None
+
+
+def _links(chains: list[list[int]]) -> dict[int, int]:
+    """Who follows whom; a token that would need two successors is an error."""
+    links: dict[int, int] = {}
+    for chain in chains:
+        for now, then in pairwise(chain):
+            if links.setdefault(now, then) != then:
+                raise ValueError(f"token {now} would need the successors {links[now]} and {then}")
+    return links
+
+
+def _dimension(tokens: int) -> int:
+    return -(-tokens // 32) * 32
+
+
+def _header(vocabulary: list[str], context: int, dtype: type[Any]) -> dict[str, Any]:
+    size = _dimension(len(vocabulary))
+    kinds = [3 if word in {START, END} else 4 if word in SPECIALS else 1 for word in vocabulary]
+    return {
+        "general.architecture": "llama",
+        "general.name": "successor",
+        "general.file_type": int(dtype is np.float16),
+        "llama.context_length": context,
+        "llama.embedding_length": size,
+        "llama.block_count": 1,
+        "llama.feed_forward_length": 32,
+        "llama.attention.head_count": size // 32,
+        "llama.attention.head_count_kv": 1,
+        "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "llama.rope.dimension_count": 32,
+        "llama.vocab_size": len(vocabulary),
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": vocabulary,
+        "tokenizer.ggml.token_type": Array(5, kinds),
+        "tokenizer.ggml.merges": Array(8, []),
+        "tokenizer.ggml.bos_token_id": 256,
+        "tokenizer.ggml.eos_token_id": 257,
+        "tokenizer.ggml.add_bos_token": False,
+    }
+
+
+def _tensors(
+    tokens: int, follows: Mapping[int, int], sharpness: float, dtype: type[Any]
+) -> dict[str, Tensor]:
+    """All weights of the block are zero, so a token's embedding reaches the output unchanged."""
+    size = _dimension(tokens)
+    output = np.zeros((tokens, size), dtype)
+    for now, then in follows.items():
+        output[then, now] = sharpness
+    for now in range(256 + len(SPECIALS), tokens):
+        if now not in follows:
+            output[ord("a"), now] = sharpness
+    block = {
+        "attn_q": (size, size),
+        "attn_k": (32, size),
+        "attn_v": (32, size),
+        "attn_output": (size, size),
+        "ffn_gate": (32, size),
+        "ffn_up": (32, size),
+        "ffn_down": (size, 32),
+    }
+    zeros = {f"blk.0.{name}.weight": np.zeros(shape, dtype) for name, shape in block.items()}
+    ones = {
+        name: np.ones(size, np.float32)
+        for name in ("blk.0.attn_norm.weight", "blk.0.ffn_norm.weight", "output_norm.weight")
+    }
+    embeddings = np.eye(tokens, size, dtype=dtype)
+    return {"token_embd.weight": embeddings, "output.weight": output, **ones, **zeros}

@@ -1,0 +1,173 @@
+"""A real `ayllu serve` for a test: its own home, a free port, a client, and a thorough end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+
+class Answer(NamedTuple):
+    """An HTTP answer: `json` is its body, or its lines where it has several."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.body.splitlines() if line]
+
+
+class Serving:
+    """A server under test."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str, home: Path, log: Path) -> None:
+        self.process = process
+        self.url = url
+        self.home = home
+        self.log = log
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a command that is to use this server."""
+        return clean_environment(self.home) | {"AYLLU_HOST": self.url}
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+    ) -> Answer:
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310 - always our own server
+            self.url + path, data, dict(headers or {}), method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
+                return Answer(response.status, response.read(), dict(response.headers))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.read(), dict(error.headers))
+
+    def post(self, path: str, body: Any = None, **options: Any) -> Answer:
+        return self.request("POST", path, body, **options)
+
+    def get(self, path: str, **options: Any) -> Answer:
+        return self.request("GET", path, **options)
+
+    def create(self, name: str, gguf: Path, **more: Any) -> None:
+        """Make a model of a GGUF through the API, as `ayllu create` does."""
+        data = gguf.read_bytes()
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        assert self.post(f"/api/blobs/{digest}", data).status in {200, 201}
+        answer = self.post(
+            "/api/create", {"model": name, "files": {gguf.name: digest}, "stream": False, **more}
+        )
+        assert answer.json == {"status": "success"}, answer.body
+
+    def engines(self) -> list[psutil.Process]:
+        """The llama-servers that this server runs."""
+        try:
+            children = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        return [child for child in children if is_engine(child)]
+
+    def stop(self) -> int:
+        """End it politely; returns its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+
+def is_engine(process: psutil.Process) -> bool:
+    try:
+        return process.name().startswith("llama-server")
+    except psutil.NoSuchProcess:
+        return False
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """The caller's environment without any setting of ours or Ollama's."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AYLLU_", "OLLAMA_"))}
+    return kept | {"AYLLU_HOME": str(home), "PYTHONWARNINGS": "default", "TMPDIR": str(home)}
+
+
+def launch(home: Path, **settings: str) -> Serving:
+    """Start a server; the caller ends it. Fails with its log when it does not come up."""
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "serve.log"
+    environment = clean_environment(home) | {"AYLLU_HOST": "127.0.0.1:0", **settings}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ayllu", "serve"], env=environment, stdout=output, stderr=output
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        for line in log.read_text("utf-8").splitlines():
+            if "ayllu is listening" in line:
+                url = json.loads(line)["url"]
+                serving = Serving(process, url, home, log)
+                if _answers(serving):
+                    return serving
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    pytest.fail(f"the server did not start:\n{log.read_text('utf-8')}")
+
+
+@contextmanager
+def serving(home: Path, **settings: str) -> Iterator[Serving]:
+    """A server for the time of a block; nothing it started is left after it."""
+    server = launch(home, **settings)
+    children = []
+    try:
+        yield server
+        children = server.engines()
+    finally:
+        children += server.engines()
+        server.stop()
+        _, alive = psutil.wait_procs(children, timeout=10)
+        for process in alive:
+            process.kill()
+    assert not alive, "an engine outlived its server"
+    assert not list(home.glob("ayllu-*")), "a socket folder was left behind"
+
+
+def _answers(server: Serving) -> bool:
+    try:
+        return server.get("/").status == 200
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 15.0, what: str = "it") -> None:
+    """Wait for something that takes an unknown but short time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.02)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ayllu.config import ConfigError, load_settings, parse_address
+from ayllu.gotime import FOREVER
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("127.0.0.1:11434", "http://127.0.0.1:11434"),
+        ("0.0.0.0", "http://0.0.0.0:11434"),
+        (":8080", "http://127.0.0.1:8080"),
+        ("box", "http://box:11434"),
+        ("[::1]:5000", "http://[::1]:5000"),
+        ("::1", "http://[::1]:11434"),
+        ("http://box", "http://box:80"),
+        ("https://box", "https://box:443"),
+        ("https://box:444/ayllu/", "https://box:444/ayllu"),
+    ],
+)
+def test_addresses_take_every_form_of_ollamas(text: str, url: str) -> None:
+    assert parse_address(text).url == url
+
+
+@pytest.mark.parametrize("text", ["box:port", "box:99999", "box:-1"])
+def test_a_bad_port_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_address(text)
+
+
+def test_clients_reach_a_wildcard_address_by_loopback() -> None:
+    assert parse_address("0.0.0.0:1").client_url == "http://127.0.0.1:1"
+    assert parse_address("[::]:1").client_url == "http://[::1]:1"
+
+
+def test_without_any_setting_everything_has_a_default(tmp_path: Path) -> None:
+    settings = load_settings({"AYLLU_HOME": str(tmp_path)})
+    assert settings.models == tmp_path / "models"
+    assert settings.host.url == "http://127.0.0.1:11434"
+    assert settings.keep_alive == 300
+    assert settings.cache_ram == 1 << 30
+
+
+def test_our_variable_outranks_ollamas_and_both_outrank_the_file(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('keep_alive = "1m"\nnum_parallel = 2\nmax_queue = 7\n')
+    environment = {
+        "AYLLU_HOME": str(tmp_path),
+        "AYLLU_KEEP_ALIVE": "3m",
+        "OLLAMA_KEEP_ALIVE": "2m",
+        "OLLAMA_NUM_PARALLEL": " '5' ",
+    }
+    settings = load_settings(environment)
+    assert (settings.keep_alive, settings.num_parallel, settings.max_queue) == (180, 5, 7)
+
+
+def test_ollamas_own_spellings_are_honoured(tmp_path: Path) -> None:
+    environment = {
+        "AYLLU_HOME": str(tmp_path),
+        "OLLAMA_NOPRUNE": "1",
+        "OLLAMA_KEEP_ALIVE": "-1",
+        "OLLAMA_LOAD_TIMEOUT": "0",
+        "OLLAMA_FLASH_ATTENTION": "1",
+        "OLLAMA_MODELS": str(tmp_path / "elsewhere"),
+        "OLLAMA_ORIGINS": "https://a.example, https://b.example",
+    }
+    settings = load_settings(environment)
+    assert settings.no_prune
+    assert settings.keep_alive == settings.load_timeout == FOREVER
+    assert settings.flash_attention == "on"
+    assert settings.models == tmp_path / "elsewhere"
+    assert settings.origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AYLLU_HOST", "box:port"),
+        ("OLLAMA_KEEP_ALIVE", "soon"),
+        ("AYLLU_NUM_PARALLEL", "four"),
+        ("AYLLU_CACHE_RAM", "lots"),
+    ],
+)
+def test_a_value_that_cannot_be_used_names_its_variable(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    with pytest.raises(ConfigError, match=name):
+        load_settings({"AYLLU_HOME": str(tmp_path), name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("keep_alive = ", "cannot be read"), ("keepalive = 1", "keepalive")]
+)
+def test_a_broken_settings_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        load_settings({"AYLLU_HOME": str(tmp_path)})

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Sets up a checkout: a virtual environment, the locked packages, the engine, what tests need.
+
+Only the standard library: it runs before anything is installed. `make setup` calls it; running it
+again takes seconds. The engine is compiled once per kind of CPU and kept in uv's cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+LOCK = ROOT / "requirements.lock"
+LOG = VENV / "setup.log"
+UV = "uv==0.13.9"
+
+TEST_PROGRAMS = {"go": "golang-go", "tmux": "tmux"}
+"""Programs that tests run, and the Debian packages that hold them."""
+
+NO_COMPILER = (
+    "The engine is compiled for this machine, and there is no C++ compiler: install one (Debian "
+    "and Ubuntu: `sudo apt-get install build-essential`; Fedora: `sudo dnf install gcc-c++`; "
+    "macOS: `xcode-select --install`) and run this again, or install llama.cpp and set "
+    "AYLLU_LLAMA_BIN to the folder of its llama-server."
+)
+_INSTRUCTION_SETS = re.compile(r"(sse|ssse|avx|amx|fma|f16c|bmi|gfni|vaes|vpcl|sha|popcnt|lzcnt)")
+_STEP = re.compile(r"^DEBUG \[(\d+)/(\d+)\]")
+
+
+def main() -> None:
+    """Do what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--tests", action="store_true", help="also install what tests run")
+    arguments = parser.parse_args()
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file meets Pythons that the rest never does
+        sys.exit(f"Ayllu needs Python 3.11 or newer, and this is {platform.python_version()}.")
+    make_environment()
+    install_packages()
+    check_engine()
+    if arguments.tests:
+        install_test_programs()
+
+
+def make_environment() -> None:
+    """A virtual environment with uv in it."""
+    if not (BIN / "python").exists() and not (BIN / "python.exe").exists():
+        made = subprocess.run([sys.executable, "-m", "venv", VENV], check=False)
+        if made.returncode:
+            shutil.rmtree(VENV, ignore_errors=True)
+            sys.exit(
+                "Python cannot make virtual environments here: install its venv module (Debian and "
+                "Ubuntu: `sudo apt-get install python3-venv`) and run this again."
+            )
+    if shutil.which("uv", path=str(BIN)) is None:
+        say("Installing uv")
+        run([BIN / "python", "-m", "pip", "install", "--quiet", UV])
+
+
+def install_packages() -> None:
+    """The locked packages, the engine among them, and Ayllu itself."""
+    lock = LOCK
+    if not has_compiler() and has_own_engine():
+        say("No C++ compiler: using the llama.cpp that is installed")
+        lock = lock_without_engine()
+    # uv keeps built wheels by their settings, so naming the CPU keeps another CPU's engine away.
+    settings = f"llama-cpp-python:cmake.define.AYLLU_CPU={cpu_key()}"
+    options = ["--require-hashes", "--config-settings-package", settings]
+    with_progress([BIN / "uv", "-v", "pip", "sync", *options, lock])
+    run([BIN / "uv", "-q", "pip", "install", "--no-deps", "--editable", ROOT])
+
+
+def with_progress(command: list[str | Path]) -> None:
+    """Run uv, its log kept in a file, the engine's compilation shown as it moves."""
+    started = time.monotonic()
+    shown = -1
+    environment = os.environ | {"VIRTUAL_ENV": str(VENV)}
+    with (
+        LOG.open("w", encoding="utf-8") as log,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process,
+    ):
+        assert process.stdout is not None  # noqa: S101 - it was opened with a pipe
+        for line in process.stdout:
+            log.write(line)
+            if step := _STEP.match(line):
+                done, total = int(step[1]), int(step[2])
+                shown = show_progress(done, total, time.monotonic() - started, shown)
+    if shown >= 0:
+        sys.stderr.write("\n")
+    if process.returncode:
+        fail()
+
+
+def show_progress(done: int, total: int, seconds: float, shown: int) -> int:
+    """Draw the bar on a terminal, a line per tenth elsewhere; returns what was shown last."""
+    percent = 100 * done // total
+    left = seconds / max(done, 1) * (total - done)
+    bar = "█" * (percent // 4) + "░" * (25 - percent // 4)
+    text = f"Compiling the engine {bar} {percent:3d} %  about {left / 60:.0f} min left"
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{text} ")
+    elif percent // 10 > shown:
+        sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+    return percent // 10
+
+
+def fail() -> None:
+    """Say why the installation failed, and where the whole story is."""
+    lines = LOG.read_text("utf-8", "replace").splitlines()
+    if not has_compiler() and any("CMAKE_CXX_COMPILER" in line or "C++" in line for line in lines):
+        sys.exit(NO_COMPILER)
+    errors = [line for line in lines if re.search(r"\berror\b", line, re.IGNORECASE)]
+    last = "\n".join((errors or lines)[-8:])
+    sys.exit(f"{last}\nThe installation failed; its whole log is {LOG.relative_to(ROOT)}.")
+
+
+def check_engine() -> None:
+    """Start the engine once, so that one that cannot run is found now."""
+    command = [BIN / "ayllu", "engine", "info"]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    if found.returncode:
+        sys.exit(found.stderr.strip())
+    say(next(line for line in found.stdout.splitlines() if line.startswith("version")))
+
+
+def install_test_programs() -> None:
+    """Debian's packages for programs that only tests run."""
+    missing = [package for name, package in TEST_PROGRAMS.items() if not shutil.which(name)]
+    if not missing:
+        return
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        sys.exit(f"The tests need {' and '.join(missing)}: install them and run this again.")
+    say(f"Installing {' '.join(missing)} for the tests")
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "-qq", "update"], env=quiet)
+    run(["apt-get", "-qq", "install", "--no-install-recommends", *missing], env=quiet)
+
+
+def cpu_key() -> str:
+    """A name for what `-march=native` means here: twelve hex digits."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        text = platform.processor()
+    line = next((row for row in text.splitlines() if row.startswith(("flags", "Features"))), text)
+    words = sorted({word for word in line.split() if _INSTRUCTION_SETS.match(word)}) or [line]
+    return hashlib.sha256(" ".join([platform.machine(), *words]).encode()).hexdigest()[:12]
+
+
+def has_compiler() -> bool:
+    """Whether a C++ compiler can be found."""
+    names = [os.environ.get("CXX", "c++"), "g++", "clang++", "cl"]
+    return any(shutil.which(name) for name in names)
+
+
+def has_own_engine() -> bool:
+    """Whether the user brings a llama.cpp of his own."""
+    return bool(os.environ.get("AYLLU_LLAMA_BIN") or shutil.which("llama-server"))
+
+
+def lock_without_engine() -> Path:
+    """The lock file less the package that compiles the engine."""
+    text = re.sub(r"(?m)^llama-cpp-python==.*\n(?:[ \t].*\n)*", "", LOCK.read_text("utf-8"))
+    path = VENV / "requirements.lock"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def run(command: list[str | Path], env: dict[str, str] | None = None) -> None:
+    """Run a command that must succeed."""
+    environment = (env or dict(os.environ)) | {"VIRTUAL_ENV": str(VENV)}
+    done = subprocess.run(command, check=False, cwd=ROOT, env=environment)
+    if done.returncode:
+        sys.exit(f"`{' '.join(map(str, command))}` failed.")
+
+
+def say(text: str) -> None:
+    """Tell the user what is happening."""
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main()
