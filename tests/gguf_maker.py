@@ -1,4 +1,4 @@
-"""Makes a real, small model for tests: llama-server loads it, and its answers are known beforehand."""
+"""Makes a real, small model for tests: llama-server loads it, and its answers are known."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
 
     One token per byte, and `SPECIALS`; the next token depends on the last one alone. By default
     `a` to `z` and the space walk round in a cycle, and every other byte or special is followed by
-    `a`. So a prompt that ends in a newline, as chat templates' do, is answered by `abc...xyz abc...`
-    without end, also at the usual temperatures.
+    `a`. So a prompt that ends in a newline, as chat templates' do, is answered by `abc...xyz abc`
+    and so on without end, also at the usual temperatures.
 
     Args:
         path: where to write, about 1.5 MB (half with float16).

@@ -49,7 +49,7 @@ def write_gguf(
     *,
     alignment: int = ALIGNMENT,
 ) -> Path:
-    """Write a GGUF. int becomes uint32, float float32, a sequence an array of its first item's type.
+    """Write a GGUF. int becomes uint32, float float32, a list an array of its first item's type.
 
     `Typed`, `Array` and `Raw` say otherwise. numpy arrays may be float32 or float16.
     """

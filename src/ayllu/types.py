@@ -64,7 +64,7 @@ class ModelConfig(Struct, frozen=True, omit_defaults=True):
     os: str = ""
 
 
-class ToolFunction(Struct, frozen=True, omit_defaults=True):
+class ToolFunction(Struct, frozen=True):
     """The call a model makes: a tool's name and its arguments, in the order the model gave them."""
 
     name: str

@@ -54,6 +54,10 @@ class UnreachableError(AylluError):
     """The server's address cannot be reached for another reason."""
 
 
+class NoRouteError(NotFoundError):
+    """The server does not know the request at all; it is older than this command, or another."""
+
+
 class ProtocolError(AylluError):
     """What came back is not what this API says, or it broke off."""
 
@@ -206,7 +210,10 @@ class Client:
         if response.status < 400:
             return
         body = await response.content.read(LONGEST_ERROR)
-        sentence = _error_sentence(body) or (
+        sentence = _error_sentence(body)
+        if not sentence and response.status in {404, 405}:
+            raise NoRouteError(f"the server at {self.url} has no {response.url.path}")
+        sentence = sentence or (
             f"the server at {self.url} answered {response.status} {_reason(response.status)}"
         )
         raise _ERRORS.get(response.status, AylluError)(sentence)

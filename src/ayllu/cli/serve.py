@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import sys
@@ -11,7 +12,7 @@ import click
 from ayllu.config import Address, Settings
 from ayllu.errors import AylluError
 
-SHUTDOWN_SECONDS = 5
+GRACE_SECONDS = 5
 """How long answers under way may take to end after the first signal; a second one ends them now."""
 
 
@@ -83,16 +84,24 @@ def _run(settings: Settings, bound: socket.socket) -> None:
     import uvicorn
 
     from ayllu.runner.engine import find_engine
-    from ayllu.server.app import create_app
+    from ayllu.server.app import create_app, end_answers
+
+    class Server(uvicorn.Server):
+        """Ends answers that go on too long itself, with a last line that says why."""
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, end_answers, app)
+            await super().shutdown(sockets)
 
     engine = find_engine(settings)
+    app = create_app(settings, engine)
     config = uvicorn.Config(
-        create_app(settings, engine),
+        app,
         log_config=None,
         access_log=settings.debug,
         server_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_graceful_shutdown=2 * GRACE_SECONDS,
     )
     host, port = bound.getsockname()[:2]
     structlog.get_logger(__name__).info(
@@ -101,4 +110,4 @@ def _run(settings: Settings, bound: socket.socket) -> None:
         models=str(settings.models),
         engine=engine.version,
     )
-    uvicorn.Server(config).run(sockets=[bound])
+    Server(config).run(sockets=[bound])

@@ -69,7 +69,7 @@ class _Logprob(Struct, frozen=True):
 
 
 class _CompletionLine(Struct, frozen=True):
-    prompt_progress: msgspec.Raw | None = None
+    prompt_progress: dict[str, float] | None = None
     content: str = ""
     tokens: tuple[int, ...] = ()
     stop: bool = False

@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-import structlog
 from msgspec import Struct, structs
 
 from ayllu.config import Settings
@@ -23,11 +22,11 @@ from ayllu.runner import fit
 from ayllu.runner.client import RunnerClient
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import LoadOptions
-from ayllu.runner.process import EngineDiedError, RunnerProcess, start_runner
+from ayllu.runner.process import RunnerProcess, start_runner
 from ayllu.system import memory
 from ayllu.types import ModelName, Options
 
-_log = structlog.get_logger(__name__)
+CLOSING = "the server is shutting down"
 
 
 class _Key(NamedTuple):
@@ -85,9 +84,9 @@ class LoadedModel(Struct, frozen=True):
 class _Place:
     """A model's place in the pool. The lock is held while its child is started or replaced."""
 
-    def __init__(self, model: Model, keep_alive: float) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
-        self.keep_alive = keep_alive
+        self.keep_alive = FOREVER
         self.lock = asyncio.Lock()
         self.runner: Runner | None = None
         self.users = 0
@@ -129,25 +128,44 @@ class Pool:
         started = time.monotonic_ns()
         if self._waiting >= self._settings.max_queue:
             raise BusyError("server busy, please try again.  maximum pending requests exceeded")
-        self._waiting += 1
-        waiting = True
-        try:
-            place = await self._enter(model, options, keep_alive, embedding=embedding, shift=shift)
+        runner = None
+        while runner is None:
+            self._waiting += 1
             try:
-                assert place.runner is not None  # noqa: S101 - _enter leaves one
-                runner = place.runner
-                loaded = time.monotonic_ns() - started
-                async with runner.slots:
-                    self._waiting -= 1
-                    waiting = False
-                    if not runner.process.alive:
-                        raise EngineDiedError(runner.process.reason())
-                    yield Lease(runner, loaded)
+                place, runner = await self._take_slot(
+                    model, options, keep_alive, embedding=embedding, shift=shift
+                )
             finally:
-                self._leave(place)
-        finally:
-            if waiting:
                 self._waiting -= 1
+        try:
+            yield Lease(runner, time.monotonic_ns() - started)
+        finally:
+            runner.slots.release()
+            self._leave(place)
+
+    async def _take_slot(
+        self,
+        model: Model,
+        options: Options,
+        keep_alive: float | None,
+        *,
+        embedding: bool,
+        shift: bool,
+    ) -> tuple[_Place, Runner | None]:
+        """A slot of the model, to be given back; None where its engine died in the meantime."""
+        place = await self._enter(model, options, keep_alive, embedding=embedding, shift=shift)
+        runner = place.runner
+        assert runner is not None  # noqa: S101 - _enter leaves one
+        try:
+            await runner.slots.acquire()
+        except BaseException:
+            self._leave(place)
+            raise
+        if runner.process.alive:
+            return place, runner
+        runner.slots.release()
+        self._leave(place)
+        return place, None
 
     def loaded(self) -> list[LoadedModel]:
         """What is in memory now, the longest-lasting first."""
@@ -172,9 +190,16 @@ class Pool:
                 if place.users == 0:
                     await self._vacate(place)
 
+    def abort(self) -> None:
+        """Take no more requests, and end those under way."""
+        self._closed = True
+        for place in self._places.values():
+            if place.runner is not None:
+                place.runner.process.kill(CLOSING)
+
     async def close(self) -> None:
         """End every child."""
-        self._closed = True
+        self.abort()
         runners = [place.runner for place in self._places.values() if place.runner]
         for place in self._places.values():
             self._cancel_timer(place)
@@ -190,12 +215,15 @@ class Pool:
         shift: bool,
     ) -> _Place:
         """Count one more user of a runner that fits the request, started where need be."""
+        if self._closed:
+            raise BusyError(CLOSING)
         key = _Key(model.digest, embedding)
-        default = self._settings.keep_alive
-        place = self._places.setdefault(key, _Place(model, default))
+        place = self._places.setdefault(key, _Place(model))
         async with place.lock:
             if keep_alive is not None:
                 place.keep_alive = keep_alive
+            elif place.runner is None:
+                place.keep_alive = self._settings.keep_alive
             place.model = model
             wanted = fit.plan_load(
                 model,

@@ -57,6 +57,11 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
     )
 
 
+def end_answers(app: Starlette) -> None:
+    """End the answers under way; their clients get a last line that says why."""
+    app.state.ayllu.pool.abort()
+
+
 def _routes() -> list[Route]:
     return [
         Route("/", _root),
@@ -97,9 +102,8 @@ async def _on_http_error(_: Request, error: Exception) -> Response:
     return PlainTextResponse(text, error.status_code, error.headers)
 
 
-async def _on_bug(_: Request, error: Exception) -> Response:
-    """A bug: the traceback goes to the log, the client learns where to look."""
-    _log.error("internal error", exc_info=error)
+async def _on_bug(_request: Request, _error: Exception) -> Response:
+    """A bug: uvicorn logs the traceback, the client learns where to look."""
     return error_response(AylluError("internal error: see the server's log"))
 
 

@@ -133,11 +133,12 @@ async def _embed(
     truncate: bool,
     dimensions: int,
 ) -> Embeddings:
+    if not body.model:
+        raise NotFoundError("model '' not found")
     try:
         model = model_of(request, body.model)
     except NotFoundError as error:
-        missing = f'model "{body.model}" not found, try pulling it first'
-        raise NotFoundError(missing if body.model else str(error)) from error
+        raise NotFoundError(f'model "{body.model}" not found, try pulling it first') from error
     options = merge_options(parse_options(model.params), parse_options(body.options))
     work = embed_texts(
         state_of(request).pool,

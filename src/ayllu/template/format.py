@@ -200,11 +200,12 @@ def _format(spec: _Spec, verb: str, value: Value) -> str:
     if isinstance(value, list | dict | Record):
         return _show_nested(value, lambda item: NIL if item is None else _format(spec, verb, item))
     spec.budget.room((spec.width or 0) + (spec.precision or 0))
-    plain = replace(spec, flags=spec.flags.replace("+", ""))
     chosen = next(rule for rule in _RULES if isinstance(value, rule.kinds))
     if verb not in chosen.verbs:
-        return f"%!{verb}({type_name(value)}={chosen.write(plain, 'v', value)})"
-    return chosen.write(plain if verb == "v" else spec, verb, value)
+        return f"%!{verb}({type_name(value)}={chosen.write(spec, 'v', value)})"
+    if verb == "v":
+        spec = replace(spec, flags=spec.flags.replace("+", ""))
+    return chosen.write(spec, verb, value)
 
 
 def _bool(spec: _Spec, _verb: str, value: bool) -> str:
@@ -264,6 +265,8 @@ def _float(spec: _Spec, verb: str, value: float) -> str:
 def _digits(verb: str, precision: int | None, value: float) -> str:
     if value in (float("inf"), float("-inf")) or value != value:  # noqa: PLR0124 - NaN
         return shortest(value, "g")
+    if verb in "bxX":
+        raise Fault(f"printf with %{verb} of a float is not supported")
     form = {"v": "g", "F": "f"}.get(verb, verb)
     if precision is None and form in "gG":
         text = shortest(value, "g")
@@ -310,6 +313,6 @@ class _Rule(NamedTuple):
 _RULES = (
     _Rule(bool, "tv", _bool),
     _Rule((int, Byte), "vdboOxXcqU", _integer),
-    _Rule(float, "vgGeEfF", _float),
+    _Rule(float, "vgGeEfFbxX", _float),
     _Rule(str, "vsxXq", _string),
 )

@@ -17,7 +17,7 @@ from ayllu.template.funcs import FUNCTIONS
 from ayllu.template.lex import SPACES, Kind, Token, fail, tokenize
 from ayllu.template.literals import read_number, read_rune, read_string
 
-MAX_SOURCE = 128 * 1024
+MAX_SOURCE = 64 * 1024
 """Characters of a template; those of the Ollama library have a few thousand."""
 
 MAX_NESTING = 100

@@ -15,7 +15,9 @@ from ayllu.template import nodes
 from ayllu.template.format import show
 from ayllu.template.funcs import FUNCTIONS, Signature
 from ayllu.template.values import (
+    MAX_STEPS,
     NOTHING,
+    STEPS_EACH,
     Budget,
     Fault,
     Record,
@@ -41,7 +43,8 @@ class _Jump(Enum):
 
 def execute(trees: Mapping[str, nodes.Body], values: Mapping[str, Value]) -> str:
     """The text that the template "" makes of some values. Raises TemplateError."""
-    run = _Run(trees)
+    lists = (value for value in values.values() if isinstance(value, list))
+    run = _Run(trees, Budget(MAX_STEPS + STEPS_EACH * sum(map(len, lists))))
     try:
         run.template("", dict(values))
         return clean("".join(run.out))
@@ -77,9 +80,9 @@ class _Scope:
 
 
 class _Run:
-    def __init__(self, trees: Mapping[str, nodes.Body]) -> None:
+    def __init__(self, trees: Mapping[str, nodes.Body], budget: Budget) -> None:
         self.trees = trees
-        self.budget = Budget()
+        self.budget = budget
         self.out: list[str] = []
         self.scope = _Scope(None)
         self.depth = 0

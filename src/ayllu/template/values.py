@@ -21,8 +21,11 @@ from typing import Any, Final
 Value = Any
 """A value of the table above."""
 
-MAX_STEPS = 250_000
+MAX_STEPS = 150_000
 """Nodes, arguments and turns of loops that one run may take: some tenths of a second."""
+
+STEPS_EACH = 200
+"""Steps more for each message or tool, so that a long conversation has what it needs."""
 
 MAX_TEXT = 8 * 2**20
 """Characters that one run may print and compute, those of non-ASCII text counting twice."""

@@ -1,7 +1,10 @@
-"""Random templates for hypothesis: well-formed ones, and soups of tokens."""
+"""Random templates, well-formed ones and soups of tokens, whose output Go decides."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -14,7 +17,7 @@ _ANY = [
 _STRINGS = ["$.Name", "$.Empty", "$.Accents", "$.Emoji", "$.Odd", '"Ada"', '"é"', '"\\xc3"', "`b`"]
 _NUMBERS = ["$.Zero", "$.One", "$.Minus", "0", "1", "2", "'a'", "(len $.List)", "(index `b` 0)"]
 _LISTS = ["$.List", "$.NoList", "$.Mixed", "$.Rows", "$.Numbers", "(slice $.List 1)"]
-_FORMATS = ['"%v"', '"%d|%s"', '"%5.2v|%q"', '"%-6v|%+d|%06d"', '"%x %t %T"', '"%8.3f%c"']
+_FORMATS = ['"%v"', '"%d|%s"', '"%5.2v|%q"', '"%-6v|%+d|%06d"', '"%t %T"', '"%8.3f%c"']
 _RISKY = [".Missing.x", ".n", ".tags", ".k", "$x.a", "len .", "index . 0", "$.Null.x", "lt . 1"]
 
 _strings, _numbers = st.sampled_from(_STRINGS), st.sampled_from(_NUMBERS)
@@ -32,6 +35,7 @@ def _calls(inner: SearchStrategy[str]) -> SearchStrategy[str]:
         st.builds("{} {} {} {}".format, _eager, inner, inner, inner),
         st.builds("{} | {} {}".format, inner, _eager, inner),
         st.builds("printf {} {} {}".format, st.sampled_from(_FORMATS), inner, inner),
+        st.builds('printf "%x|%X|%08x" {} {} {}'.format, _strings, _strings, _numbers),
         st.builds("{} {} {}".format, _compare, _strings, _strings),
         st.builds("{} {} {}".format, _compare, _numbers, _numbers),
         st.builds("len {}".format, st.one_of(_strings, _lists)),
@@ -73,7 +77,7 @@ def _blocks(inner: SearchStrategy[str]) -> SearchStrategy[str]:
     bodies = st.lists(inner, max_size=4).map("".join)
     jumps = st.sampled_from(["", "{{break}}", "{{continue}}", "{{if not $i}}{{continue}}{{end}}"])
     heads = st.sampled_from(["if ", "with ", "if $x := ", "with $x := "])
-    ranged = st.one_of(_lists, _lists, _lists, st.sampled_from(["$.Map", ".Missing", "."]))
+    ranged = st.one_of(_lists, _lists, _lists, st.sampled_from(["$.Map", ".Missing", "$.Deep"]))
     variables = st.sampled_from(["", "$x := ", "$i, $x := "])
     loops = st.builds("{{{{range {}{}}}}}{}{}".format, variables, ranged, bodies, jumps)
     branches = st.builds("{{{{{}{}}}}}{}".format, heads, _pipelines, bodies)
@@ -90,11 +94,28 @@ templates = st.lists(st.recursive(_statements, _blocks, max_leaves=10), min_size
 """Templates that parse, and often run without an error."""
 
 _TOKENS = [
-    "{{", "}}", "{{-", "-}}", "{{ ", " }}", "{{- ", " -}}", " ", "\n", "(", ")", "|", " | ", ",", ":=",
-    "=", "$x", "$", ".", ".Name", ".List", ".Deep.a", "1", "-", "'a'", '"s"', "`r`", "/*", "*/", "if ",
-    "else", "else if ", "end", "range ", "with ", "break", "continue", "template ", "block ", "nil",
-    "true", "len ", "print ", "and ", "eq ", "x", "é", "@", '"', "'", "`", "\\", "{{end}}", "{{else}}",
+    "{{", "}}", "{{-", "-}}", "{{ ", " }}", "{{- ", " -}}", " ", "\n", "(", ")", "|", " | ", ",",
+    ":=", "=", "$x", "$", ".", ".Name", ".List", ".Deep.a", "1", "-", "'a'", '"s"', "`r`", "/*", "*/",
+    "if ", "else", "else if ", "end", "range ", "with ", "break", "continue", "template ", "block ",
+    "nil", "true", "len ", "print ", "and ", "eq ", "x", "é", "@", '"', "'", "`", "\\", "{{end}}",
+    "{{else}}",
 ]  # fmt: skip
 
 soups = st.lists(st.sampled_from(_TOKENS), max_size=25).map("".join)
 """Strings of tokens in any order."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(templates)
+def test_well_formed_templates_give_the_same_text_as_go(
+    same_as_go: Callable[[str], None], template: str
+) -> None:
+    same_as_go(template)
+
+
+@settings(max_examples=150, deadline=None)
+@given(soups)
+def test_tokens_in_any_order_are_read_as_go_reads_them(
+    same_as_go: Callable[[str], None], template: str
+) -> None:
+    same_as_go(template)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from ayllu.chat.replay import MAX_FRUITLESS, Replay
+from ayllu.errors import EngineError
+from ayllu.types import (
+    DoneEvent,
+    Event,
+    TextEvent,
+    ThinkingEvent,
+    ToolCall,
+    ToolCallEvent,
+    ToolFunction,
+)
+
+
+def call(name: str, ident: str) -> ToolCallEvent:
+    return ToolCallEvent((ToolCall(ToolFunction(name), ident),))
+
+
+def run(replay: Replay, events: Sequence[Event]) -> list[Event]:
+    replay.start()
+    return [part for event in events for part in replay.pass_on(event)]
+
+
+def test_a_first_run_passes_unchanged() -> None:
+    events: list[Event] = [ThinkingEvent("hm"), TextEvent("a"), TextEvent("b"), DoneEvent("stop")]
+    assert run(Replay(), events) == events
+
+
+def test_a_second_run_goes_on_where_the_first_broke_off() -> None:
+    replay = Replay()
+    run(replay, [ThinkingEvent("hm"), TextEvent("ab"), TextEvent("c")])
+    second = [ThinkingEvent("h"), ThinkingEvent("m"), TextEvent("abcd"), TextEvent("e")]
+    assert run(replay, second) == [TextEvent("d"), TextEvent("e")]
+
+
+def test_another_answer_ends_in_an_error() -> None:
+    replay = Replay()
+    run(replay, [TextEvent("abc")])
+    with pytest.raises(EngineError, match="repeat the request"):
+        run(replay, [TextEvent("abx")])
+
+
+def test_calls_are_passed_on_once_whatever_their_ids() -> None:
+    replay = Replay()
+    run(replay, [call("f", "1")])
+    assert run(replay, [call("f", "2"), call("g", "3")]) == [call("g", "3")]
+    with pytest.raises(EngineError):
+        run(replay, [call("other", "4")])
+
+
+def test_it_gives_up_only_when_no_run_gets_further() -> None:
+    replay = Replay()
+    text = ""
+    for letter in "abcdef":
+        text += letter
+        run(replay, [TextEvent(text)])
+        assert replay.may_try_again()
+    for _ in range(MAX_FRUITLESS - 1):
+        run(replay, [TextEvent(text)])
+        assert replay.may_try_again()
+    run(replay, [TextEvent(text)])
+    assert not replay.may_try_again()

@@ -1,0 +1,157 @@
+"""A disk that does not play along: full, read-only, or with files in the wrong places."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from model_maker import files_of, put, stream
+
+from ayllu.errors import StoreError
+from ayllu.models.manifest import MODEL_TYPE, digest_of
+from ayllu.models.name import parse_name
+from ayllu.models.store import Store
+
+BIG = os.urandom(3 << 20)
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A small tmpfs of our own; skips where this process may not mount."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs Linux and root")
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"this machine lets nobody mount a small disk: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)  # noqa: S607 - the same
+
+
+def remount_read_only(folder: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)  # noqa: S607 - the same
+
+
+def test_a_full_disk_is_named_and_left_clean(tmp_path: Path) -> None:
+    source = tmp_path / "big.gguf"
+    source.write_bytes(BIG)
+    writes: list[Callable[[Store], object]] = [
+        lambda store: store.write_blob(BIG, MODEL_TYPE),
+        lambda store: store.add_file(source, MODEL_TYPE),
+        lambda store: asyncio.run(store.receive_blob(digest_of(BIG), stream(BIG[:100], BIG[100:]))),
+    ]
+    with mounted(tmp_path / "disk", "size=2m") as disk:
+        store = Store(disk / "models")
+        put(store, "a")
+        before = files_of(store.root)
+        for write in writes:
+            with pytest.raises(StoreError) as caught:
+                write(store)
+            sentence = caught.value.sentence
+            assert sentence.startswith(f"there is no space left in {store.root}: free some, or")
+            assert "AYLLU_MODELS" in sentence
+            assert files_of(store.root) == before
+        assert [name.model for name in store.names()] == ["a"]
+        assert len(store.delete(parse_name("a"))) == 2
+
+
+def test_a_disk_without_room_for_a_manifest_leaves_the_old_one(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=64k,nr_inodes=40") as disk:
+        store = Store(disk / "models")
+        old = put(store, "a")
+        filler = disk / "filler"
+        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(StoreError, match="no space left"):
+            put(store, "a", b"{}", bytes(8192))
+        with pytest.raises(StoreError, match="no space left"):
+            store.copy(parse_name("a"), parse_name("h/n/b"))
+        assert store.manifest(parse_name("a")) == old
+        assert len(store.names()) == 1
+        assert not list(store.root.rglob(".tmp-*"))
+
+
+def test_a_read_only_disk_is_named_and_still_read(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=2m") as disk:
+        store = Store(disk / "models")
+        put(store, "a")
+        remount_read_only(disk)
+        writes: list[Callable[[], object]] = [
+            lambda: store.write_blob(b"new", MODEL_TYPE),
+            lambda: store.copy(parse_name("a"), parse_name("b")),
+            lambda: store.delete(parse_name("a")),
+            lambda: put(store, "b"),
+        ]
+        for write in writes:
+            with pytest.raises(StoreError) as caught:
+                write()
+            assert f"{store.root} is read-only" in caught.value.sentence
+        assert store.models() == (store.manifest(parse_name("a")),)
+        fresh = Store(disk / "elsewhere")
+        with pytest.raises(StoreError, match="is read-only"):
+            fresh.write_blob(b"x", MODEL_TYPE)
+
+
+@pytest.mark.parametrize("stray", ["models", "models/blobs", "models/manifests"])
+def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path, stray: str) -> None:
+    path = tmp_path / stray
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"not a folder")
+    store = Store(tmp_path / "models")
+    with pytest.raises(StoreError) as caught:
+        put(store, "a")
+    assert "there is a file where a folder should be" in caught.value.sentence
+    assert str(store.root) in caught.value.sentence
+    assert path.read_bytes() == b"not a folder"
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_a_folder_where_a_manifest_should_be_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path / "models")
+    put(store, "b")
+    (store.manifests / "registry.ollama.ai/library/a/latest").mkdir(parents=True)
+    with pytest.raises(StoreError, match="there is a folder where a file should be"):
+        put(store, "a")
+    (store.manifests / "registry.ollama.ai/library/c").write_bytes(b"x")
+    with pytest.raises(StoreError, match="there is a file where a folder should be"):
+        put(store, "c")
+    assert [name.model for name in store.names()] == ["b"]
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
+    """Root passes every permission, so a process of another user looks."""
+    if sys.platform == "win32" or os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    root = tmp_path / "models"
+    root.mkdir(mode=0o700)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and folder != Path(folder.anchor):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom ayllu.models.store import Store\n"
+        "from ayllu.errors import StoreError\nimport os\nos.setuid(65534)\n"
+        "store = Store(Path(sys.argv[1]))\n"
+        "for act in (store.names, lambda: store.write_blob(b'x', 'm')):\n"
+        "    try:\n        act()\n    except StoreError as error:\n        print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(root)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"no permission to use {root}: change its owner") for line in lines)

@@ -1,0 +1,233 @@
+"""Clients that leave, engines that are killed, a server that is killed: nothing is lost or left."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+from gguf_maker import walk
+from serving import Serving, clean_environment, launch, serving, wait_until
+
+USER = [{"role": "user", "content": "hello"}]
+LONG = {"num_predict": 300, "temperature": 0}
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory, endless_gguf: Path) -> Iterator[Serving]:
+    """A server with a model that goes on as long as it may."""
+    with serving(tmp_path_factory.mktemp("home")) as running:
+        running.create("endless", endless_gguf)
+        yield running
+
+
+async def stream(session: aiohttp.ClientSession, url: str, stop_after: int = 0) -> str:
+    """The text of a chat; given up after some lines, or read to its end."""
+    body = {"model": "endless", "messages": USER, "options": LONG}
+    text, lines = "", 0
+    async with session.post(f"{url}/api/chat", json=body) as response:
+        assert response.status == 200, await response.text()
+        async for line in response.content:
+            item = json.loads(line)
+            assert "error" not in item, item
+            text += item["message"]["content"]
+            lines += 1
+            if item["done"]:
+                assert item["done_reason"] == "length"
+                return text
+            if lines == stop_after:
+                return text
+    raise AssertionError("the stream ended without its last line")
+
+
+async def kill_engines(server: Serving, times: int, every: float) -> None:
+    for _ in range(times):
+        await asyncio.sleep(every)
+        engines = await asyncio.to_thread(server.engines)
+        for engine in engines:
+            engine.kill()
+
+
+def busy_slots(server: Serving) -> int:
+    """How many slots of the server's only engine are at work, by the engine's own account."""
+    (engine,) = server.engines()
+    command, environment = engine.cmdline(), engine.environ()
+    path = command[command.index("--host") + 1]
+    key = environment["LLAMA_API_KEY"]
+
+    async def ask() -> int:
+        connector = aiohttp.UnixConnector(path)
+        headers = {"Authorization": f"Bearer {key}"}
+        async with (
+            aiohttp.ClientSession(connector=connector, headers=headers) as session,
+            session.get("http://engine/slots") as response,
+        ):
+            response.raise_for_status()
+            return sum(slot["is_processing"] for slot in await response.json())
+
+    try:
+        return asyncio.run(ask())
+    except aiohttp.ClientError:
+        return -1  # it is only starting
+
+
+def test_fifty_streams_survive_ten_that_leave_and_three_kills(endless: Serving) -> None:
+    async def everything() -> list[str]:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            streams = [stream(session, endless.url, 20 if n % 5 == 0 else 0) for n in range(50)]
+            texts = await asyncio.gather(*streams, kill_engines(endless, 3, 0.7))
+            return [text for text in texts if text is not None]
+
+    process = psutil.Process(endless.process.pid)
+    endless.post("/api/chat", {"model": "endless", "messages": USER, "options": {"num_predict": 1}})
+    files = process.num_fds()
+    texts = asyncio.run(everything())
+    whole = [text for n, text in enumerate(texts) if n % 5]
+    assert whole == [walk(300)] * 40
+    assert [text for n, text in enumerate(texts) if n % 5 == 0] == [walk(20)] * 10
+    assert "engine ended" in endless.log.read_text()
+    wait_until(lambda: len(endless.engines()) == 1, what="one engine being left")
+    wait_until(lambda: busy_slots(endless) == 0, what="every slot coming free")
+    wait_until(lambda: process.num_fds() <= files + 1, what="every socket being closed")
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_client_that_leaves_frees_its_slot(endless: Serving, streamed: bool) -> None:
+    options = {"num_predict": 60_000, "num_ctx": 8192}
+    body = {"model": "endless", "messages": USER, "options": options, "stream": streamed}
+    data = json.dumps(body).encode()
+    host, port = endless.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = f"POST /api/chat HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
+        connection.sendall(head.encode() + data)
+        wait_until(lambda: endless.engines() and busy_slots(endless) == 1, what="its start")
+    wait_until(lambda: busy_slots(endless) == 0, 5, "its slot coming free")
+
+
+def test_a_hung_engine_is_replaced(
+    tmp_path_factory: pytest.TempPathFactory, endless_gguf: Path
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    with serving(home, AYLLU_TOKEN_TIMEOUT="1s", AYLLU_FIRST_TOKEN_TIMEOUT="1s") as server:
+        server.create("endless", endless_gguf)
+        body = {"model": "endless", "messages": USER, "options": LONG, "stream": False}
+        assert server.post("/api/chat", body).json["message"]["content"] == walk(300)
+        (engine,) = server.engines()
+        engine.suspend()
+        assert server.post("/api/chat", body).json["message"]["content"] == walk(300)
+        assert [other.pid for other in server.engines()] != [engine.pid]
+        assert "stopped answering" in server.log.read_text()
+
+
+def test_killing_the_server_takes_its_engines_with_it(
+    tmp_path_factory: pytest.TempPathFactory, endless_gguf: Path
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    server = launch(home)
+    server.create("endless", endless_gguf)
+    server.post("/api/generate", {"model": "endless"})
+    (engine,) = server.engines()
+    server.process.kill()
+    server.process.wait()
+    wait_until(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE)
+    assert list(home.glob("ayllu-*")), "the killed server could not clean up"
+    with serving(home) as again:
+        assert [row["name"] for row in again.get("/api/tags").json["models"]] == ["endless:latest"]
+        assert not list(home.glob("ayllu-*"))
+        answer = again.post(
+            "/api/chat", {"model": "endless", "messages": USER, "options": LONG, "stream": False}
+        )
+        assert answer.json["message"]["content"] == walk(300)
+
+
+def test_stopping_the_server_ends_answers_under_way(
+    tmp_path_factory: pytest.TempPathFactory, endless_gguf: Path
+) -> None:
+    with serving(tmp_path_factory.mktemp("home")) as server:
+        server.create("endless", endless_gguf)
+        body = {"model": "endless", "messages": USER, "options": {"num_predict": 60_000}}
+        answers: list[Any] = []
+        asking = threading.Thread(target=lambda: answers.append(_try_post(server, body)))
+        asking.start()
+        wait_until(lambda: server.engines() and busy_slots(server) == 1, what="the answer's start")
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 15
+        asking.join()
+    (answer,) = answers
+    assert answer.lines[-1] == {"error": "the server is shutting down"}
+
+
+def _try_post(server: Serving, body: Any) -> Any:
+    try:
+        return server.post("/api/chat", body)
+    except (OSError, http.client.HTTPException) as error:
+        return error
+
+
+def test_two_servers_share_one_store(
+    tmp_path_factory: pytest.TempPathFactory, chat_gguf: Path
+) -> None:
+    home, other = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("home")
+    with serving(home) as first, serving(other, AYLLU_MODELS=str(home / "models")) as second:
+        first.create("one", chat_gguf)
+        second.create("two", chat_gguf)
+        for server in (first, second):
+            names = {row["name"] for row in server.get("/api/tags").json["models"]}
+            assert names == {"one:latest", "two:latest"}
+        assert second.request("DELETE", "/api/delete", {"model": "one"}).status == 200
+        body = {"model": "two", "messages": USER, "stream": False}
+        for server in (first, second):
+            assert server.post("/api/chat", body).json["message"]["content"] == walk(26)
+
+
+def test_a_port_in_use_is_told_with_its_holder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        environment = clean_environment(tmp_path_factory.mktemp("home"))
+        done = subprocess.run(
+            [sys.executable, "-m", "ayllu", "serve"],
+            env=environment | {"AYLLU_HOST": f"127.0.0.1:{port}"},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert str(os.getpid()) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_right_at_the_start_ends_the_server(
+    tmp_path_factory: pytest.TempPathFactory, number: signal.Signals
+) -> None:
+    environment = clean_environment(tmp_path_factory.mktemp("home"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ayllu", "serve"],
+        env=environment | {"AYLLU_HOST": "127.0.0.1:0"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(0.15)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode in {0, 130, 143, -signal.SIGTERM, -signal.SIGINT}
+    assert "Traceback" not in errors

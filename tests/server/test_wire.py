@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ayllu.errors import BadRequestError
+from ayllu.server.wire import decode, encode
+from ayllu.server.wire_ollama import ChatRequest, GenerateRequest
+
+
+def test_json_is_escaped_as_go_escapes_it() -> None:
+    assert encode({"a": "<b>&\u2028\u2029é"}) == (
+        b'{"a":"\\u003cb\\u003e\\u0026\\u2028\\u2029' + "é".encode() + b'"}'
+    )
+
+
+@given(st.recursive(st.text() | st.integers(-(2**53), 2**53) | st.booleans(), st.lists))
+def test_escaping_never_changes_a_value(value: Any) -> None:
+    assert json.loads(encode(value)) == value
+
+
+def test_keys_match_whatever_their_case_at_every_level() -> None:
+    body = b'{"MODEL":"m","Messages":[{"Role":"user","CONTENT":"hi","Tool_Calls":null}]}'
+    request = decode(body, ChatRequest)
+    assert (request.model, request.messages[0].content) == ("m", "hi")
+
+
+def test_tool_calls_keep_their_arguments_as_they_are() -> None:
+    call = {"Function": {"Name": "f", "Arguments": {"City": "Lima", "n": None}}}
+    body = json.dumps({"messages": [{"role": "assistant", "tool_calls": [call]}]}).encode()
+    function = decode(body, ChatRequest).messages[0].tool_calls[0].function
+    assert (function.name, function.arguments) == ("f", {"City": "Lima", "n": None})
+
+
+def test_options_keep_their_keys() -> None:
+    assert decode(b'{"options":{"Num_Ctx":1}}', GenerateRequest).options == {"Num_Ctx": 1}
+
+
+def test_null_means_absent_and_unknown_keys_are_ignored() -> None:
+    request = decode(b'{"stream":null,"prompt":null,"what":1}', GenerateRequest)
+    assert (request.stream, request.prompt) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "missing request body"),
+        (b"  \n", "missing request body"),
+        (b"{", "not JSON"),
+        (b"[1]", "does not fit"),
+        (b'{"model":5}', "model"),
+        (b'{"messages":{}}', "messages"),
+        (b'{"messages":[{"role":"robot","content":""}]}', "role"),
+        (b'{"prompt":"\xff"}', "not JSON"),
+        (b'{"options":' + b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_bad_bodies_are_refused_in_one_sentence(body: bytes, words: str) -> None:
+    kind = ChatRequest if b"messages" in body else GenerateRequest
+    with pytest.raises(BadRequestError, match=words) as caught:
+        decode(body, kind)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_more_than_a_bad_request(body: bytes) -> None:
+    with contextlib.suppress(BadRequestError):
+        decode(body, ChatRequest)
