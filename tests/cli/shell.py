@@ -28,7 +28,23 @@ for number in range(3):
     os.dup2(terminal, number)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[=>])")
+ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])")
+DRAWN = re.compile(rf"\x1b\[(\d+)D|({ESCAPE.pattern})|(.|\n)")
+
+
+def screen(output: str) -> list[str]:
+    """The lines that a terminal shows of an output that moves only back and to the start."""
+    lines = [""]
+    for back, escape, char in DRAWN.findall(output.replace("\r\n", "\n")):
+        if back:
+            lines[-1] = lines[-1][: -int(back)]
+        elif char == "\n":
+            lines.append("")
+        elif char == "\r":
+            lines[-1] = ""
+        elif not escape:
+            lines[-1] += char
+    return lines
 
 
 def wait_until(happened: Callable[[], bool], otherwise: str, seconds: float = 15) -> None:
@@ -93,10 +109,6 @@ class Terminal:
         end = plain.index(text) + len(text)
         self.seen = plain[end:]
         return plain[:end]
-
-    def lines(self) -> list[str]:
-        """What was seen and not yet returned, without colours and cursor moves."""
-        return ESCAPE.sub("", self.seen).replace("\r\n", "\n").split("\n")
 
     def exit_status(self, seconds: float = 15) -> int:
         """Read to the end of the output and wait for the command."""

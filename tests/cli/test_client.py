@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+
 from ayllu.cli import client
 from ayllu.cli.client import ProtocolError, is_this_machine, split_lines
 from ayllu.config import parse_address

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.shell import Shell
+from cli.shell import Shell, screen
 
 GGUF = b"GGUF\x03\x00\x00\x00" + bytes(100)
 DIGEST = f"sha256:{hashlib.sha256(GGUF).hexdigest()}"
@@ -55,8 +55,9 @@ def test_every_instruction_reaches_the_server(shell: Shell) -> None:
     folder.mkdir()
     (folder / "lora.gguf").write_bytes(GGUF)
     (folder / "Modelfile").write_text(
-        "# mine\nFROM llama3.2\nADAPTER ./lora.gguf\nPARAMETER temperature 0.5\nPARAMETER stop a\n"
-        'PARAMETER stop b\nPARAMETER num_ctx 64\nTEMPLATE """{{ .Prompt }}\nok"""\nSYSTEM Be kind.\n'
+        "# mine\nFROM llama3.2\nADAPTER ./lora.gguf\nPARAMETER temperature 0.5\n"
+        "PARAMETER stop a\nPARAMETER stop b\nPARAMETER num_ctx 64\n"
+        'TEMPLATE """{{ .Prompt }}\nok"""\nSYSTEM Be kind.\n'
         "LICENSE MIT\nLICENSE BSD\nMESSAGE user hi: there\nMESSAGE assistant hello\n"
     )
     fake = shell.serve(script(status=200))
@@ -170,4 +171,4 @@ def test_a_terminal_sees_bars(shell: Shell) -> None:
     assert terminal.exit_status() == 0
     assert f"copying file {DIGEST[:19]}: 100% ▕" in terminal.seen
     assert "108 B/108 B" in terminal.seen
-    assert terminal.lines()[-2].startswith("success")
+    assert screen(terminal.seen)[-2:] == ["success", ""]

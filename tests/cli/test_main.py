@@ -5,9 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from cli.shell import SOURCE, Shell
+
 from ayllu import __version__
 from ayllu.cli.entries import COMMANDS
-from cli.shell import SOURCE, Shell
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])

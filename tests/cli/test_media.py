@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 
 import pytest
+
 from ayllu.cli.media import attach, begins_with_file
 from ayllu.errors import BadRequestError
 

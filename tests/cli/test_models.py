@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ayllu.cli.models import processor
 from cli.shell import Shell
+
+from ayllu.cli.models import processor
 
 DIGEST = "0123456789abcdef" * 4
 SHOWN: dict[str, Any] = {

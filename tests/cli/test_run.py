@@ -5,7 +5,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from cli.shell import Shell
+from cli.shell import Shell, screen
 
 CHAT = {"body": '{"capabilities":["completion"],"details":{"family":"llama"}}'}
 THINKS = {"body": '{"capabilities":["completion","thinking"]}'}
@@ -281,7 +281,7 @@ def test_a_terminal_gets_no_control_codes_of_the_model_and_wrapped_words(shell: 
     assert terminal.exit_status() == 0
     assert "]0;evil" in terminal.seen
     assert "\x1b]0;" not in terminal.seen
-    assert all(len(line) <= 75 for line in terminal.lines())
+    assert all(len(line) <= 75 for line in screen(terminal.seen))
 
 
 def test_colour_is_for_terminals_that_want_it(shell: Shell) -> None:

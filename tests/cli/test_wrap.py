@@ -1,24 +1,11 @@
 from __future__ import annotations
 
-import re
-
 import pytest
+from cli.shell import screen
+
 from ayllu.cli.wrap import Wrapper
 
 LONG = "The quick brown fox jumps over the lazy dog and runs away"
-
-
-def screen(output: str) -> list[str]:
-    """The lines that a terminal shows after the escapes of the wrapper."""
-    lines = [""]
-    for back, char in re.findall(r"\x1b\[(\d+)D\x1b\[K|(.|\n)", output):
-        if back:
-            lines[-1] = lines[-1][: -int(back)]
-        elif char == "\n":
-            lines.append("")
-        else:
-            lines[-1] += char
-    return lines
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])

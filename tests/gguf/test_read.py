@@ -184,7 +184,9 @@ def test_long_arrays_are_read_only_when_asked(tmp_path: Path) -> None:
     st.lists(st.integers(0, 70), min_size=500, max_size=1600),
     st.integers(0, 20),
 )
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_strings_of_every_length_are_stepped_over(
     tmp_path: Path, lengths: list[int], cut: int
 ) -> None:

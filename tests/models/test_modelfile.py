@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayllu.errors import BadRequestError, ModelfileError
@@ -222,6 +222,7 @@ def is_writable(command: Command) -> bool:
 
 
 @given(st.lists(commands.filter(is_writable), max_size=6))
+@settings(deadline=None)
 def test_a_modelfile_reads_back(listed: list[Command]) -> None:
     first = Command("from", "x")
     text = format_modelfile(Modelfile((first, *listed)))
@@ -233,6 +234,7 @@ def test_a_modelfile_reads_back(listed: list[Command]) -> None:
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_any_text_ends_in_a_modelfile_or_a_sentence(text: str) -> None:
     with suppress(ModelfileError):
         parse_modelfile(f"FROM x\n{text}")

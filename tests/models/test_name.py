@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayllu.errors import BadRequestError
@@ -102,6 +102,7 @@ NAMES = st.builds(
 
 
 @given(NAMES)
+@settings(deadline=None)
 def test_a_full_name_reads_back(name: ModelName) -> None:
     assert parse_name(full_name(name)) == name
     short = parse_name(short_name(name))
@@ -109,6 +110,7 @@ def test_a_full_name_reads_back(name: ModelName) -> None:
 
 
 @given(st.text(max_size=40))
+@settings(deadline=None)
 def test_no_text_leads_out_of_the_folder(text: str) -> None:
     try:
         name = parse_name(text)

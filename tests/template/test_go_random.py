@@ -94,12 +94,44 @@ templates = st.lists(st.recursive(_statements, _blocks, max_leaves=10), min_size
 """Templates that parse, and often run without an error."""
 
 _TOKENS = [
-    "{{", "}}", "{{-", "-}}", "{{ ", " }}", "{{- ", " -}}", " ", "\n", "(", ")", "|", " | ", ",",
-    ":=", "=", "$x", "$", ".", ".Name", ".List", ".Deep.a", "1", "-", "'a'", '"s"', "`r`", "/*", "*/",
-    "if ", "else", "else if ", "end", "range ", "with ", "break", "continue", "template ", "block ",
-    "nil", "true", "len ", "print ", "and ", "eq ", "x", "é", "@", '"', "'", "`", "\\", "{{end}}",
-    "{{else}}",
-]  # fmt: skip
+    *["{{", "}}", "{{-", "-}}", "{{ ", " }}", "{{- ", " -}}", "/*", "*/", " ", "\n"],
+    *[
+        "(",
+        ")",
+        "|",
+        " | ",
+        ",",
+        ":=",
+        "=",
+        "1",
+        "-",
+        "'a'",
+        '"s"',
+        "`r`",
+        "@",
+        '"',
+        "'",
+        "`",
+        "\\",
+    ],
+    *[
+        "$x",
+        "$",
+        ".",
+        ".Name",
+        ".List",
+        ".Deep.a",
+        "x",
+        "é",
+        "nil",
+        "true",
+        "len ",
+        "print ",
+        "eq ",
+    ],
+    *["if ", "else", "else if ", "end", "range ", "with ", "break", "continue", "and "],
+    *["template ", "block ", "{{end}}", "{{else}}"],
+]
 
 soups = st.lists(st.sampled_from(_TOKENS), max_size=25).map("".join)
 """Strings of tokens in any order."""

@@ -136,11 +136,14 @@ async def _embed(session: Session, text: str, flags: RunFlags) -> None:
 
 
 async def _talk(session: Session) -> None:
-    async with spinning("loading the model"):
-        await session.load()
-    from ayllu.cli.repl import converse
+    from ayllu.cli.keyboard import quiet_keyboard
 
-    await converse(session)
+    with quiet_keyboard():
+        async with spinning("loading the model"):
+            await session.load()
+        from ayllu.cli.repl import converse
+
+        await converse(session)
 
 
 async def _answer(session: Session, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import signal
 import socket
 import sys
 
@@ -110,4 +111,7 @@ def _run(settings: Settings, bound: socket.socket) -> None:
         models=str(settings.models),
         engine=engine.version,
     )
+    # uvicorn raises the signal that ended it once more, for whoever listened before.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
     Server(config).run(sockets=[bound])

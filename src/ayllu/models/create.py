@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from ayllu.errors import BadRequestError, GGUFError, TemplateError, TooLargeError
 from ayllu.gguf import arch
-from ayllu.gguf.read import Header, read_header
+from ayllu.gguf.read import Header, cached_header
 from ayllu.models.manifest import (
     ADAPTER_TYPE,
     CONFIG_TYPE,
@@ -243,7 +243,7 @@ def _header(store: Store, path: str, digest: str) -> Header:
     if not store.has_blob(digest):
         raise BadRequestError(f"the file {path} is not here: send {digest} first")
     try:
-        header = read_header(blob)
+        header = cached_header(blob)
         arch.check(header)
     except GGUFError as error:
         sentence = str(error).replace(blob.name, path)

@@ -7,14 +7,12 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md.
 from __future__ import annotations
 
 import json
-from functools import lru_cache
-from pathlib import Path
 
 from msgspec import UNSET, Struct, UnsetType
 
 from ayllu.errors import TemplateError
 from ayllu.gguf import arch
-from ayllu.gguf.read import GGUFArray, Header, read_header
+from ayllu.gguf.read import GGUFArray, Header, cached_header
 from ayllu.gotime import format_time
 from ayllu.models.model import Model
 from ayllu.models.modelfile import quote
@@ -117,9 +115,9 @@ def show(model: Model, *, system: str = "", verbose: bool = False) -> ShowRespon
 
     `system` stands in for the model's own. Raises GGUFError when the model's file is damaged.
     """
-    header = read_header(model.path)
+    header = cached_header(model.path)
     config = model.config
-    projectors = [read_header(path) for path in model.projectors]
+    projectors = [cached_header(path) for path in model.projectors]
     return ShowResponse(
         license="\n".join(model.licenses) or UNSET,
         modelfile=modelfile_text(model, system=system),
@@ -200,12 +198,6 @@ def go_template_capabilities(text: str) -> frozenset[str]:
     if thinking_tags(template):
         found.add("thinking")
     return frozenset(found)
-
-
-@lru_cache(maxsize=64)
-def cached_header(path: Path) -> Header:
-    """A blob's header. Blobs never change under their name. Raises GGUFError."""
-    return read_header(path)
 
 
 def parameters_text(params: dict[str, Json]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 
 from ayllu.errors import BadRequestError
 from ayllu.types import ModelName
@@ -44,6 +45,7 @@ def parse_name(text: str) -> ModelName:
     return name
 
 
+@lru_cache(maxsize=4096)
 def is_valid(name: ModelName) -> bool:
     """Whether every part is one that a manifest's path may be built from."""
     return bool(

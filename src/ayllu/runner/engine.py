@@ -158,12 +158,14 @@ def _hello(port: int, worker: subprocess.Popen[bytes]) -> tuple[int, int, int] |
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
                 connection.sendall(request)
-                reply = connection.recv(64)
+                # 8 bytes of length, then major, minor and patch in a byte each.
+                reply = b""
+                while len(reply) < 11 and (piece := connection.recv(64)):
+                    reply += piece
         except OSError:
             time.sleep(0.02)
             continue
-        # 8 bytes of length, then major, minor and patch in a byte each.
-        return (reply[8], reply[9], reply[10]) if len(reply) > 10 else None
+        return (reply[8], reply[9], reply[10]) if len(reply) >= 11 else None
     return None
 
 

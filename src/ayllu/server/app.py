@@ -46,7 +46,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             await pool.close()
 
     return Starlette(
-        routes=_routes(),
+        routes=ROUTES,
         middleware=[Middleware(Guard, settings=settings)],
         exception_handlers={
             AylluError: _on_error,
@@ -60,25 +60,6 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
 def end_answers(app: Starlette) -> None:
     """End the answers under way; their clients get a last line that says why."""
     app.state.ayllu.pool.abort()
-
-
-def _routes() -> list[Route]:
-    return [
-        Route("/", _root),
-        Route("/api/version", _version),
-        Route("/api/generate", ollama.generate, methods=["POST"]),
-        Route("/api/chat", ollama.chat, methods=["POST"]),
-        Route("/api/embed", ollama.embed, methods=["POST"]),
-        Route("/api/embeddings", ollama.embeddings, methods=["POST"]),
-        Route("/api/tags", models.tags),
-        Route("/api/ps", models.loaded),
-        Route("/api/show", models.show, methods=["POST"]),
-        Route("/api/create", models.create, methods=["POST"]),
-        Route("/api/copy", models.copy, methods=["POST"]),
-        Route("/api/delete", models.delete, methods=["DELETE"]),
-        Route("/api/blobs/{digest}", models.has_blob, methods=["HEAD"]),
-        Route("/api/blobs/{digest}", models.receive_blob, methods=["POST"]),
-    ]
 
 
 async def _root(_: Request) -> Response:
@@ -116,3 +97,22 @@ def _prune(store: Store) -> None:
     else:
         if removed:
             _log.info("unused blobs removed", count=len(removed))
+
+
+ROUTES = [
+    Route("/", _root),
+    Route("/api/version", _version),
+    Route("/api/generate", ollama.generate, methods=["POST"]),
+    Route("/api/chat", ollama.chat, methods=["POST"]),
+    Route("/api/embed", ollama.embed, methods=["POST"]),
+    Route("/api/embeddings", ollama.embeddings, methods=["POST"]),
+    Route("/api/tags", models.tags),
+    Route("/api/ps", models.loaded),
+    Route("/api/show", models.show, methods=["POST"]),
+    Route("/api/create", models.create, methods=["POST"]),
+    Route("/api/copy", models.copy, methods=["POST"]),
+    Route("/api/delete", models.delete, methods=["DELETE"]),
+    Route("/api/blobs/{digest}", models.has_blob, methods=["HEAD"]),
+    Route("/api/blobs/{digest}", models.receive_blob, methods=["POST"]),
+]
+"""Every route; docs/api.md describes them."""

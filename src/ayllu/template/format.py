@@ -198,7 +198,9 @@ def _format(spec: _Spec, verb: str, value: Value) -> str:
     if isinstance(value, Printed) and verb in "vsqxX":
         return _string(spec, verb, value.text())
     if isinstance(value, list | dict | Record):
-        return _show_nested(value, lambda item: NIL if item is None else _format(spec, verb, item))
+        text = _show_nested(value, lambda item: NIL if item is None else _format(spec, verb, item))
+        spec.budget.step(len(text) // 16)
+        return text
     spec.budget.room((spec.width or 0) + (spec.precision or 0))
     chosen = next(rule for rule in _RULES if isinstance(value, rule.kinds))
     if verb not in chosen.verbs:

@@ -194,12 +194,17 @@ def _slice(budget: Budget, values: Arguments) -> Value:
 # Writing
 
 
+def _pay_printed(budget: Budget, values: Arguments, text: str) -> str:
+    is_plain = all(isinstance(value, str) for value in values)
+    return rejoin(budget.pay(text) if is_plain else budget.pay_built(text))
+
+
 def _print(budget: Budget, values: Arguments) -> str:
-    return budget.pay(rejoin(sprint(values)))
+    return _pay_printed(budget, values, sprint(values))
 
 
 def _println(budget: Budget, values: Arguments) -> str:
-    return budget.pay(rejoin(sprintln(values)))
+    return _pay_printed(budget, values, sprintln(values))
 
 
 def _printf(budget: Budget, values: Arguments) -> str:
@@ -211,8 +216,7 @@ def _escaper(escape: Callable[[str], str]) -> Callable[[Budget, Arguments], str]
 
     def run(budget: Budget, values: Arguments) -> str:
         text = sprint(["<no value>" if value is None else value for value in values])
-        budget.step(len(text) // 32)
-        return budget.pay(escape(budget.pay(text)))
+        return budget.pay_built(escape(budget.pay(text)))
 
     return run
 
@@ -220,9 +224,9 @@ def _escaper(escape: Callable[[str], str]) -> Callable[[Budget, Arguments], str]
 def _json(budget: Budget, values: Arguments) -> str:
     value = values[0]
     if isinstance(value, str):
-        budget.pay(value)
+        return budget.pay(encode.to_json(budget.pay(value)))
     try:
-        return budget.pay(encode.to_json(value))
+        return budget.pay_built(encode.to_json(value))
     except encode.NotJSONError:
         return ""
 

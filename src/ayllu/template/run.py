@@ -120,8 +120,11 @@ class _Run:
 
     def action(self, node: nodes.Action, dot: Value) -> None:
         value = self.pipe(node.pipe, dot)
-        if not node.pipe.targets:
-            self.write("<no value>" if value is NOTHING else show(value))
+        if isinstance(value, str) and not node.pipe.targets:
+            self.write(value)
+        elif not node.pipe.targets:
+            text = "<no value>" if value is NOTHING else show(value)
+            self.out.append(self.budget.pay_built(text))
 
     def branch(self, node: nodes.If | nodes.With, dot: Value) -> _Jump | None:
         mark = len(self.scope.declared)

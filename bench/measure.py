@@ -1,0 +1,163 @@
+"""What the benchmarks share: a raw llama-server beside ours, one client for both, medians."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from ayllu.config import load_settings
+from ayllu.runner import fit
+from ayllu.runner.engine import find_engine
+from ayllu.runner.options import ENGINE_ENVIRONMENT, LoadOptions, engine_arguments
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from gguf_maker import CHATML, make_successor_model  # noqa: E402 - the tests' model maker
+
+_START_SECONDS = 120.0
+
+
+class Stream(NamedTuple):
+    """One streamed answer: seconds to its first token, tokens per second after it."""
+
+    first: float
+    rate: float
+    tokens: int
+
+
+def model_path() -> Path:
+    """The GGUF named on the command line, or a small model made for the occasion."""
+    if len(sys.argv) > 1:
+        return Path(sys.argv[1])
+    path = Path(tempfile.gettempdir()) / "ayllu-bench.gguf"
+    return make_successor_model(path, chat_template=CHATML, context=4096)
+
+
+@contextmanager
+def child(command: list[Any], pattern: str, env: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+    """A server process: its pid and what the pattern found in its output."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, env=os.environ | dict(env), stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            deadline = time.monotonic() + _START_SECONDS
+            while time.monotonic() < deadline and process.poll() is None:
+                os.lseek(log.fileno(), 0, os.SEEK_SET)
+                if found := re.search(pattern, os.read(log.fileno(), 1 << 20).decode()):
+                    yield process.pid, found.group(1)
+                    return
+                time.sleep(0.01)
+            raise RuntimeError(f"{command[0]} did not start")
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+@contextmanager
+def ayllu_server(home: Path, **settings: str) -> Iterator[tuple[int, str]]:
+    """Our server with a home of its own: its pid and URL."""
+    env = {"AYLLU_HOME": str(home), "AYLLU_HOST": "127.0.0.1:0", **settings}
+    with child([sys.executable, "-m", "ayllu", "serve"], r'"url": "([^"]+)"', env) as found:
+        yield found
+
+
+@contextmanager
+def raw_server(model: Path, home: Path, parallel: int) -> Iterator[tuple[int, str]]:
+    """llama-server itself, started with the flags that ours would start it with."""
+    settings = load_settings({"AYLLU_HOME": str(home)})
+    facts = fit.model_facts(model, settings.kv_cache_type)
+    load = LoadOptions(
+        model=model,
+        context=fit.choose_context(None, settings.context_length, facts.trained_context),
+        parallel=parallel,
+        batch=fit.CPU_BATCH,
+        cache_ram=settings.cache_ram,
+    )
+    arguments = engine_arguments(load, host="127.0.0.1", slots=home)
+    command = [find_engine(settings).server, *arguments]
+    with child(command, r"listening on (http://\S+)", ENGINE_ENVIRONMENT) as found:
+        yield found
+
+
+def create(url: str, name: str, model: Path) -> None:
+    """Make a model of the GGUF on our server, through the command line."""
+    command = [sys.executable, "-m", "ayllu", "create", name, "-f", str(model)]
+    subprocess.run(command, check=True, env=os.environ | {"AYLLU_HOST": url}, capture_output=True)
+
+
+@asynccontextmanager
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client without limits of its own."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield session
+
+
+async def raw_stream(session: aiohttp.ClientSession, url: str, prompt: str, tokens: int) -> Stream:
+    """A completion of llama-server's."""
+    body = {"prompt": prompt, "n_predict": tokens, "temperature": 0, "stream": True, "seed": 1}
+    body |= {"ignore_eos": False, "top_k": 40, "top_p": 0.9, "min_p": 0}
+
+    def is_token(line: bytes) -> bool:
+        return line.startswith(b"data: ") and b'"content":""' not in line
+
+    return await _timed(session, f"{url}/completion", body, is_token)
+
+
+async def our_stream(
+    session: aiohttp.ClientSession, url: str, model: str, prompt: str, tokens: int
+) -> Stream:
+    """The same through our /api/generate."""
+    options = {"num_predict": tokens, "temperature": 0, "seed": 1}
+    body = {"model": model, "prompt": prompt, "raw": True, "options": options}
+
+    def is_token(line: bytes) -> bool:
+        return bool(line.strip()) and json.loads(line).get("response", "") != ""
+
+    return await _timed(session, f"{url}/api/generate", body, is_token)
+
+
+async def _timed(
+    session: aiohttp.ClientSession,
+    url: str,
+    body: Mapping[str, Any],
+    is_token: Callable[[bytes], bool],
+) -> Stream:
+    started = time.perf_counter()
+    times: list[float] = []
+    async with session.post(url, json=body) as response:
+        async for line in response.content:
+            now = time.perf_counter()
+            if is_token(line):
+                times.append(now)
+    if len(times) < 2:
+        raise RuntimeError(f"{url} gave {len(times)} tokens")
+    rate = (len(times) - 1) / (times[-1] - times[0])
+    return Stream(times[0] - started, rate, len(times))
+
+
+def show(name: str, values: list[float], unit: str) -> float:
+    """Print a median with its range; returns the median."""
+    middle = statistics.median(values)
+    print(f"{name:<44}{middle:10.2f} {unit:<6} ({min(values):.2f} to {max(values):.2f})")
+    return middle
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Run an asynchronous benchmark."""
+    asyncio.run(main())
