@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from ayllu.cli.commands import COMMANDS, ayllu
+from ayllu.cli.commands import ayllu
+from ayllu.cli.entries import COMMANDS
 from ayllu.config import SETTINGS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

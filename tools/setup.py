@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,7 +81,7 @@ def install_packages() -> None:
     run([BIN / "uv", "-q", "pip", "install", "--no-deps", "--editable", ROOT])
 
 
-def with_progress(command: list[str | Path]) -> None:
+def with_progress(command: Sequence[str | Path]) -> None:
     """Run uv, its log kept in a file, the engine's compilation shown as it moves."""
     started = time.monotonic()
     shown = -1
@@ -135,7 +136,7 @@ def fail() -> None:
 
 def check_engine() -> None:
     """Start the engine once, so that one that cannot run is found now."""
-    command = [BIN / "ayllu", "engine", "info"]
+    command: list[str | Path] = [BIN / "ayllu", "engine", "info"]
     found = subprocess.run(command, check=False, capture_output=True, text=True)
     if found.returncode:
         sys.exit(found.stderr.strip())
@@ -185,7 +186,7 @@ def lock_without_engine() -> Path:
     return path
 
 
-def run(command: list[str | Path], env: dict[str, str] | None = None) -> None:
+def run(command: Sequence[str | Path], env: dict[str, str] | None = None) -> None:
     """Run a command that must succeed."""
     environment = (env or dict(os.environ)) | {"VIRTUAL_ENV": str(VENV)}
     done = subprocess.run(command, check=False, cwd=ROOT, env=environment)

@@ -34,7 +34,12 @@ def test_a_first_run_passes_unchanged() -> None:
 def test_a_second_run_goes_on_where_the_first_broke_off() -> None:
     replay = Replay()
     run(replay, [ThinkingEvent("hm"), TextEvent("ab"), TextEvent("c")])
-    second = [ThinkingEvent("h"), ThinkingEvent("m"), TextEvent("abcd"), TextEvent("e")]
+    second: list[Event] = [
+        ThinkingEvent("h"),
+        ThinkingEvent("m"),
+        TextEvent("abcd"),
+        TextEvent("e"),
+    ]
     assert run(replay, second) == [TextEvent("d"), TextEvent("e")]
 
 

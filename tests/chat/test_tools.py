@@ -38,8 +38,10 @@ CASES = [
     ),
     (
         "[TOOL_CALLS]",
-        ('[TOOL_CALLS] [{"name": "add", "arguments": {}}, '
-        '{"name": "get_weather", "arguments": {"city": "Cusco"}}]'),
+        (
+            '[TOOL_CALLS] [{"name": "add", "arguments": {}}, '
+            '{"name": "get_weather", "arguments": {"city": "Cusco"}}]'
+        ),
         "",
         [("add", {}), ("get_weather", {"city": "Cusco"})],
     ),

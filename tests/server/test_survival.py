@@ -43,14 +43,16 @@ async def stream(session: aiohttp.ClientSession, url: str, stop_after: int = 0) 
         async for line in response.content:
             item = json.loads(line)
             assert "error" not in item, item
-            text += item["message"]["content"]
+            text += str(item["message"]["content"])
             lines += 1
             if item["done"]:
                 assert item["done_reason"] == "length"
-                return text
+                break
             if lines == stop_after:
-                return text
-    raise AssertionError("the stream ended without its last line")
+                break
+        else:
+            raise AssertionError("the stream ended without its last line")
+    return text
 
 
 async def kill_engines(server: Serving, times: int, every: float) -> None:

@@ -7,34 +7,32 @@ import pytest
 from ayllu.template import parse, thinking_tags, tool_tag
 
 
+def loop(inside: str, over: str = ".Messages") -> str:
+    return f"{{{{ range {over} }}}}{inside}{{{{ end }}}}"
+
+
+THINKING_IN_ROLE = (
+    "<|user|>{{ if and .Thinking (eq .Role `assistant`) }}\n[THINK]\n"
+    "{{- .Thinking -}}\n[/THINK]\n{{ end }}{{ .Content }}"
+)
+
+
 @pytest.mark.parametrize(
     ("text", "tags"),
     [
+        (loop("{{ if .Thinking }}<a>{{ .Thinking }}</a>{{ end }}"), ("<a>", "</a>")),
+        (loop(THINKING_IN_ROLE), ("[THINK]", "[/THINK]")),
         (
-            "{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ end }}",
-            ("<think>", "</think>"),
+            loop("{{ with .X }}<a>{{ $m.Thinking }}</a>{{ end }}", "$i, $m := $.Messages"),
+            ("<a>", "</a>"),
         ),
-        (
-            (
-                "{{ range .Messages }}<|user|>{{ if and .Thinking (eq .Role `assistant`) }}\n[THINK]\n"
-                "{{- .Thinking -}}\n[/THINK]\n{{ end }}{{ .Content }}{{ end }}"
-            ),
-            ("[THINK]", "[/THINK]"),
-        ),
-        (
-            "{{ range $i, $m := $.Messages }}{{ with .X }}<t>{{ $m.Thinking }}</t>{{ end }}{{ end }}",
-            ("<t>", "</t>"),
-        ),
-        ("{{ range .Messages }}<a>{{ .Thinking }}</a>{{ end }}", ("<a>", "</a>")),
-        (
-            "{{ range .Messages }}{{ if .X }}{{ else }}<e>{{ .Thinking }}</e>{{ end }}{{ end }}",
-            ("<e>", "</e>"),
-        ),
-        ("{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Messages }}", None),
-        ("{{ range .Tools }}<think>{{ .Thinking }}</think>{{ end }}{{ .Messages }}", None),
-        ("{{ range .Messages }}{{ range .Parts }}<t>{{ .Thinking }}</t>{{ end }}{{ end }}", None),
-        ("{{ range .Messages }}{{ if .Thinking }}{{ .Thinking }}{{ end }}{{ end }}", None),
-        ("{{ range .Messages }}{{ .Content }}{{ end }}", None),
+        (loop("<a>{{ .Thinking }}</a>"), ("<a>", "</a>")),
+        (loop("{{ if .X }}{{ else }}<a>{{ .Thinking }}</a>{{ end }}"), ("<a>", "</a>")),
+        ("{{ if .Thinking }}<a>{{ .Thinking }}</a>{{ end }}{{ .Messages }}", None),
+        (loop("<a>{{ .Thinking }}</a>", ".Tools"), None),
+        (loop(loop("<a>{{ .Thinking }}</a>", ".Parts")), None),
+        (loop("{{ if .Thinking }}{{ .Thinking }}{{ end }}"), None),
+        (loop("{{ .Content }}"), None),
         ("{{ .Prompt }}", None),
     ],
 )
@@ -42,47 +40,23 @@ def test_thinking_tags_stand_around_the_thinking(text: str, tags: tuple[str, str
     assert thinking_tags(parse(text)) == tags
 
 
+TAGGED_CALLS = (
+    "{{ if .Content }}a{{ else if .ToolCalls }}\n{{ range .ToolCalls }}"
+    '<tool_call>\n{"name": {{ .Function.Name }}}{{ end }}{{ end }}'
+)
+
+
 @pytest.mark.parametrize(
     ("text", "tag"),
     [
-        (
-            (
-                "{{ range .Messages }}{{ if .ToolCalls }}<tool_call>\n{{ range .ToolCalls }}"
-                "{{ json . }}{{ end }}</tool_call>{{ end }}{{ end }}"
-            ),
-            "<tool_call>",
-        ),
-        (
-            (
-                "{{ range .Messages }}{{ if .Content }}a{{ else if .ToolCalls }}\n{{ range .ToolCalls }}"
-                '<tool_call>\n{"name": {{ .Function.Name }}}{{ end }}{{ end }}{{ end }}'
-            ),
-            "<tool_call>",
-        ),
-        (
-            (
-                '{{ range .Messages }}{{ if .ToolCalls }}{{ range .ToolCalls }}{"name": {{ .ID }}}'
-                "{{ end }}{{ end }}{{ end }}"
-            ),
-            "{",
-        ),
-        (
-            "{{ range .Messages }}{{ if and .ToolCalls .Role }}[TOOL_CALLS] [{{ end }}{{ end }}",
-            "[TOOL_CALLS] [",
-        ),
-        ("{{ range .Messages }}{{ if .ToolCalls }}{{ .Role }} late{{ end }}{{ end }}", "{"),
-        (
-            (
-                "{{ range $m := .Messages }}{{ if $m.ToolCalls }}{{ if .X }}{{ else }}TC{{ end }}{{ end }}"
-                "{{ end }}"
-            ),
-            "TC",
-        ),
-        (
-            "{{ range .Messages }}{{ with .X }}{{ else }}{{ if .ToolCalls }}W{{ end }}{{ end }}{{ end }}",
-            "W",
-        ),
-        ("{{ range .Messages }}{{ range .ToolCalls }}a{{ end }}{{ end }}", None),
+        (loop("{{ if .ToolCalls }}<call>\n{{ json .ToolCalls }}</call>{{ end }}"), "<call>"),
+        (loop(TAGGED_CALLS), "<tool_call>"),
+        (loop('{{ if .ToolCalls }}{{ range .ToolCalls }}{"n": {{ .ID }}}{{ end }}{{ end }}'), "{"),
+        (loop("{{ if and .ToolCalls .Role }}[TOOL_CALLS] [{{ end }}"), "[TOOL_CALLS] ["),
+        (loop("{{ if .ToolCalls }}{{ .Role }} late{{ end }}"), "{"),
+        (loop("{{ if $m.ToolCalls }}{{ if .X }}{{ else }}T{{ end }}{{ end }}", "$m := .A"), "T"),
+        (loop("{{ with .X }}{{ else }}{{ if .ToolCalls }}W{{ end }}{{ end }}"), "W"),
+        (loop(loop("a", ".ToolCalls")), None),
         ("{{ .Prompt }}", None),
     ],
 )

@@ -13,7 +13,7 @@ from msgspec import structs
 from ayllu.errors import EngineError
 from ayllu.types import Event, TextEvent, ThinkingEvent, ToolCallEvent
 
-MAX_FRUITLESS = 2
+MAX_FRUITLESS = 3
 """Runs in a row that may end without a step forward."""
 
 

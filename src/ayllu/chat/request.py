@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from ayllu.types import Json, Message, Options
 
-Think = bool | Literal["low", "medium", "high", "max"]
+Level = Literal["low", "medium", "high", "max"]
+Think = bool | Level
 """Whether, or how hard, a model is to think before it answers."""
 
 

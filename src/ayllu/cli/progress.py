@@ -161,8 +161,10 @@ async def showing() -> AsyncIterator[Progress]:
         progress.close()
 
 
-async def follow(lines: AsyncGenerator[ProgressLine, None], progress: Progress) -> None:
-    """Show the server's progress to its end.
+async def follow(
+    lines: AsyncGenerator[ProgressLine, None], progress: Progress | None = None
+) -> None:
+    """Follow the server's progress to its end, and show it where `progress` is given.
 
     Raises AylluError when the server stops before it reports success.
     """
@@ -170,9 +172,14 @@ async def follow(lines: AsyncGenerator[ProgressLine, None], progress: Progress) 
     async with aclosing(lines):
         async for line in lines:
             last = line.status
-            if line.total > 0:
-                progress.bar(line.digest or line.status, line.status, line.completed, line.total)
-            elif line.status:
-                progress.status(line.status)
+            if progress is not None:
+                _show(line, progress)
     if last != "success":
         raise AylluError("the server stopped before it was done")
+
+
+def _show(line: ProgressLine, progress: Progress) -> None:
+    if line.total > 0:
+        progress.bar(line.digest or line.status, line.status, line.completed, line.total)
+    elif line.status:
+        progress.status(line.status)

@@ -9,7 +9,7 @@ from ayllu.cli.help import HELP, PARAMETER_HELP, SET_HELP, SHORTCUTS_HELP, SHOW_
 from ayllu.cli.models import field_text, print_models
 from ayllu.cli.parameters import parse_think
 from ayllu.cli.print import clean, clean_line
-from ayllu.cli.progress import follow, showing, spinning
+from ayllu.cli.progress import follow, spinning
 from ayllu.cli.session import Session, show_model
 from ayllu.cli.show import describe
 from ayllu.cli.terminal import Terminal
@@ -86,8 +86,8 @@ async def _save(rest: str, session: Session, _terminal: Terminal) -> None:
 
 async def _create(client: Client, session: Session, name: str) -> None:
     lines = client.stream("/api/create", session.definition(name), ProgressLine)
-    async with showing() as progress:
-        await follow(lines, progress)
+    async with spinning("saving"):
+        await follow(lines)
 
 
 async def _show(rest: str, session: Session, _terminal: Terminal) -> None:

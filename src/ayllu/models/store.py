@@ -12,7 +12,7 @@ import re
 import stat
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from contextlib import ExitStack, aclosing, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -236,7 +236,7 @@ class Store:
         if item is None:
             raise NotFoundError(f"model '{short_name(name)}' not found")
         path = self.manifests / manifest_path(name)
-        with using(self.root):
+        with self.creating(), using(self.root):  # so that nobody removes the folder meanwhile
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
         layers = _digests(item.manifest) if isinstance(item, StoredManifest) else ()
@@ -337,7 +337,7 @@ class Store:
             m for h in _entries(self.manifests) for n in _entries(h) for m in _entries(n)
         ):
             for folder in (model, model.parent, model.parent.parent):
-                if folder.is_dir() and not any(folder.iterdir()):
+                with suppress(OSError):  # not empty, or gone: Ollama takes no lock of ours
                     folder.rmdir()
 
 
@@ -378,7 +378,11 @@ def _spelled(folder: Path, parts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _age(path: Path) -> float:
-    return time.time() - path.stat().st_mtime
+    """Seconds since a file was written; 0 when it was renamed or removed this moment."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 async def _gather(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

@@ -7,12 +7,11 @@ from typing import Literal
 
 import msgspec
 
-from ayllu.chat.request import Think
+from ayllu.chat.request import Level, Think
 from ayllu.errors import AylluError, BadRequestError
 from ayllu.gotime import parse_keep_alive
 from ayllu.types import Json, Message
 
-LEVELS = ("low", "medium", "high", "max")
 _LEVEL_WORDS = '"high", "medium", "low", "max", true, or false'
 MAX_TOP_LOGPROBS = 20
 
@@ -39,9 +38,12 @@ def read_think(value: Json) -> Think | None:
         return value
     if not isinstance(value, str):
         raise BadRequestError(f"think must be a boolean or string ({_LEVEL_WORDS})")
-    if value not in LEVELS:
-        raise BadRequestError(f'invalid think value: "{value}" (must be {_LEVEL_WORDS})')
-    return msgspec.convert(value, Literal["low", "medium", "high", "max"])
+    try:
+        level: Level = msgspec.convert(value, type=Level)
+    except msgspec.ValidationError as error:
+        words = f'invalid think value: "{value}" (must be {_LEVEL_WORDS})'
+        raise BadRequestError(words) from error
+    return level
 
 
 def read_format(value: Json) -> Literal["json"] | Mapping[str, Json] | None:

@@ -199,7 +199,7 @@ def _format(spec: _Spec, verb: str, value: Value) -> str:
         return _string(spec, verb, value.text())
     if isinstance(value, list | dict | Record):
         text = _show_nested(value, lambda item: NIL if item is None else _format(spec, verb, item))
-        spec.budget.step(len(text) // 16)
+        spec.budget.step(len(text) // 8)
         return text
     spec.budget.room((spec.width or 0) + (spec.precision or 0))
     chosen = next(rule for rule in _RULES if isinstance(value, rule.kinds))
@@ -282,6 +282,7 @@ def _string(spec: _Spec, verb: str, text: str) -> str:
     if spec.precision is not None:
         text = text[: spec.precision]
     if verb == "q":
+        spec.budget.step(len(text) // 8)
         if "#" in spec.flags and _can_backquote(text):
             return spec.pad(f"`{text}`")
         return spec.pad(quote(text, only_ascii="+" in spec.flags))

@@ -108,7 +108,7 @@ class Budget:
 
     def pay_built(self, text: str) -> str:
         """Pay for a text that was put together of many small ones, which takes longer."""
-        self.step(len(text) // 16)
+        self.step(len(text) // 8)
         return self.pay(text)
 
 
