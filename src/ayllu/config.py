@@ -70,6 +70,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_body: int
     no_prune: bool
     no_history: bool
+    no_autostart: bool
     debug: bool
     llama_bin: str
 
@@ -159,6 +160,7 @@ SETTINGS = (
     Setting("max_body", _size, "64M", "largest request body, blobs apart"),
     Setting("no_prune", _boolean, "false", "keep unused blobs at start", ollama="noprune"),
     Setting("no_history", _boolean, "false", "no prompt history on disk", ollama="nohistory"),
+    Setting("no_autostart", _boolean, "false", "commands start no server when none runs"),
     Setting("debug", _boolean, "false", "log more"),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
 )

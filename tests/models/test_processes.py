@@ -61,6 +61,19 @@ for turn in range(int(sys.argv[3])):
         store.delete(parse_name(f"{sys.argv[2]}{turn}"))
 """
 
+DELETER = """
+import sys
+from contextlib import suppress
+from pathlib import Path
+from ayllu.errors import NotFoundError
+from ayllu.models.store import Store
+
+store = Store(Path(sys.argv[1]))
+for name in store.names():
+    with suppress(NotFoundError):
+        store.delete(name)
+"""
+
 PRUNER = """
 import sys
 from pathlib import Path
@@ -124,6 +137,19 @@ def test_a_manifest_is_always_whole(tmp_path: Path, turns: int) -> None:
     stored = store.manifest(parse_name("a"))
     layer = stored.manifest.layers[0]
     assert digest_of(store.blob_path(layer.digest).read_bytes()) == layer.digest
+
+
+def test_two_that_delete_the_same_models_both_end_well(tmp_path: Path) -> None:
+    store = Store(tmp_path / "models")
+    for number in range(40):
+        put(store, f"m{number}", b"{}", b"shared", b"own %d" % number)
+    deleters = [start(DELETER, store.root) for _ in range(2)]
+    for deleter in deleters:
+        with deleter:
+            assert deleter.wait(60) == 0
+    assert store.names() == ()
+    store.prune(age=-1)
+    assert files_of(store.root) == set()
 
 
 def test_makers_deleters_and_a_pruner_lose_nothing(tmp_path: Path) -> None:

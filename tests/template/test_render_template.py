@@ -160,13 +160,17 @@ def test_neighbours_of_one_role_become_one_message_but_tool_results_do_not() -> 
         (
             (
                 "{{ with (index .Tools 0).Function.Parameters.Properties }}"
-                "{{ .city.Type }} {{ .unit.Type }} {{ index .unit.Type 0 }}{{ .days.Type }}{{ end }}"
+                "{{ .city.Type }} {{ .unit.Type }} {{ index .unit.Type 0 }}{{ .days.Type }}{{ "
+                "end }}"
             ),
             "[string null] string string",
         ),
         ("{{ len .Tools }}{{ if .Tools }} yes{{ end }}", "1 yes"),
         (
-            "{{ range .Messages }}{{ range .ToolCalls }}{{ .Function.Arguments }}{{ end }}{{ end }}",
+            (
+                "{{ range .Messages }}{{ range .ToolCalls }}{{ .Function.Arguments }}{{ end "
+                "}}{{ end }}"
+            ),
             '{"city":"Quito","unit":"C"}',
         ),
         (
@@ -178,7 +182,8 @@ def test_neighbours_of_one_role_become_one_message_but_tool_results_do_not() -> 
         ),
         (
             (
-                "{{ range .Messages }}{{ range .ToolCalls }}{{ range $k, $v := .Function.Arguments }}"
+                "{{ range .Messages }}{{ range .ToolCalls }}{{ range $k, $v := "
+                ".Function.Arguments }}"
                 "{{ $k }}={{ $v }};{{ end }}{{ end }}{{ end }}"
             ),
             "city=Quito;unit=C;",

@@ -1,6 +1,6 @@
-"""Starting a server in the background when a command finds none.
+"""Starting a server in the background when a command finds none, and stopping it.
 
-Done only where the configured address is this machine's own and AYLLU_NO_AUTOSTART is unset.
+Done only where the configured address is this machine's own and `no_autostart` is off.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from ayllu.cli.client import Client, RefusedError, is_this_machine
 from ayllu.cli.print import clean_line
 from ayllu.cli.progress import spinning
 from ayllu.config import Settings
-from ayllu.errors import AylluError
+from ayllu.errors import AylluError, NotFoundError
 
 START_SECONDS = 20.0
+STOP_SECONDS = 30.0
 AFTER_EXIT_SECONDS = 1.0
 """How long another command's server, started at the same moment, may take to answer."""
 POLL_SECONDS = 0.05
@@ -34,7 +35,7 @@ async def start_server(client: Client, settings: Settings) -> None:
 
     Raises RefusedError where no server may be started, StartError where one did not come up.
     """
-    if not is_this_machine(settings.host) or os.environ.get("AYLLU_NO_AUTOSTART"):
+    if not is_this_machine(settings.host) or settings.no_autostart:
         raise RefusedError(
             f"could not connect to the server at {client.url}: run 'ayllu serve' to start it"
         )
@@ -73,6 +74,29 @@ def _detached() -> dict[str, Any]:
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
     return {"start_new_session": True}
+
+
+def pid_file(settings: Settings) -> Path:
+    """Where a running server of this home leaves its process id."""
+    return settings.home / "server.pid"
+
+
+def stop_server(settings: Settings) -> None:
+    """End this home's server and wait until it is gone. Raises NotFoundError when none runs."""
+    import psutil
+
+    try:
+        process = psutil.Process(int(pid_file(settings).read_text("ascii")))
+        ours = {"ayllu", "serve"} <= {Path(word).name for word in process.cmdline()}
+    except (OSError, ValueError, psutil.Error) as error:
+        raise NotFoundError("no server is running") from error
+    if not ours:
+        raise NotFoundError("no server is running")
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except psutil.TimeoutExpired as error:
+        raise StartError(f"the server (pid {process.pid}) has not ended yet") from error
 
 
 async def _wait(client: Client, process: subprocess.Popen[bytes], log: Path, written: int) -> None:

@@ -40,13 +40,13 @@ def create(model: str, source: str | None, file: str | None, quantize: str | Non
     if source and file:
         raise click.UsageError("give the file once: as SOURCE or with -f")
     parse_name(model)
-    definition = _read(source or file)
+    definition = read_definition(source or file)
     if quantize:
         definition.body["quantize"] = quantize
-    call(lambda client: _create(client, model, definition))
+    call(lambda client: create_model(client, model, definition))
 
 
-def _read(source: str | None) -> Definition:
+def read_definition(source: str | None) -> Definition:
     """What the source says, with its paths seen from where it lies."""
     path = Path(source or DEFAULT_FILE).expanduser()
     if source is None and not path.exists():
@@ -73,7 +73,8 @@ def _read_modelfile(path: Path) -> bytes:
     return data
 
 
-async def _create(client: Client, model: str, definition: Definition) -> None:
+async def create_model(client: Client, model: str, definition: Definition) -> None:
+    """Upload what the server lacks of the definition's files, and make the model."""
     async with showing() as progress:
         body: dict[str, Json] = {"model": model, **definition.body}
         for key, files in (("files", definition.files), ("adapters", definition.adapters)):

@@ -21,7 +21,7 @@ COMMANDS = {
     "create": Entry("ayllu.cli.create", "create", "Create a model from a Modelfile or a GGUF file"),
     "show": Entry("ayllu.cli.models", "show", "Show information about a model"),
     "run": Entry("ayllu.cli.run", "run", "Run a model"),
-    "stop": Entry("ayllu.cli.models", "stop", "Stop a running model"),
+    "stop": Entry("ayllu.cli.models", "stop", "Stop a running model, or the server"),
     "list": Entry("ayllu.cli.models", "list_models", "List models"),
     "ps": Entry("ayllu.cli.models", "ps", "List running models"),
     "cp": Entry("ayllu.cli.models", "copy", "Copy a model"),

@@ -12,6 +12,7 @@ from ayllu.cli.client import Client, call
 from ayllu.cli.print import clean, human_bytes, note, parse_time, relative_time, write_table
 from ayllu.cli.show import describe
 from ayllu.cli.wire import Chunk, ListedModel, ListReply, RunningModel, RunningReply, ShowReply
+from ayllu.config import load_settings
 from ayllu.errors import AylluError, NotFoundError
 
 ID_DIGITS = 12
@@ -116,9 +117,14 @@ def field_text(reply: ShowReply, field: str) -> str:
 
 
 @click.command()
-@click.argument("model")
-def stop(model: str) -> None:
-    """Take MODEL out of memory."""
+@click.argument("model", required=False)
+def stop(model: str | None) -> None:
+    """Take MODEL out of memory; without one, stop the server."""
+    if model is None:
+        from ayllu.cli.background import stop_server
+
+        stop_server(load_settings())
+        return
     call(lambda client: _stop(client, model))
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from ayllu.cli.answer import Screen, note_timings, show_answer
 from ayllu.cli.client import Client, call
+from ayllu.cli.local import model_of_file
 from ayllu.cli.media import Attached, attach
 from ayllu.cli.parameters import parse_format, parse_keepalive, parse_think
 from ayllu.cli.print import note
@@ -59,7 +60,7 @@ class RunFlags(msgspec.Struct, frozen=True):
 @click.option("--truncate", type=bool, metavar="[=BOOL]", help="Embeddings: cut long input.")
 @click.option("--dimensions", type=int, help="Embeddings: length of the vector.")
 def run(model: str, prompt: tuple[str, ...], **flags: Json) -> None:
-    """Run MODEL: answer PROMPT, or talk when there is none.
+    """Run MODEL, a model's name or a GGUF file: answer PROMPT, or talk when there is none.
 
     What comes in by a pipe is put before the prompt.
     """
@@ -79,6 +80,7 @@ def _valid(text: str) -> str:
 
 async def _run(client: Client, model: str, text: str, flags: RunFlags, *, talks: bool) -> None:
     session = _session(client, model, ShowReply(), flags)  # refuses bad flags before a download
+    session.model = model = await model_of_file(client, model)
     session.info = await _find(client, model, insecure=flags.insecure)
     if session.think is None:
         session.think = default_think(session.info)

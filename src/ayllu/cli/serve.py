@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
+import os
 import signal
 import socket
 import sys
@@ -84,6 +86,7 @@ def _run(settings: Settings, bound: socket.socket) -> None:
     import structlog
     import uvicorn
 
+    from ayllu.cli.background import pid_file
     from ayllu.runner.engine import find_engine
     from ayllu.server.app import create_app, end_answers
 
@@ -114,4 +117,12 @@ def _run(settings: Settings, bound: socket.socket) -> None:
     # uvicorn raises the signal that ended it once more, for whoever listened before.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
-    Server(config).run(sockets=[bound])
+    note = pid_file(settings)
+    with contextlib.suppress(OSError):  # a home that cannot be written is no reason not to serve
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(str(os.getpid()), "ascii")
+    try:
+        Server(config).run(sockets=[bound])
+    finally:
+        with contextlib.suppress(OSError):
+            note.unlink()

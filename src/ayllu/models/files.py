@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -145,6 +145,19 @@ def locked(path: Path, *, exclusive: bool) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+async def gather(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """The same bytes in pieces of a mebibyte or more, so that a thread is worth its switch."""
+    pieces: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        pieces.append(chunk)
+        size += len(chunk)
+        if size >= CHUNK:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    yield b"".join(pieces)
 
 
 def _reflink(source: IO[bytes], target: IO[bytes]) -> bool:

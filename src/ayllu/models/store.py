@@ -11,14 +11,14 @@ import os
 import re
 import stat
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, aclosing, contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
 
 from ayllu.errors import BadRequestError, NotFoundError, StoreError
-from ayllu.models.files import CHUNK, draft, locked, sync_folder, using
+from ayllu.models.files import draft, gather, locked, sync_folder, using
 from ayllu.models.manifest import (
     MAX_MANIFEST_BYTES,
     ManifestError,
@@ -172,7 +172,7 @@ class Store:
         with ExitStack() as stack:
             with using(self.root):
                 new = stack.enter_context(draft(self.blobs))
-            async with aclosing(_gather(chunks)) as pieces:
+            async with aclosing(gather(chunks)) as pieces:
                 async for piece in pieces:
                     with using(self.root):
                         await asyncio.to_thread(new.write, piece)
@@ -232,11 +232,13 @@ class Store:
         damaged manifest is removed too; its layers are prune's.
         """
         name = self.resolve(name)
-        item = self._read(name)
-        if item is None:
+        if self._read(name) is None:
             raise NotFoundError(f"model '{short_name(name)}' not found")
         path = self.manifests / manifest_path(name)
         with self.creating(), using(self.root):  # so that nobody removes the folder meanwhile
+            item = self._read(name)
+            if item is None:
+                return ()  # somebody was quicker
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
         layers = _digests(item.manifest) if isinstance(item, StoredManifest) else ()
@@ -383,16 +385,3 @@ def _age(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-async def _gather(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """The same bytes in pieces of a mebibyte or more, so that a thread is worth its switch."""
-    pieces: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        pieces.append(chunk)
-        size += len(chunk)
-        if size >= CHUNK:
-            yield b"".join(pieces)
-            pieces, size = [], 0
-    yield b"".join(pieces)
