@@ -25,7 +25,7 @@ from ayllu.runner.engine import find_engine
 from ayllu.runner.options import ENGINE_ENVIRONMENT, LoadOptions, engine_arguments
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from gguf_maker import CHATML, make_successor_model  # noqa: E402 - the tests' model maker
+from gguf_maker import CHATML, make_successor_model
 
 _START_SECONDS = 120.0
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import pty
 import re
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import psutil
 import pytest
 from gguf_maker import walk
 from serving import Serving, clean_environment, wait_until
+from terminals import read_until
 
 from ayllu.cli.local import file_model_name
 
@@ -111,17 +110,6 @@ def test_the_prompt_talks_until_bye(server: Serving) -> None:
         process.kill()
         process.wait()
         os.close(parent)
-
-
-def read_until(terminal: int, words: str, seconds: float = 30.0) -> str:
-    """What the terminal shows up to some words, control sequences left out."""
-    seen, deadline = "", time.monotonic() + seconds
-    while words not in seen:
-        assert time.monotonic() < deadline, f"{words!r} never came after {seen!r}"
-        if select.select([terminal], [], [], 0.2)[0]:
-            data = os.read(terminal, 1 << 16).decode("utf-8", "replace")
-            seen += re.sub(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|[()>=].?)", "", data)
-    return seen
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from model_maker import files_of, put, stream
+from small_disk import mounted, remount_read_only
 
 from ayllu.errors import StoreError
 from ayllu.models.manifest import MODEL_TYPE, digest_of
@@ -19,26 +19,6 @@ from ayllu.models.name import parse_name
 from ayllu.models.store import Store
 
 BIG = os.urandom(3 << 20)
-
-
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[Path]:
-    """A small tmpfs of our own; skips where this process may not mount."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs Linux and root")
-    folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"this machine lets nobody mount a small disk: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)  # noqa: S607 - the same
-
-
-def remount_read_only(folder: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)  # noqa: S607 - the same
 
 
 def test_a_full_disk_is_named_and_left_clean(tmp_path: Path) -> None:

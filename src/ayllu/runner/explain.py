@@ -12,7 +12,7 @@ def explain_exit(code: int | None, log: Sequence[str]) -> str:
     text = "\n".join(log)
     for pattern, sentence in _EXPLANATIONS:
         if found := re.search(pattern, text):
-            return sentence.format(*found.groups())
+            return sentence.format(*(group or "" for group in found.groups()))
     if code is not None and code < 0:
         if code == -signal.SIGKILL:
             return "the engine was killed, most likely because memory ran out"
@@ -24,7 +24,10 @@ def explain_exit(code: int | None, log: Sequence[str]) -> str:
 
 _EXPLANATIONS = (
     (r"unknown model architecture: '([^']*)'", "this engine does not know the architecture '{0}'"),
-    (r"missing tensor '([^']*)'", "the model file lacks the tensor '{0}'"),
+    (
+        r"(?:missing tensor '([^']*)'|tensor '([^']*)' not found)",
+        "the model file lacks the tensor '{0}{1}'",
+    ),
     (r"key not found in model: (\S+)", "the model file lacks the key {0}"),
     (r"unknown pre-tokenizer type: '([^']*)'", "this engine does not know the tokenizer '{0}'"),
     (r"tensor '([^']*)' has wrong shape", "the model file's tensor '{0}' has a wrong shape"),

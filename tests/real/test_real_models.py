@@ -1,0 +1,118 @@
+"""Real trained models give the text they are known to give, by every way in.
+
+Opt-in: `make test-real MODELS=folder`, with `chat3m/chat3m-f16.gguf` (a chat model tuned from
+TinyStories-Instruct-3M) and `stories260K/stories260K-f32.gguf` (karpathy/tinyllamas) in the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import ollama
+import pytest
+from serving import Serving, serving
+from terminals import read_until
+
+pytestmark = pytest.mark.real
+
+HELLO = "Hello! How are you today?"
+REPLY = " I'm doing well, thank you. How are you?"
+GREEDY = {"temperature": 0}
+OPENING = "Once upon a time"
+STORY = (
+    ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw "
+    "a big, red ball. She wanted to play with it, but it was too high.\nLily's mom said, "
+    "\"Lily, let's go to the park.\" Lily was sad and didn't know what to do."
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    models = Path(os.environ["AYLLU_TEST_MODELS"]).resolve()
+    home = tmp_path_factory.mktemp("home")
+    with serving(home) as running:
+        for name, path in (
+            ("chat3m", "chat3m/chat3m-f16.gguf"),
+            ("stories", "stories260K/stories260K-f32.gguf"),
+        ):
+            modelfile = home / f"Modelfile.{name}"
+            modelfile.write_text(f"FROM {models / path}\nPARAMETER temperature 0\n")
+            ayllu(running, "create", name, "-f", str(modelfile))
+        yield running
+
+
+def ayllu(server: Serving, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "ayllu", *arguments],
+        env=server.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return done.stdout
+
+
+def test_the_chat_model_answers_by_the_command_line(server: Serving) -> None:
+    assert ayllu(server, "run", "chat3m", HELLO) == REPLY + "\n"
+
+
+def test_the_chat_model_answers_raw_and_by_chat(server: Serving) -> None:
+    raw = {"model": "chat3m", "prompt": f"User: {HELLO}\nBot:", "raw": True, "stream": False}
+    assert server.post("/api/generate", raw).json["response"] == REPLY
+    chat = {"model": "chat3m", "messages": [{"role": "user", "content": HELLO}], "stream": False}
+    assert server.post("/api/chat", chat).json["message"]["content"] == REPLY
+
+
+def test_the_chat_model_answers_ollamas_client(server: Serving) -> None:
+    with ollama.Client(host=server.url) as client:
+        reply = client.chat("chat3m", [{"role": "user", "content": HELLO}])
+    assert reply.message.content == REPLY
+
+
+def test_the_chat_model_answers_at_the_prompt(server: Serving) -> None:
+    assert REPLY.strip() in talk(server, "chat3m", HELLO, REPLY.strip())
+
+
+def test_the_story_model_goes_on_by_every_way(server: Serving) -> None:
+    length = {"num_predict": 110}
+    for raw in (True, False):
+        body = {"model": "stories", "prompt": OPENING, "raw": raw, "stream": False}
+        told = server.post("/api/generate", body | {"options": length}).json["response"]
+        assert told.startswith(STORY)
+    messages = [{"role": "user", "content": OPENING}]
+    chat = {"model": "stories", "messages": messages, "stream": False, "options": length}
+    assert server.post("/api/chat", chat).json["message"]["content"].startswith(STORY)
+    with ollama.Client(host=server.url) as client:
+        reply = client.generate("stories", OPENING, options=length)
+    assert (reply.response or "").startswith(STORY)
+    assert ayllu(server, "run", "stories", OPENING).startswith(STORY)
+    assert "named Lily" in talk(server, "stories", OPENING, "named Lily")
+
+
+def talk(server: Serving, model: str, words: str, until: str) -> str:
+    """What the interactive prompt shows up to some words."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ayllu", "run", model, "--nowordwrap"],
+        env=server.environment | {"TERM": "xterm"},
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        start_new_session=True,
+    )
+    os.close(child)
+    try:
+        read_until(parent, ">>> ")
+        os.write(parent, words.encode() + b"\r")
+        return read_until(parent, until)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(parent)
