@@ -39,5 +39,4 @@ docs: setup
 
 # Compile the engine again, after a change of CPU or compiler.
 engine:
-	@$(BIN)/uv cache clean llama-cpp-python
-	@$(PYTHON) tools/setup.py
+	@$(PYTHON) tools/setup.py --engine

@@ -24,6 +24,10 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 LOCK = ROOT / "requirements.lock"
 LOG = VENV / "setup.log"
+BUILT_FOR = VENV / "engine-cpu"
+"""Names the kind of CPU that the installed engine was compiled for."""
+
+ENGINE = "llama-cpp-python"
 UV = "uv==0.13.9"
 
 TEST_PROGRAMS = {"go": "golang-go", "tmux": "tmux"}
@@ -43,10 +47,14 @@ def main() -> None:
     """Do what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tests", action="store_true", help="also install what tests run")
+    parser.add_argument("--engine", action="store_true", help="compile the engine again")
     arguments = parser.parse_args()
     if sys.version_info < (3, 11):  # noqa: UP036 - this file meets Pythons that the rest never does
         sys.exit(f"Ayllu needs Python 3.11 or newer, and this is {platform.python_version()}.")
     make_environment()
+    if arguments.engine:
+        run([BIN / "uv", "cache", "clean", ENGINE])
+        BUILT_FOR.unlink(missing_ok=True)
     install_packages()
     check_engine()
     if arguments.tests:
@@ -75,9 +83,14 @@ def install_packages() -> None:
         say("No C++ compiler: using the llama.cpp that is installed")
         lock = lock_without_engine()
     # uv keeps built wheels by their settings, so naming the CPU keeps another CPU's engine away.
-    settings = f"llama-cpp-python:cmake.define.AYLLU_CPU={cpu_key()}"
-    options = ["--require-hashes", "--config-settings-package", settings]
+    cpu = cpu_key()
+    options = ["--require-hashes"]
+    options += ["--config-settings-package", f"{ENGINE}:cmake.define.AYLLU_CPU={cpu}"]
+    if not BUILT_FOR.exists() or BUILT_FOR.read_text("ascii") != cpu:
+        # To reinstall would compile again; what is only missing comes from uv's cache.
+        run([BIN / "uv", "-q", "pip", "uninstall", ENGINE])
     with_progress([BIN / "uv", "-v", "pip", "sync", *options, lock])
+    BUILT_FOR.write_text(cpu, "ascii")
     run([BIN / "uv", "-q", "pip", "install", "--no-deps", "--editable", ROOT])
 
 
