@@ -40,15 +40,20 @@ class EventBuilder:
         self._tools = tools
         self._top = top
         self._deltas: dict[int, ToolDelta] = {}
+        self._pieces: list[str] = []
         self.tokens: list[int] = []
-        self.text = ""
         self.finish = ""
         self.timings = EngineTimings()
+
+    @property
+    def text(self) -> str:
+        """All text of the run, as the engine sent it."""
+        return "".join(self._pieces)
 
     def feed(self, chunk: Chunk) -> Iterator[Event]:
         """The Events that a chunk completes."""
         self.tokens += chunk.tokens
-        self.text += chunk.text
+        self._pieces.append(chunk.text)
         self.finish = chunk.finish or self.finish
         self.timings = chunk.timings or self.timings
         logprobs = self._cut(chunk.logprobs)

@@ -21,9 +21,8 @@ class Replay:
     """What one client has received, over all runs of its request."""
 
     def __init__(self) -> None:
-        self._sent = {TextEvent: "", ThinkingEvent: ""}
+        self._texts = {TextEvent: _Text(), ThinkingEvent: _Text()}
         self._calls: list[ToolCallEvent] = []
-        self._seen = {TextEvent: 0, ThinkingEvent: 0}
         self._seen_calls = 0
         self._steps = 0
         self._steps_before = -1
@@ -31,11 +30,12 @@ class Replay:
 
     def start(self) -> None:
         """A run begins."""
-        self._seen = dict.fromkeys(self._seen, 0)
+        for text in self._texts.values():
+            text.start()
         self._seen_calls = 0
 
     def may_try_again(self) -> bool:
-        """Whether another run is worth while: the last ones got further, or few did not."""
+        """Whether another run is worth while: the last one got further, or few did not."""
         self._fruitless = 0 if self._steps > self._steps_before else self._fruitless + 1
         self._steps_before = self._steps
         return self._fruitless < MAX_FRUITLESS
@@ -43,24 +43,14 @@ class Replay:
     def pass_on(self, event: Event) -> Iterator[Event]:
         """What of an event the client does not have yet. Raises EngineError on another answer."""
         if isinstance(event, TextEvent | ThinkingEvent):
-            yield from self._pass_text(event)
+            new = self._texts[type(event)].take(event.text)
+            if new is not None:
+                self._steps += 1
+                yield event if new == event.text else structs.replace(event, text=new)
         elif isinstance(event, ToolCallEvent):
             yield from self._pass_calls(event)
         else:
             yield event
-
-    def _pass_text(self, event: TextEvent | ThinkingEvent) -> Iterator[Event]:
-        kind = type(event)
-        start = self._seen[kind]
-        known = self._sent[kind][start : start + len(event.text)]
-        if not event.text.startswith(known):
-            raise _different()
-        self._seen[kind] += len(event.text)
-        new = event.text[len(known) :]
-        if new or (event.logprobs and not known):
-            self._sent[kind] += new
-            self._steps += 1
-            yield event if not known else structs.replace(event, text=new)
 
     def _pass_calls(self, event: ToolCallEvent) -> Iterator[Event]:
         self._seen_calls += 1
@@ -70,6 +60,31 @@ class Replay:
             yield event
         elif _without_ids(self._calls[self._seen_calls - 1]) != _without_ids(event):
             raise _different()
+
+
+class _Text:
+    """The text of one kind: what was sent before this run, and how far this run matched it."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._known = ""
+        self._matched = 0
+
+    def start(self) -> None:
+        self._known = "".join(self._pieces)
+        self._matched = 0
+
+    def take(self, text: str) -> str | None:
+        """What of the text is new; None where all of it was sent before."""
+        known = self._known[self._matched : self._matched + len(text)]
+        if not text.startswith(known):
+            raise _different()
+        self._matched += len(known)
+        new = text[len(known) :]
+        if known and not new:
+            return None
+        self._pieces.append(new)
+        return new
 
 
 def _without_ids(event: ToolCallEvent) -> ToolCallEvent:

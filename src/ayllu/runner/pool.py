@@ -109,6 +109,7 @@ class Pool:
         self._freed = asyncio.Event()
         self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._processes: set[RunnerProcess] = set()
         self._closed = False
 
     @asynccontextmanager
@@ -187,23 +188,23 @@ class Pool:
         for place in list(self._places.values()):
             if place.model.name == name and place.runner is not None:
                 place.keep_alive = 0.0
-                if place.users == 0:
-                    await self._vacate(place)
+                self._cancel_timer(place)
+                await self._retire(place)
 
     def abort(self) -> None:
         """Take no more requests, and end those under way."""
         self._closed = True
-        for place in self._places.values():
-            if place.runner is not None:
-                place.runner.process.kill(CLOSING)
+        for process in self._processes:
+            process.kill(CLOSING)
 
     async def close(self) -> None:
         """End every child."""
         self.abort()
-        runners = [place.runner for place in self._places.values() if place.runner]
         for place in self._places.values():
             self._cancel_timer(place)
-        await asyncio.gather(*(runner.stop() for runner in runners), *self._tasks)
+            if place.runner is not None:
+                await place.runner.stop()
+        await asyncio.gather(*(process.stop() for process in self._processes), *self._tasks)
 
     async def _enter(
         self,
@@ -233,6 +234,8 @@ class Pool:
                 embedding=embedding,
                 shift=shift,
             )
+            if place.runner is not None and not place.runner.process.alive:
+                await self._vacate(place)
             if place.runner is not None and not fit.serves(place.runner.load, wanted, options):
                 await place.idle.wait()
                 await self._vacate(place)
@@ -260,8 +263,14 @@ class Pool:
         place.timer = loop.call_later(place.keep_alive, self._expire, place)
 
     def _expire(self, place: _Place) -> None:
-        if place.users == 0 and not place.lock.locked():
-            self._spawn(self._vacate(place))
+        place.timer = None
+        self._spawn(self._retire(place))
+
+    async def _retire(self, place: _Place) -> None:
+        """End an idle model's child, unless somebody came back to it in the meantime."""
+        async with place.lock:
+            if place.users == 0 and place.timer is None:
+                await self._vacate(place)
 
     async def _start(self, place: _Place, load: LoadOptions) -> Runner:
         """A new child for the place, ready to answer."""
@@ -275,8 +284,9 @@ class Pool:
                 load,
                 name=name,
                 home=self._settings.home,
-                on_exit=lambda: self._on_exit(place),
+                on_exit=lambda process: self._on_exit(place, process),
             )
+            self._processes.add(process)
             client = RunnerClient(
                 process,
                 first_timeout=self._settings.first_token_timeout,
@@ -293,10 +303,11 @@ class Pool:
                 raise
         return runner
 
-    def _on_exit(self, place: _Place) -> None:
-        """A child ended by itself: forget it, unless it is being replaced already."""
+    def _on_exit(self, place: _Place, process: RunnerProcess) -> None:
+        """A child ended: forget it where that is news."""
+        self._processes.discard(process)
         runner = place.runner
-        if runner is not None and runner.process.exited.is_set():
+        if runner is not None and runner.process is process:
             place.runner = None
             self._cancel_timer(place)
             self._freed.set()
@@ -312,17 +323,20 @@ class Pool:
                 return
             idle = [place for place in others if place.users == 0 and not place.lock.locked()]
             if idle:
-                await self._vacate(min(idle, key=lambda place: place.last_used))
+                unused = min(idle, key=lambda place: place.last_used)
+                async with unused.lock:
+                    await self._vacate(unused)
                 continue
             self._freed.clear()
             await self._freed.wait()
 
     async def _vacate(self, place: _Place) -> None:
-        """End the child of a place that nobody uses."""
+        """End the child of a place that nobody uses. Whoever calls holds the place's lock."""
         runner, place.runner = place.runner, None
         self._cancel_timer(place)
         if runner is not None:
             await runner.stop()
+            self._freed.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

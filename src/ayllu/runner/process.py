@@ -105,7 +105,7 @@ class RunnerProcess:
         if not UNIX_SOCKETS:
             await self._listening.wait()
 
-    def watch(self, log_file: Path, on_exit: Callable[[], None]) -> None:
+    def watch(self, log_file: Path, on_exit: Callable[[RunnerProcess], None]) -> None:
         """Drain the log into memory and a file, and notice the end."""
         self._tasks = [
             asyncio.create_task(self._drain(log_file)),
@@ -145,7 +145,7 @@ class RunnerProcess:
                     with contextlib.suppress(OSError):
                         file.write(line)
 
-    async def _reap(self, on_exit: Callable[[], None]) -> None:
+    async def _reap(self, on_exit: Callable[[RunnerProcess], None]) -> None:
         await self._child.wait()
         await self._tasks[0]  # the last words are in the log before anyone asks for them
         if self._watchdog is not None:
@@ -155,11 +155,16 @@ class RunnerProcess:
         shutil.rmtree(self._folder, ignore_errors=True)
         self.exited.set()
         _log.info("engine ended", model=self.name, pid=self.pid, reason=self.reason())
-        on_exit()
+        on_exit(self)
 
 
 async def start_runner(
-    engine: Engine, load: LoadOptions, *, name: str, home: Path, on_exit: Callable[[], None]
+    engine: Engine,
+    load: LoadOptions,
+    *,
+    name: str,
+    home: Path,
+    on_exit: Callable[[RunnerProcess], None],
 ) -> RunnerProcess:
     """Start a llama-server for `load`; it is not ready yet.
 

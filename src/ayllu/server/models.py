@@ -103,6 +103,10 @@ async def receive_blob(request: Request) -> Response:
     """POST /api/blobs/:digest."""
     store = state_of(request).store
     new = await store.receive_blob(request.path_params["digest"], request.stream())
+    if not new:
+        # A client that is still sending would see a broken connection instead of the answer.
+        async for _ in request.stream():
+            pass
     return Response(status_code=201 if new else 200)
 
 
