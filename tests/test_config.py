@@ -75,9 +75,31 @@ def test_ollamas_own_spellings_are_honoured(tmp_path: Path) -> None:
     assert settings.origins == ("https://a.example", "https://b.example")
 
 
+def test_zero_means_the_usual_number_as_in_ollama(tmp_path: Path) -> None:
+    names = ("NUM_PARALLEL", "MAX_LOADED_MODELS", "MAX_QUEUE", "CONTEXT_LENGTH")
+    zeros = {f"OLLAMA_{name}": "0" for name in names}
+    usual = load_settings({"AYLLU_HOME": str(tmp_path)})
+    assert load_settings({"AYLLU_HOME": str(tmp_path), **zeros}) == usual
+
+
+def test_words_are_read_in_any_case_and_a_dot_is_a_folder(tmp_path: Path) -> None:
+    environment = {
+        "AYLLU_HOME": str(tmp_path),
+        "OLLAMA_KV_CACHE_TYPE": "Q8_0",
+        "AYLLU_FLASH_ATTENTION": "Off",
+        "AYLLU_MODELS": ".",
+    }
+    settings = load_settings(environment)
+    assert (settings.kv_cache_type, settings.flash_attention) == ("q8_0", "off")
+    assert settings.models == Path()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("AYLLU_NUM_PARALLEL", "-1"),
+        ("AYLLU_KV_CACHE_TYPE", "q9"),
+        ("AYLLU_FLASH_ATTENTION", "maybe"),
         ("AYLLU_HOST", "box:port"),
         ("OLLAMA_KEEP_ALIVE", "soon"),
         ("AYLLU_NUM_PARALLEL", "four"),
@@ -92,7 +114,8 @@ def test_a_value_that_cannot_be_used_names_its_variable(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("keep_alive = ", "cannot be read"), ("keepalive = 1", "keepalive")]
+    ("text", "words"),
+    [("keep_alive = ", "cannot be read"), ("keepalive = 1", "keepalive"), ('home = "x"', "home")],
 )
 def test_a_broken_settings_file_is_named(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "config.toml").write_text(text)

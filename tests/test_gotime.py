@@ -36,7 +36,19 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(10, 10), (0, 0), (-1, FOREVER), (2.5, 2.5), ("10m", 600), ("-1m", FOREVER), ("30", 30)],
+    [
+        (10, 10),
+        (0, 0),
+        (-1, FOREVER),
+        (2.5, 2.5),
+        ("10m", 600),
+        ("-1m", FOREVER),
+        ("30", 30),
+        (1e12, FOREVER),
+        (10**400, FOREVER),
+        ("1e300", FOREVER),
+        ("1000000000h", FOREVER),
+    ],
 )
 def test_keep_alive_takes_numbers_and_durations(value: object, seconds: float) -> None:
     assert parse_keep_alive(value) == seconds

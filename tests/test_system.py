@@ -26,6 +26,9 @@ def test_a_containers_limit_counts_instead_of_the_machines(
         (tmp_path / name).write_text(f"{value}\n")
     found = memory(tmp_path)
     assert (found.total, found.available) == (64 * MIB, 48 * MIB)
+    statistics = (tmp_path / names[0]).with_name("memory.stat")
+    statistics.write_text(f"anon 1\ninactive_file {8 * MIB}\ntotal_inactive_file {8 * MIB}\n")
+    assert memory(tmp_path).available == 56 * MIB
 
 
 def test_without_a_limit_the_machines_memory_counts(tmp_path: Path) -> None:

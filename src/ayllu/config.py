@@ -20,6 +20,7 @@ from ayllu.gotime import FOREVER, parse_duration, parse_keep_alive
 
 DEFAULT_PORT = 11434
 MIB = 1 << 20
+KV_CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 
 
 class ConfigError(AylluError):
@@ -113,6 +114,33 @@ def _timeout(text: str) -> float:
     return seconds if seconds > 0 else FOREVER
 
 
+def _count(usual: int) -> Callable[[str], int]:
+    """Reads a number of things; 0 means the usual one, as it does in Ollama."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if number < 0:
+            raise ValueError("it is negative")
+        return number or usual
+
+    return parse
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    """Reads one of some words, in any case."""
+
+    def parse(text: str) -> str:
+        word = _SWITCH.get(text.lower(), text.lower()) if "on" in words else text.lower()
+        if word not in words:
+            raise ValueError(f"it is none of {', '.join(words)}")
+        return word
+
+    return parse
+
+
+_SWITCH = {"1": "on", "0": "off", "true": "on", "false": "off"}
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
@@ -138,8 +166,8 @@ class Setting(Struct, frozen=True):
 
 
 SETTINGS = (
-    Setting("home", Path, "~/.ayllu", "folder of everything Ayllu keeps: history, logs, models"),
-    Setting("models", Path, "", "models folder, in Ollama's layout; empty: `models` in the home"),
+    Setting("home", str, "~/.ayllu", "folder of everything Ayllu keeps: history, logs, models"),
+    Setting("models", str, "", "models folder, in Ollama's layout; empty: `models` in the home"),
     Setting("host", parse_address, "127.0.0.1:11434", "address to listen on and to connect to"),
     Setting("origins", _words, "", "web origins allowed besides this machine's, comma-separated"),
     Setting("api_keys", _words, "", "keys that other machines must show, comma-separated"),
@@ -150,12 +178,17 @@ SETTINGS = (
     ),
     Setting("first_token_timeout", _timeout, "10m", "longest wait for a first token; 0: none"),
     Setting("token_timeout", _timeout, "2m", "longest wait between two tokens; 0: no limit"),
-    Setting("num_parallel", int, "4", "requests one loaded model serves at once"),
-    Setting("max_loaded_models", int, "3", "models kept in memory at once"),
-    Setting("max_queue", int, "512", "requests that may wait for a model"),
-    Setting("context_length", int, "4096", "context in tokens where nobody asks for one"),
-    Setting("flash_attention", str, "auto", "`on`, `off` or `auto`"),
-    Setting("kv_cache_type", str, "f16", "type of the KV cache: f16, q8_0, q4_0, ..."),
+    Setting("num_parallel", _count(4), "4", "requests one loaded model serves at once"),
+    Setting("max_loaded_models", _count(3), "3", "models kept in memory at once"),
+    Setting("max_queue", _count(512), "512", "requests that may wait for a model"),
+    Setting("context_length", _count(4096), "4096", "context in tokens where nobody asks for one"),
+    Setting("flash_attention", _one_of("on", "off", "auto"), "auto", "`on`, `off` or `auto`"),
+    Setting(
+        "kv_cache_type",
+        _one_of(*KV_CACHE_TYPES),
+        "f16",
+        "type of the KV cache: f16, q8_0, q4_0, ...",
+    ),
     Setting("cache_ram", _size, "1G", "memory per loaded model for prompts seen before"),
     Setting("max_body", _size, "64M", "largest request body, blobs apart"),
     Setting("no_prune", _boolean, "false", "keep unused blobs at start", ollama="noprune"),
@@ -181,12 +214,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
                 f"{source} has the value {text!r}, which is not usable: {error}"
             ) from error
     values["home"] = home
-    values["models"] = (
-        values["models"] if str(values["models"]) != "." else home / "models"
-    ).expanduser()
-    values["flash_attention"] = {"1": "on", "0": "off", "true": "on", "false": "off"}.get(
-        values["flash_attention"], values["flash_attention"]
-    )
+    values["models"] = Path(values["models"] or home / "models").expanduser()
     return Settings(**values)
 
 
@@ -210,7 +238,8 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    unknown = table.keys() - {setting.name for setting in SETTINGS}
+    # The home is where this file was found.
+    unknown = table.keys() - ({setting.name for setting in SETTINGS} - {"home"})
     if unknown:
         raise ConfigError(f"{path} has a setting that does not exist: {min(unknown)}")
     return table

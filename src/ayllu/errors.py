@@ -14,6 +14,9 @@ AylluError (500)
     ├── EngineMissingError      there is no usable llama-server on this machine
     └── ContextExceededError (400)  the prompt does not fit the context
 
+A few leaves live beside the one place that raises them: ConfigError, ManifestError,
+OptionTypeError, FormatError, EngineDiedError, UnauthorizedError (401), ClientLeftError (499) and
+the command line's.
 Anything else that escapes is a bug and gets a traceback.
 """
 

@@ -9,6 +9,8 @@ import re
 from datetime import UTC, datetime
 
 FOREVER = float("inf")
+LONGEST = 100 * 365 * 86400.0
+"""Seconds; what is longer is as good as for ever, and no date."""
 
 _UNITS = {
     "ns": 1e-9,
@@ -50,10 +52,10 @@ def parse_keep_alive(value: object) -> float:
         except ValueError:
             seconds = parse_duration(value.strip())
     else:
-        seconds = float(value)
+        seconds = float(min(max(value, -1.0), 2 * LONGEST))
     if seconds != seconds:  # noqa: PLR0124 - the test for NaN
         raise ValueError(f"Unsupported type: '{value}'")
-    return FOREVER if seconds < 0 else seconds
+    return FOREVER if seconds < 0 or seconds > LONGEST else seconds
 
 
 def format_time(nanoseconds: int, *, utc: bool = True) -> str:

@@ -35,4 +35,5 @@ def configure_log(*, debug: bool) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    others = logging.INFO if debug else logging.WARNING
+    logging.basicConfig(handlers=[handler], level=others, force=True)

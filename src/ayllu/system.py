@@ -21,12 +21,14 @@ class Memory(Struct, frozen=True):
 def memory(cgroup: Path = _CGROUP) -> Memory:
     """This machine's memory, or the container's where it has less (cgroup v2, then v1)."""
     system = psutil.virtual_memory()
-    for limit_name, used_name in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    for limit_name, used_name, cache_name in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
     ):
         limit, used = _number(cgroup / limit_name), _number(cgroup / used_name)
         if limit is not None and used is not None and limit < system.total:
+            # Files that nobody uses count as used memory, and are dropped when it is asked for.
+            used -= _statistic((cgroup / limit_name).with_name("memory.stat"), cache_name)
             return Memory(limit, min(system.available, max(limit - used, 0)))
     return Memory(system.total, system.available)
 
@@ -58,6 +60,15 @@ def port_owner(port: int) -> str:
             except psutil.Error:
                 return f"pid {connection.pid}"
     return ""
+
+
+def _statistic(path: Path, name: str) -> int:
+    """A number of a cgroup's memory.stat; 0 where it is not there."""
+    try:
+        rows = dict(line.split() for line in path.read_text("ascii").splitlines())
+        return int(rows.get(name, 0))
+    except (OSError, ValueError):
+        return 0
 
 
 def _number(path: Path) -> int | None:

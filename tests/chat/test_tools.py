@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ayllu.chat import tools
 from ayllu.chat.tools import ToolParser
 
 NAMES = ["add", "get_weather", "get_weather_now"]
@@ -84,6 +85,22 @@ def test_where_the_text_is_cut_makes_no_difference(data: st.DataObject) -> None:
     pieces = [text[a:b] for a, b in itertools.pairwise(edges)]
     got, got_calls = parse(tag, pieces)
     assert (got.strip(), got_calls) == (answer.strip(), calls)
+
+
+def test_a_call_in_a_thousand_pieces_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    scan = tools._MARK
+
+    class Counting:
+        def search(self, text: str, place: int) -> Any:
+            reads.append(len(text) - place)
+            return scan.search(text, place)
+
+    monkeypatch.setattr(tools, "_MARK", Counting())
+    text = '{"name": "add", "arguments": {"a": "' + "x" * 20_000 + '"}}'
+    parts = [text[i : i + 4] for i in range(0, len(text), 4)]
+    assert parse("<call>", ["<call>", *parts])[1] == [("add", {"a": "x" * 20_000})]
+    assert sum(reads) < 4 * len(text)
 
 
 def test_hostile_nesting_is_no_call_and_no_crash() -> None:

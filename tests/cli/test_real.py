@@ -126,7 +126,8 @@ def test_a_server_is_started_when_none_runs_and_stopped_on_request(
 ) -> None:
     assert ayllu(fresh, "stop")[1:] == ("Error: no server is running\n", 1)
     assert ayllu(fresh, "run", str(chat_gguf), "hello")[0] == walk(26) + "\n"
-    pid = int((Path(fresh["AYLLU_HOME"]) / "server.pid").read_text())
+    (note,) = Path(fresh["AYLLU_HOME"]).glob("server-*.pid")
+    pid = int(note.read_text())
     server = psutil.Process(pid)
     engines = server.children(recursive=True)
     assert ayllu(fresh, "stop") == ("", "", 0)

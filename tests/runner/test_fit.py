@@ -44,7 +44,6 @@ def test_a_model_takes_its_weights_and_a_cache_per_slot() -> None:
         ({"gpu_layers": -1}, Options(num_gpu=-1), True),
         ({"gpu_layers": 3}, Options(num_gpu=3), False),
         ({"threads": 3}, Options(num_thread=3), False),
-        ({"context_shift": False}, Options(), False),
         ({"adapters": (Path("a"),)}, Options(), False),
         ({"parallel": 1}, Options(), True),
     ],

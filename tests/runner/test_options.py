@@ -58,7 +58,6 @@ def test_each_load_option_has_its_flag(changes: dict[str, Any], expected: str) -
         ({"gpu_layers": -1}, "-ngl"),
         ({}, "--load-mode"),
         ({"embedding": True}, "--context-shift"),
-        ({"context_shift": False}, "--context-shift"),
         ({"projectors": (Path("p"),)}, "--context-shift"),
         ({}, "--port"),
     ],
@@ -98,10 +97,15 @@ def test_a_wrong_type_is_named_as_ollama_names_it(name: str, value: Any, kind: s
         parse_options({name: value})
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_numbers_must_be_finite(value: float) -> None:
-    with pytest.raises(BadRequestError, match="finite"):
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, 10**400, -(10**400)])
+def test_numbers_must_be_finite_and_fit_the_engine(value: float) -> None:
+    with pytest.raises(BadRequestError, match="out of range"):
         parse_options({"num_ctx": value})
+
+
+def test_a_large_seed_is_cut_to_what_the_engine_takes() -> None:
+    assert parse_options({"seed": (1 << 40) + 5}).seed == 5
+    assert parse_options({"seed": -7}).seed == -1
 
 
 def test_later_options_outrank_earlier_ones() -> None:

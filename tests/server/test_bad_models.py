@@ -102,18 +102,20 @@ def test_a_model_that_breaks_the_engine_while_it_loads_is_told_with_the_reason(
     wait_until(lambda: len(server.engines()) <= 1, what="the broken engine being gone")
 
 
-def test_an_engine_killed_while_it_loads_is_an_error_and_the_next_request_works(
-    tmp_path_factory: pytest.TempPathFactory, chat_gguf: Path
+@pytest.mark.parametrize("kills", [1, 99])
+def test_an_engine_killed_while_it_loads_is_started_again_a_few_times(
+    tmp_path_factory: pytest.TempPathFactory, chat_gguf: Path, kills: int
 ) -> None:
-    """The engine is a small program that is killed at its first start and is real at its second."""
+    """The engine is a small program that is killed at its first starts and is real afterwards."""
     home = tmp_path_factory.mktemp("home")
+    starts = home / "starts"
     wrapper = home / "bin" / "llama-server"
     wrapper.parent.mkdir()
     real = json.loads(engine_folder(home))
     wrapper.write_text(
         "#!/bin/sh\n"
         'case " $* " in *" --model "*)\n'
-        f'  [ -e "{home}/once" ] || {{ : > "{home}/once"; kill -9 $$; }};;\n'
+        f'  echo >> "{starts}"; [ $(wc -l < "{starts}") -gt {kills} ] || kill -9 $$;;\n'
         "esac\n"
         f'exec "{real}/llama-server" "$@"\n'
     )
@@ -121,10 +123,13 @@ def test_an_engine_killed_while_it_loads_is_an_error_and_the_next_request_works(
     (wrapper.parent / "ggml-rpc-server").symlink_to(Path(real) / "ggml-rpc-server")
     with serving(home, AYLLU_LLAMA_BIN=str(wrapper.parent)) as server:
         server.create("chat", chat_gguf)
+        if kills == 1:
+            still_answers(server)
+            return
         answer = server.post("/api/generate", {"model": "chat", "prompt": "a"})
         assert answer.status == 500
         assert "could not be loaded: the engine was killed" in answer.json["error"]
-        still_answers(server)
+        assert 1 < len(starts.read_text().splitlines()) < 10
 
 
 def engine_folder(home: Path) -> str:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from serving import Serving, clean_environment, serving
 
-from ayllu.server.middleware import host_name, is_local_name
+from ayllu.config import load_settings
+from ayllu.server.middleware import Guard, host_name, is_local_name
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,8 @@ def test_a_foreign_host_is_refused(server: Serving, host: str) -> None:
         "null",
         "http://localhost.evil.example",
         "https://evil.example/http://localhost",
+        "http://[",
+        "",
     ],
 )
 def test_a_foreign_origin_is_refused(server: Serving, origin: str) -> None:
@@ -77,6 +82,53 @@ def test_a_local_page_may_read_the_answers(server: Serving, origin: str) -> None
 
 def test_a_page_of_the_server_itself_may_read_them(server: Serving) -> None:
     assert server.get("/api/tags", headers={"Origin": server.url}).status == 200
+
+
+def test_a_key_is_wanted_from_others_only_and_no_header_makes_one_of_us(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with serving(tmp_path_factory.mktemp("home"), AYLLU_API_KEYS="secret") as server:
+        assert server.get("/api/tags", headers={"X-Forwarded-For": "10.1.2.3"}).status == 200
+        assert server.get("/api/tags", headers={"X-Forwarded-For": "nonsense"}).status == 200
+
+
+def call_guard(client: str, headers: dict[str, str]) -> int:
+    """The status that the guard gives a request from an address, or 200 where it lets it pass."""
+    statuses: list[int] = []
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    settings = load_settings({"AYLLU_HOME": "/nowhere", "AYLLU_API_KEYS": "one, two"})
+    raw = [(k.lower().encode(), v.encode()) for k, v in {"host": "box.local", **headers}.items()]
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": raw, "client": (client, 1)}
+    asyncio.run(Guard(app, settings)(scope, receive, send))
+    return statuses[0]
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "status"),
+    [
+        ("127.0.0.1", {}, 200),
+        ("::1", {}, 200),
+        ("192.168.1.5", {}, 401),
+        ("192.168.1.5", {"Authorization": "Bearer two"}, 200),
+        ("192.168.1.5", {"X-Api-Key": "one"}, 200),
+        ("192.168.1.5", {"Authorization": "Bearer three"}, 401),
+        ("192.168.1.5", {"X-Forwarded-For": "127.0.0.1"}, 401),
+    ],
+)
+def test_keys_open_the_server_to_other_machines(
+    client: str, headers: dict[str, str], status: int
+) -> None:
+    assert call_guard(client, headers) == status
 
 
 def test_a_preflight_request_is_answered(server: Serving) -> None:

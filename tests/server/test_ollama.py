@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
-from gguf_maker import walk
+from gguf_maker import make_successor_model, walk
 from serving import Serving, serving
 
 GREEDY = {"temperature": 0}
 USER = [{"role": "user", "content": "hello"}]
+F = {"name": "add"}
 
 
 def chat(server: Serving, **fields: Any) -> Any:
@@ -186,6 +188,43 @@ def test_a_single_message_over_the_context_is_refused(server: Serving) -> None:
     assert "shorten the prompt or raise num_ctx" in answer.json["error"]
 
 
+def test_without_shift_an_answer_ends_where_the_context_does(server: Serving) -> None:
+    options = {"num_predict": 5000, "num_ctx": 64}
+    body = {"model": "base", "prompt": "x" * 40, "raw": True, "options": options}
+    assert generate(server, **body)["eval_count"] == 640
+    bounded = generate(server, **body, shift=False)
+    assert (bounded["eval_count"], bounded["done_reason"]) == (24, "length")
+
+
+def test_odd_options_reach_the_engine_within_its_limits(server: Serving) -> None:
+    options = {"num_batch": 1, "num_thread": 10**6, "num_ctx": 256, "seed": 1 << 60}
+    assert chat(server, model="chat", options=options)["message"]["content"] == walk(26)
+
+
+def test_the_models_system_prompt_gives_way_to_the_chats(server: Serving) -> None:
+    stored = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+    create = {"model": "own", "from": "chat", "system": "s", "messages": stored, "stream": False}
+    assert server.post("/api/create", create).json["status"] == "success"
+    with_its_own = chat(server, model="own")["prompt_eval_count"]
+    messages = [{"role": "system", "content": "s"}, *USER]
+    assert chat(server, model="own", messages=messages)["prompt_eval_count"] == with_its_own
+
+
+def test_a_model_stays_known_by_every_name_until_it_is_unloaded(server: Serving) -> None:
+    for name in ("Twin", "other"):
+        body = {"source": "chat", "destination": name}
+        assert server.post("/api/copy", body).status == 200
+    create = {"model": "Twin", "from": "chat", "system": "x", "stream": False}
+    assert server.post("/api/create", create).status == 200
+    chat(server, model="TWIN", keep_alive="1e300")
+    assert "Twin:latest" in {row["name"] for row in server.get("/api/ps").json["models"]}
+    assert server.request("DELETE", "/api/delete", {"model": "tWIN"}).status == 200
+    assert "Twin:latest" not in {row["name"] for row in server.get("/api/ps").json["models"]}
+    chat(server, model="chat")
+    generate(server, model="other", keep_alive=0)
+    assert "chat:latest" not in {row["name"] for row in server.get("/api/ps").json["models"]}
+
+
 def test_num_ctx_is_clamped_to_what_the_model_was_trained_for(server: Serving) -> None:
     chat(server, model="chat", options={"num_ctx": 10**9})
     rows = {row["name"]: row for row in server.get("/api/ps").json["models"]}
@@ -224,6 +263,31 @@ def test_num_ctx_is_clamped_to_what_the_model_was_trained_for(server: Serving) -
             "registry.ollama.ai/library/base:latest does not support tools",
         ),
         ("chat", {"model": "tool", "messages": USER, "tools": [{}]}, 400, "no function"),
+        (
+            "chat",
+            {"model": "tool", "messages": USER, "tools": [{"type": "web", "function": F}]},
+            400,
+            "a type other than function",
+        ),
+        (
+            "chat",
+            {"model": "tool", "messages": USER, "tools": [{"function": F | {"description": 1}}]},
+            400,
+            "a description that is no text",
+        ),
+        ("generate", {"model": "chat", "prompt": "a", "images": ["AA"]}, 400, "support vision"),
+        (
+            "chat",
+            {"model": "chat", "messages": [{"role": "user", "content": "", "images": ["AA"]}]},
+            400,
+            "support vision",
+        ),
+        (
+            "chat",
+            {"model": "chat", "messages": USER, "options": {"num_gpu": 1e30}},
+            400,
+            'option "num_gpu" is out of range',
+        ),
         ("generate", {"model": "chat", "prompt": "a", "suffix": "b"}, 400, "support insert"),
         ("chat", {"model": "chat", "messages": USER, "format": 5}, 500, "invalid format: 5"),
         (
@@ -248,6 +312,12 @@ def test_mistakes_are_answered_as_ollama_answers_them(
 def test_an_empty_body_is_told_so(server: Serving) -> None:
     answer = server.post("/api/chat", b"")
     assert (answer.status, answer.json) == (400, {"error": "missing request body"})
+
+
+def test_a_text_as_long_as_the_context_is_embedded(server: Serving, tmp_path: Path) -> None:
+    server.create("long", make_successor_model(tmp_path / "long.gguf", context=4096))
+    answer = server.post("/api/embed", {"model": "long", "input": "x" * 10_000})
+    assert answer.json["prompt_eval_count"] == 4096
 
 
 def test_a_huge_body_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -124,6 +124,16 @@ def test_a_client_that_leaves_frees_its_slot(endless: Serving, streamed: bool) -
     wait_until(lambda: busy_slots(endless) == 0, 5, "its slot coming free")
 
 
+def test_embeddings_survive_a_kill_too(endless: Serving) -> None:
+    texts = ["x" * 2000] * 40
+    body = {"model": "endless", "input": texts}
+    whole = endless.post("/api/embed", body).json["embeddings"]
+    killed = threading.Thread(target=lambda: asyncio.run(kill_engines(endless, 1, 0.05)))
+    killed.start()
+    assert endless.post("/api/embed", body).json["embeddings"] == whole
+    killed.join()
+
+
 def test_a_hung_engine_is_replaced(
     tmp_path_factory: pytest.TempPathFactory, endless_gguf: Path
 ) -> None:

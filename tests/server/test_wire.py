@@ -41,6 +41,15 @@ def test_options_keep_their_keys() -> None:
     assert decode(b'{"options":{"Num_Ctx":1}}', GenerateRequest).options == {"Num_Ctx": 1}
 
 
+def test_roles_are_read_in_any_case() -> None:
+    body = b'{"messages":[{"role":"User","content":"hi"}]}'
+    assert decode(body, ChatRequest).messages[0].role == "user"
+
+
+def test_a_body_of_null_is_an_empty_request() -> None:
+    assert decode(b"null", GenerateRequest) == GenerateRequest()
+
+
 def test_null_means_absent_and_unknown_keys_are_ignored() -> None:
     request = decode(b'{"stream":null,"prompt":null,"what":1}', GenerateRequest)
     assert (request.stream, request.prompt) == (True, "")

@@ -12,7 +12,11 @@ from ayllu.errors import BadRequestError, EngineError
 from ayllu.models.model import Model
 from ayllu.runner.client import RunnerClient
 from ayllu.runner.pool import Pool
+from ayllu.runner.process import EngineDiedError
 from ayllu.types import Options
+
+ATTEMPTS = 3
+"""Runs of a request whose engine dies; nothing of it has been sent before it is whole."""
 
 _SMALLEST_NORM = 1e-12
 
@@ -41,22 +45,42 @@ async def embed_texts(
     Raises BadRequestError when a text is too long and `truncate` is off.
     """
     started = time.monotonic_ns()
-    async with pool.acquire(model, options, keep_alive=keep_alive, embedding=True) as lease:
-        if not texts:
-            return Embeddings([], 0, 0, 0)
-        specials = await lease.client.tokenize("", special=True)
-        inputs = [
-            await _tokens(lease.client, text, specials, limit=lease.context, truncate=truncate)
-            for text in texts
-        ]
-        vectors = await lease.client.embed(inputs)
-        load_duration = lease.load_duration
+    for attempts_left in reversed(range(ATTEMPTS)):
+        try:
+            async with pool.acquire(model, options, keep_alive=keep_alive, embedding=True) as lease:
+                load_duration = lease.load_duration
+                if not texts:
+                    return Embeddings([], 0, 0, 0)
+                limit = min(lease.context, lease.runner.load.batch)
+                inputs = await _inputs(lease.client, texts, limit=limit, truncate=truncate)
+                embedded = await lease.client.embed(inputs)
+            break
+        except EngineDiedError:
+            if not attempts_left:
+                raise
     return Embeddings(
-        vectors=[shorten(vector, dimensions) for vector in vectors],
-        tokens=sum(map(len, inputs)),
+        vectors=[shorten(row.embedding, dimensions) for row in embedded.data],
+        tokens=embedded.usage.prompt_tokens,
         total_duration=time.monotonic_ns() - started,
         load_duration=load_duration,
     )
+
+
+async def _inputs(
+    client: RunnerClient, texts: Sequence[str], *, limit: int, truncate: bool
+) -> list[str | list[int]]:
+    """The texts, those that may be too long as at most `limit` tokens."""
+    specials: list[int] | None = None
+    inputs: list[str | list[int]] = []
+    for text in texts:
+        # No token is shorter than a byte, but for the begin and end tokens.
+        if text and len(text.encode()) + 2 <= limit:
+            inputs.append(text)
+            continue
+        if specials is None:
+            specials = await client.tokenize("", special=True)
+        inputs.append(await _tokens(client, text, specials, limit=limit, truncate=truncate))
+    return inputs
 
 
 async def _tokens(

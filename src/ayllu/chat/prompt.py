@@ -9,14 +9,12 @@ into the model file's header.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 
 import msgspec
 
 from ayllu.chat.request import ChatRequest
 from ayllu.gguf import arch
-from ayllu.gguf.read import read_header
+from ayllu.gguf.read import cached_header
 from ayllu.models.model import Model
 from ayllu.runner.options import sampling_fields
 from ayllu.template import parse
@@ -89,16 +87,14 @@ def render_prompt(request: ChatRequest, messages: Sequence[Message], template: s
 
 
 def model_template(model: Model, request: ChatRequest) -> str | None:
-    """The Go template to render with; None where the model's own Jinja is for the engine."""
-    if request.template or model.template:
+    """The Go template to render with; None where the model's own Jinja is for the engine.
+
+    Only the engine can place images within a prompt.
+    """
+    pictures = any(message.images for message in request.messages)
+    if (request.template or model.template) and not pictures:
         return request.template or model.template
-    return None if has_chat_template(model.path) else PLAIN_TEMPLATE
-
-
-@lru_cache(maxsize=256)
-def has_chat_template(path: Path) -> bool:
-    """Whether a model file carries a Jinja template. Blobs never change under their name."""
-    return bool(arch.chat_template(read_header(path)))
+    return None if arch.chat_template(cached_header(model.path)) else PLAIN_TEMPLATE
 
 
 def drop_oldest(messages: Sequence[Message], count: int) -> tuple[Message, ...]:

@@ -76,12 +76,13 @@ class _Text:
 
     def take(self, text: str) -> str | None:
         """What of the text is new; None where all of it was sent before."""
+        repeating = self._matched < len(self._known)
         known = self._known[self._matched : self._matched + len(text)]
         if not text.startswith(known):
             raise _different()
         self._matched += len(known)
         new = text[len(known) :]
-        if known and not new:
+        if repeating and not new:
             return None
         self._pieces.append(new)
         return new

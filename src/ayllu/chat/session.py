@@ -69,9 +69,7 @@ async def _run(
     pool: Pool, model: Model, request: ChatRequest, options: Options, seed: int
 ) -> AsyncGenerator[Event]:
     """One run of a request on one engine."""
-    async with pool.acquire(
-        model, options, keep_alive=request.keep_alive, shift=request.shift
-    ) as lease:
+    async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
         turn = _Turn(
             client=lease.client,
             request=request,
@@ -111,9 +109,10 @@ class _Turn(Struct, frozen=True, kw_only=True):
         self, messages: Sequence[Message], load_duration: int
     ) -> AsyncGenerator[Event]:
         """The Events of the answer to these messages."""
+        turn = self if self.request.shift else await self._bounded(messages)
         prompt = self._rendered(messages)
         builder = self._builder(prompt)
-        async with aclosing(await self._chunks(messages, prompt)) as chunks:
+        async with aclosing(await turn.stream(messages, prompt)) as chunks:
             async for chunk in chunks:
                 for event in builder.feed(chunk):
                     yield event
@@ -138,6 +137,13 @@ class _Turn(Struct, frozen=True, kw_only=True):
             else:
                 low = middle + 1
         return drop_oldest(messages, high)
+
+    async def _bounded(self, messages: Sequence[Message]) -> _Turn:
+        """The same with an answer that ends where the context does."""
+        room = max(self.context - await self._count(messages), 1)
+        wanted = self.options.num_predict
+        limit = room if wanted is None or wanted < 0 else min(wanted, room)
+        return structs.replace(self, options=structs.replace(self.options, num_predict=limit))
 
     async def _count(self, messages: Sequence[Message]) -> int:
         prompt = self._rendered(messages) or await self._engine_prompt(messages)
@@ -164,7 +170,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
             seed=self.seed,
         )
 
-    async def _chunks(
+    async def stream(
         self, messages: Sequence[Message], prompt: str | None
     ) -> AsyncGenerator[Chunk]:
         """The engine's answer, not started yet."""

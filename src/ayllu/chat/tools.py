@@ -7,6 +7,7 @@ order and wrapping. Models with a Jinja template do not come here: the engine pa
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import string
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from ayllu.chat.thinking import partial_suffix
 from ayllu.types import Json, ToolCall, ToolFunction
 
 _BRACKETS = {"{": "}", "[": "]"}
+_MARK = re.compile(r'[{}"\\]')
 _ID_LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -43,6 +45,7 @@ class ToolParser:
         self._state = _State.TEXT
         self._seen_text = False
         self._count = 0
+        self._scan = _Scan()
 
     def feed(self, text: str) -> Found:
         """The text and the calls that are certain by now."""
@@ -80,13 +83,14 @@ class ToolParser:
         return ""
 
     def _take_calls(self) -> Iterator[ToolCall]:
-        while (name := self._name()) is not None:
-            found = _first_object(self._held)
-            if found is None:
-                return
-            value, end = found
+        while (name := self._name()) is not None and (end := self._scan.end(self._held)):
+            value = _object(self._held[self._scan.start : end])
+            if value is None:
+                self._scan = _Scan(self._scan.start + 1)
+                continue
             yield self._call(name, value)
             self._held = self._held[max(end, self._held.find(name) + len(name)) :]
+            self._scan = _Scan()
         if self._tag in _BRACKETS and self._count and not self._held.strip(" \t\r\n,;]}"):
             self._held = ""
 
@@ -112,40 +116,39 @@ class ToolParser:
         )
 
 
-def _first_object(text: str) -> tuple[dict[str, Json], int] | None:
-    """The first balanced JSON object in the text, and where it ends."""
-    decoder = json.JSONDecoder()
-    start = text.find("{")
-    while start >= 0:
-        try:
-            value, end = decoder.raw_decode(text, start)
-        except json.JSONDecodeError:
-            if not _balances(text[start:]):
-                return None
-            start = text.find("{", start + 1)
-            continue
-        except RecursionError:
-            return None
-        return value, end
-    return None
+class _Scan:
+    """Finds the end of the first object in a text that grows, looking at every letter once."""
 
+    def __init__(self, start: int = 0) -> None:
+        self.start = start
+        self._place = start
+        self._depth = 0
+        self._quoted = False
 
-def _balances(text: str) -> bool:
-    """Whether the bracket that opens the text is closed in it, strings left aside."""
-    depth, quoted, escaped = 0, False, False
-    for letter in text:
-        if escaped:
-            escaped = False
-        elif quoted:
-            escaped = letter == "\\"
-            quoted = letter != '"'
-        elif letter == '"':
-            quoted = True
-        else:
-            depth += (letter == "{") - (letter == "}")
-            if depth == 0:
-                return True
-    return False
+    def end(self, text: str) -> int:
+        """Where the object ends, or 0 while it does not."""
+        if self._depth == 0:
+            self.start = text.find("{", self._place)
+            if self.start < 0:
+                self.start = self._place
+                return 0
+            self._place = self.start
+        while found := _MARK.search(text, self._place):
+            mark = found.group()
+            if mark == "\\" and self._quoted:
+                if found.end() == len(text):
+                    return 0  # what it escapes is still to come
+                self._place = found.end() + 1
+                continue
+            self._place = found.end()
+            if mark == '"':
+                self._quoted = not self._quoted
+            elif not self._quoted:
+                self._depth += (mark == "{") - (mark == "}")
+                if self._depth == 0:
+                    return self._place
+        self._place = len(text)
+        return 0
 
 
 def _arguments(value: dict[str, Json], name: str) -> dict[str, Json]:

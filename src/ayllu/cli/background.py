@@ -77,8 +77,8 @@ def _detached() -> dict[str, Any]:
 
 
 def pid_file(settings: Settings) -> Path:
-    """Where a running server of this home leaves its process id."""
-    return settings.home / "server.pid"
+    """Where a running server of this home and port leaves its process id."""
+    return settings.home / f"server-{settings.host.port}.pid"
 
 
 def stop_server(settings: Settings) -> None:

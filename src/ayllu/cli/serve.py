@@ -104,6 +104,8 @@ def _run(settings: Settings, bound: socket.socket) -> None:
         log_config=None,
         access_log=settings.debug,
         server_header=False,
+        proxy_headers=False,
+        ws="none",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=2 * GRACE_SECONDS,
     )

@@ -188,6 +188,8 @@ def _typed(name: str, value: Json) -> Json:
         if isinstance(value, bool):
             return value
     elif isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) < 1 << 63:
+            raise BadRequestError(f'option "{name}" is out of range')
         return int(value) if kind == "int" else float(value)
     raise BadRequestError(f'option "{name}" must be of type {_OPTION_WORDS[kind]}')
 

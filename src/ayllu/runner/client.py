@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -21,7 +21,7 @@ from ayllu.runner.process import EngineDiedError, RunnerProcess
 from ayllu.types import Json, TokenLogprob
 
 _READY_POLL_SECONDS = 0.02
-_CALL_SECONDS = 60.0
+_QUICK_SECONDS = 60.0
 
 
 class EngineTimings(Struct, frozen=True):
@@ -110,6 +110,34 @@ class _ChatLine(Struct, frozen=True):
     timings: EngineTimings | None = None
 
 
+class _Tokens(Struct, frozen=True):
+    tokens: list[int]
+
+
+class _Prompt(Struct, frozen=True):
+    prompt: str
+
+
+class EmbeddedRow(Struct, frozen=True):
+    """One input's embedding."""
+
+    index: int
+    embedding: list[float]
+
+
+class Usage(Struct, frozen=True):
+    """What embedding cost, in tokens."""
+
+    prompt_tokens: int = 0
+
+
+class Embedded(Struct, frozen=True):
+    """The answer to a request for embeddings, in the order of its inputs."""
+
+    data: tuple[EmbeddedRow, ...]
+    usage: Usage = Usage()
+
+
 class _ErrorBody(Struct, frozen=True):
     message: str = ""
     type: str = ""
@@ -121,6 +149,7 @@ class _ErrorLine(Struct, frozen=True):
     error: _ErrorBody
 
 
+T = TypeVar("T")
 _completion_line = msgspec.json.Decoder(_CompletionLine)
 _chat_line = msgspec.json.Decoder(_ChatLine)
 _error_line = msgspec.json.Decoder(_ErrorLine)
@@ -162,18 +191,21 @@ class RunnerClient:
     async def wait_ready(self, stall_seconds: float) -> None:
         """Wait until the model is loaded, for as long as the engine's log keeps moving.
 
-        Raises EngineError with the reason when the child ends or falls silent.
+        Raises EngineError with the reason when the child ends or falls silent, EngineDiedError when
+        it was killed.
         """
-        await self._process.wait_listening()
         while not await self._healthy():
             if not self._process.alive:
                 await self._process.exited.wait()
-                raise EngineError(self._process.reason())
+                kind = EngineDiedError if self._process.was_killed else EngineError
+                raise kind(self._process.reason())
             if self._process.seconds_silent > stall_seconds:
                 self._process.kill(f"the engine said nothing for {stall_seconds:.0f} s of loading")
             await asyncio.sleep(_READY_POLL_SECONDS)
 
     async def _healthy(self) -> bool:
+        if not self._process.url:
+            return False
         try:
             async with self._session.get(f"{self._process.url}/health") as response:
                 return response.status == 200
@@ -213,46 +245,43 @@ class RunnerClient:
     async def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Token ids; `special` adds the begin token where the model wants one."""
         body = {"content": text, "add_special": special, "parse_special": True}
-        return msgspec.convert((await self._call("/tokenize", body))["tokens"], list[int])
-
-    async def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of token ids."""
-        answer = await self._call("/detokenize", {"tokens": list(tokens)})
-        return msgspec.convert(answer["content"], str)
+        return (await self._quick("/tokenize", body, _Tokens)).tokens
 
     async def apply_template(self, body: Mapping[str, Json]) -> str:
         """The prompt that `chat` would send for this body."""
-        return msgspec.convert((await self._call("/apply-template", body))["prompt"], str)
+        return (await self._quick("/apply-template", body, _Prompt)).prompt
 
-    async def embed(self, inputs: Sequence[Sequence[int]]) -> list[list[float]]:
-        """The embedding of each tokenized input, as the engine pools and normalizes it."""
-        body = {"input": [list(tokens) for tokens in inputs]}
-        answer = await self._call("/v1/embeddings", body, self._first_timeout)
-        rows = sorted(answer["data"], key=lambda row: row["index"])
-        return msgspec.convert([row["embedding"] for row in rows], list[list[float]])
-
-    async def slots(self) -> list[dict[str, Json]]:
-        """The engine's own view of its slots (`is_processing`, `n_ctx`, ...)."""
-        async with self._session.get(f"{self._process.url}/slots") as response:
-            return msgspec.json.decode(await response.read(), type=list[dict[str, Any]])
-
-    async def _call(
-        self, path: str, body: Mapping[str, Json], patience: float = _CALL_SECONDS
-    ) -> dict[str, Any]:
-        self._check_open()
+    async def embed(self, inputs: Sequence[str | Sequence[int]]) -> Embedded:
+        """Embed texts or token ids, as the engine pools and normalizes them."""
         try:
-            async with (
-                asyncio.timeout(_limit(patience)),
-                self._session.post(f"{self._process.url}{path}", data=_encode(body)) as response,
-            ):
-                data = await response.read()
+            async with asyncio.timeout(_limit(self._first_timeout)):
+                answer = await self._call("/v1/embeddings", {"input": list(inputs)}, Embedded)
         except TimeoutError:
             raise await self._hung() from None
+        rows = sorted(answer.data, key=lambda row: row.index)
+        return Embedded(tuple(rows), answer.usage)
+
+    async def _call(self, path: str, body: Mapping[str, Json], kind: type[T]) -> T:
+        """A request with one answer."""
+        self._check_open()
+        try:
+            async with self._session.post(
+                f"{self._process.url}{path}", data=_encode(body)
+            ) as response:
+                data = await response.read()
         except aiohttp.ClientError as error:
             raise await self._broken(error) from error
         if response.status != 200:
             raise _refusal(data)
-        return msgspec.json.decode(data, type=dict[str, Any])
+        return msgspec.json.decode(data, type=kind)
+
+    async def _quick(self, path: str, body: Mapping[str, Json], kind: type[T]) -> T:
+        """A request that needs no model step, so it is answered even beside busy ones."""
+        try:
+            async with asyncio.timeout(_QUICK_SECONDS):
+                return await self._call(path, body, kind)
+        except TimeoutError:
+            raise EngineError("the engine did not answer in time") from None
 
     async def _stream(self, path: str, body: Mapping[str, Json]) -> AsyncGenerator[bytes]:
         """The payloads of the event stream, every one within its time-out."""

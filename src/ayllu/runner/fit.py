@@ -12,17 +12,21 @@ from msgspec import Struct, structs
 
 from ayllu.config import Settings
 from ayllu.gguf import arch
-from ayllu.gguf.read import read_header
+from ayllu.gguf.read import cached_header
 from ayllu.models.model import Model
 from ayllu.runner.options import LoadOptions
 from ayllu.types import Options
 
 MIN_CONTEXT = 4
+MAX_THREADS = 512
 CPU_BATCH = 128
 """Tokens per step without a GPU: a long prompt delays other streams by a step, not by all of it."""
 
 GPU_BATCH = 512
-EMBEDDING_BATCH = 2048
+MIN_BATCH = 32
+EMBEDDING_BATCH = 8192
+"""An input has to be embedded in one step."""
+
 MEMORY_SHARE = 0.8
 """What a model may take of the available memory before fewer slots are opened for it."""
 
@@ -39,7 +43,7 @@ class ModelFacts(Struct, frozen=True):
 @lru_cache(maxsize=256)
 def model_facts(path: Path, kv_cache_type: str) -> ModelFacts:
     """Read a file's facts. Blobs never change under their name, so once is enough."""
-    header = read_header(path)
+    header = cached_header(path)
     return ModelFacts(
         weights=path.stat().st_size,
         trained_context=arch.context_length(header),
@@ -49,22 +53,22 @@ def model_facts(path: Path, kv_cache_type: str) -> ModelFacts:
 
 
 def plan_load(
-    model: Model, options: Options, settings: Settings, *, gpus: int, embedding: bool, shift: bool
+    model: Model, options: Options, settings: Settings, *, gpus: int, embedding: bool
 ) -> LoadOptions:
     """The load options for a request, with one slot (`choose_parallel` decides how many)."""
     facts = model_facts(model.path, settings.kv_cache_type)
     context = choose_context(options.num_ctx, settings.context_length, facts.trained_context)
     usual = GPU_BATCH if gpus else CPU_BATCH
+    asked = min(options.num_batch or 0, context)
     return LoadOptions(
         model=model.path,
         context=context,
-        batch=min(EMBEDDING_BATCH, context) if embedding else options.num_batch or usual,
+        batch=min(EMBEDDING_BATCH, context) if embedding else max(MIN_BATCH, asked or usual),
         embedding=embedding,
         pooling="mean" if embedding and not facts.pools else None,
-        context_shift=shift,
         projectors=model.projectors,
         adapters=model.adapters,
-        threads=options.num_thread or 0,
+        threads=min(options.num_thread or 0, MAX_THREADS),
         gpu_layers=options.num_gpu,
         main_gpu=options.main_gpu,
         mmap=options.use_mmap,

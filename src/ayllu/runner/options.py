@@ -5,7 +5,6 @@ Pure. Every flag that llama-server is started with is chosen in `engine_argument
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -36,6 +35,9 @@ DEFAULTS = Options(
 MAX_PREDICT_CONTEXTS = 10
 """An answer without a limit ends after this many contexts, as in Ollama."""
 
+LARGEST = (1 << 31) - 1
+"""The engine reads its numbers as 32-bit integers; a larger seed is cut to one."""
+
 _KINDS: dict[str, str] = {
     name: "array" if "tuple" in str(kind) else str(kind).removeprefix("<class '").split(" ")[0]
     for name, kind in get_type_hints(Options).items()
@@ -56,7 +58,6 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     batch: int = 512
     embedding: bool = False
     pooling: str | None = None
-    context_shift: bool = True
     projectors: tuple[Path, ...] = ()
     adapters: tuple[Path, ...] = ()
     threads: int = 0
@@ -83,8 +84,10 @@ def parse_options(values: Mapping[str, Json]) -> Options:
 def _typed(name: str, value: Json) -> Any:  # noqa: ANN401 - one of the option types
     kind = _KINDS[name]
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and not math.isfinite(value):
-        raise BadRequestError(f'option "{name}" must be a finite number')
+    if number and name == "seed" and abs(value) < 1 << 64:
+        return int(value) & LARGEST if value >= 0 else -1
+    if number and not abs(value) <= LARGEST:
+        raise BadRequestError(f'option "{name}" is out of range')
     if kind == "int" and number:
         return int(value)
     if kind == "float" and number:
@@ -154,7 +157,7 @@ def engine_arguments(load: LoadOptions, *, host: str, slots: Path) -> list[str]:
     arguments += ["--cache-type-k", load.kv_cache_type, "--cache-type-v", load.kv_cache_type]
     if load.embedding:
         arguments += ["--embeddings", *(["--pooling", load.pooling] if load.pooling else [])]
-    elif load.context_shift and not load.projectors:
+    elif not load.projectors:
         arguments += ["--context-shift"]
     if load.threads > 0:
         arguments += ["-t", str(load.threads)]

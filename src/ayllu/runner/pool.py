@@ -1,15 +1,17 @@
 """The loaded models: reused while they fit a request, kept alive, evicted, replaced when they die.
 
-`acquire` is the one way to a model; where a model runs is decided here and nowhere else.
+`acquire` is the one way to a model; where a model runs is decided here and nowhere else. Whatever
+changes what is loaded for a request happens under one lock, in the order the requests came; a model
+that has to go is closed to newcomers first, so that nobody waits for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct, structs
 
@@ -22,9 +24,9 @@ from ayllu.runner import fit
 from ayllu.runner.client import RunnerClient
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import LoadOptions
-from ayllu.runner.process import RunnerProcess, start_runner
+from ayllu.runner.process import EngineDiedError, RunnerProcess, start_runner
 from ayllu.system import memory
-from ayllu.types import ModelName, Options
+from ayllu.types import Options
 
 CLOSING = "the server is shutting down"
 
@@ -50,8 +52,8 @@ class Runner:
 
     async def stop(self) -> None:
         """End the child and close the connections to it."""
-        await self.client.close()
         await self.process.stop()
+        await self.client.close()
 
 
 class Lease(Struct, frozen=True):
@@ -82,19 +84,34 @@ class LoadedModel(Struct, frozen=True):
 
 
 class _Place:
-    """A model's place in the pool. The lock is held while its child is started or replaced."""
+    """A model's place in the pool.
 
-    def __init__(self, model: Model) -> None:
+    `leaving` keeps newcomers out while the last users finish; `idle` is set while there are none.
+    """
+
+    def __init__(self, key: _Key, model: Model) -> None:
+        self.key = key
         self.model = model
-        self.keep_alive = FOREVER
-        self.lock = asyncio.Lock()
         self.runner: Runner | None = None
+        self.loading = False
+        self.leaving = False
         self.users = 0
         self.idle = asyncio.Event()
         self.idle.set()
+        self.keep_alive: float | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.expires_at = FOREVER
         self.last_used = time.monotonic()
+
+    def serves(self, load: LoadOptions, options: Options) -> bool:
+        """Whether a request may use the child that is here now."""
+        runner = self.runner
+        return (
+            runner is not None
+            and not self.leaving
+            and runner.process.alive
+            and fit.serves(runner.load, load, options)
+        )
 
 
 class Pool:
@@ -105,10 +122,9 @@ class Pool:
         self._engine = engine
         self._gpus = gpus
         self._places: dict[_Key, _Place] = {}
-        self._room = asyncio.Lock()
-        self._freed = asyncio.Event()
+        self._admission = asyncio.Lock()
         self._waiting = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
         self._processes: set[RunnerProcess] = set()
         self._closed = False
 
@@ -120,7 +136,6 @@ class Pool:
         *,
         keep_alive: float | None = None,
         embedding: bool = False,
-        shift: bool = True,
     ) -> AsyncGenerator[Lease]:
         """Wait for the model to be loaded and a slot of it to be free.
 
@@ -129,44 +144,16 @@ class Pool:
         started = time.monotonic_ns()
         if self._waiting >= self._settings.max_queue:
             raise BusyError("server busy, please try again.  maximum pending requests exceeded")
-        runner = None
-        while runner is None:
-            self._waiting += 1
-            try:
-                place, runner = await self._take_slot(
-                    model, options, keep_alive, embedding=embedding, shift=shift
-                )
-            finally:
-                self._waiting -= 1
+        self._waiting += 1
+        try:
+            place, runner = await self._take_slot(model, options, keep_alive, embedding)
+        finally:
+            self._waiting -= 1
         try:
             yield Lease(runner, time.monotonic_ns() - started)
         finally:
             runner.slots.release()
             self._leave(place)
-
-    async def _take_slot(
-        self,
-        model: Model,
-        options: Options,
-        keep_alive: float | None,
-        *,
-        embedding: bool,
-        shift: bool,
-    ) -> tuple[_Place, Runner | None]:
-        """A slot of the model, to be given back; None where its engine died in the meantime."""
-        place = await self._enter(model, options, keep_alive, embedding=embedding, shift=shift)
-        runner = place.runner
-        assert runner is not None  # noqa: S101 - _enter leaves one
-        try:
-            await runner.slots.acquire()
-        except BaseException:
-            self._leave(place)
-            raise
-        if runner.process.alive:
-            return place, runner
-        runner.slots.release()
-        self._leave(place)
-        return place, None
 
     def loaded(self) -> list[LoadedModel]:
         """What is in memory now, the longest-lasting first."""
@@ -183,13 +170,12 @@ class Pool:
         ]
         return sorted(rows, key=lambda row: row.expires_at, reverse=True)
 
-    async def unload(self, name: ModelName) -> None:
-        """Let a model go: now where nobody uses it, else when its last user leaves."""
-        for place in list(self._places.values()):
-            if place.model.name == name and place.runner is not None:
-                place.keep_alive = 0.0
-                self._cancel_timer(place)
-                await self._retire(place)
+    async def unload(self, digest: str) -> None:
+        """Let a model go, by its manifest's digest: now, or when its last user leaves."""
+        for place in [place for place in self._places.values() if place.key.digest == digest]:
+            place.keep_alive = 0.0
+            if place.users == 0 and not place.loading:
+                await self._end(place)
 
     def abort(self) -> None:
         """Take no more requests, and end those under way."""
@@ -200,53 +186,57 @@ class Pool:
     async def close(self) -> None:
         """End every child."""
         self.abort()
-        for place in self._places.values():
-            self._cancel_timer(place)
-            if place.runner is not None:
-                await place.runner.stop()
-        await asyncio.gather(*(process.stop() for process in self._processes), *self._tasks)
+        for place in list(self._places.values()):
+            await self._end(place)
+        await asyncio.gather(*(process.stop() for process in self._processes), *self._stopping)
+
+    async def _take_slot(
+        self, model: Model, options: Options, keep_alive: float | None, embedding: bool
+    ) -> tuple[_Place, Runner]:
+        """A slot of the model, to be given back; asked for anew where the engine dies meanwhile."""
+        while True:
+            place, runner = await self._enter(model, options, keep_alive, embedding)
+            try:
+                await runner.slots.acquire()
+            except BaseException:
+                self._leave(place)
+                raise
+            if runner.process.alive:
+                return place, runner
+            runner.slots.release()
+            self._leave(place)
 
     async def _enter(
-        self,
-        model: Model,
-        options: Options,
-        keep_alive: float | None,
-        *,
-        embedding: bool,
-        shift: bool,
-    ) -> _Place:
-        """Count one more user of a runner that fits the request, started where need be."""
-        if self._closed:
-            raise BusyError(CLOSING)
+        self, model: Model, options: Options, keep_alive: float | None, embedding: bool
+    ) -> tuple[_Place, Runner]:
+        """Become a user of a child that serves the request, loaded where need be."""
+        load = fit.plan_load(model, options, self._settings, gpus=self._gpus, embedding=embedding)
         key = _Key(model.digest, embedding)
-        place = self._places.setdefault(key, _Place(model))
-        async with place.lock:
+        place = self._places.get(key)
+        if place is not None and place.serves(load, options):
+            return place, self._join(place, model, keep_alive)
+        async with self._admission:
+            place = self._places.setdefault(key, _Place(key, model))
             if keep_alive is not None:
                 place.keep_alive = keep_alive
-            elif place.runner is None:
-                place.keep_alive = self._settings.keep_alive
-            place.model = model
-            wanted = fit.plan_load(
-                model,
-                options,
-                self._settings,
-                gpus=self._gpus,
-                embedding=embedding,
-                shift=shift,
-            )
-            if place.runner is not None and not place.runner.process.alive:
-                await self._vacate(place)
-            if place.runner is not None and not fit.serves(place.runner.load, wanted, options):
-                await place.idle.wait()
-                await self._vacate(place)
-            if place.runner is None:
-                place.runner = await self._start(place, wanted)
-            place.users += 1
-            place.idle.clear()
-            place.last_used = time.monotonic()
-            place.expires_at = time.time() + place.keep_alive
-            self._cancel_timer(place)
-        return place
+            if not place.serves(load, options):
+                await self._load(place, load)
+            if place.runner is None or not place.runner.process.alive:
+                raise EngineDiedError("the engine ended right after it had loaded the model")
+            return place, self._join(place, model, keep_alive)
+
+    def _join(self, place: _Place, model: Model, keep_alive: float | None) -> Runner:
+        """Count one more user. Nothing may happen between `serves` and this."""
+        assert place.runner is not None  # noqa: S101 - a place that serves has one
+        place.model = model
+        if keep_alive is not None:
+            place.keep_alive = keep_alive
+        place.users += 1
+        place.idle.clear()
+        place.last_used = time.monotonic()
+        place.expires_at = time.time() + self._keep_alive(place)
+        self._cancel_timer(place)
+        return place.runner
 
     def _leave(self, place: _Place) -> None:
         """Count one user less and start the clock of an idle model."""
@@ -255,93 +245,137 @@ class Pool:
         if place.users:
             return
         place.idle.set()
-        self._freed.set()
-        if self._closed or place.keep_alive == FOREVER:
-            return
-        place.expires_at = time.time() + place.keep_alive
-        loop = asyncio.get_running_loop()
-        place.timer = loop.call_later(place.keep_alive, self._expire, place)
+        seconds = self._keep_alive(place)
+        if place.runner is None:
+            self._forget(place)
+        elif seconds != FOREVER and not self._closed:
+            place.expires_at = time.time() + seconds
+            place.timer = asyncio.get_running_loop().call_later(seconds, self._expire, place)
+
+    def _keep_alive(self, place: _Place) -> float:
+        return self._settings.keep_alive if place.keep_alive is None else place.keep_alive
 
     def _expire(self, place: _Place) -> None:
         place.timer = None
-        self._spawn(self._retire(place))
+        if place.users == 0 and (runner := self._take(place)) is not None:
+            self._stop(runner)
 
-    async def _retire(self, place: _Place) -> None:
-        """End an idle model's child, unless somebody came back to it in the meantime."""
-        async with place.lock:
-            if place.users == 0 and place.timer is None:
-                await self._vacate(place)
-
-    async def _start(self, place: _Place, load: LoadOptions) -> Runner:
-        """A new child for the place, ready to answer."""
-        name = short_name(place.model.name)
-        async with self._room:
+    async def _load(self, place: _Place, load: LoadOptions) -> None:
+        """Put a child with these options in the place of what is there. Under the lock."""
+        await self._clear(place)
+        if self._closed:
+            raise BusyError(CLOSING)
+        self._places[place.key] = place
+        place.loading = True
+        try:
             load = structs.replace(load, parallel=self._parallel(load))
             size = fit.footprint(fit.model_facts(load.model, load.kv_cache_type), load)
             await self._make_room(size)
+            place.runner = await self._start(place, load, size)
+        finally:
+            place.loading = False
+            if place.runner is None:
+                self._forget(place)
+
+    async def _start(self, place: _Place, load: LoadOptions, size: int) -> Runner:
+        """A new child, ready to answer."""
+        name = short_name(place.model.name)
+        process = await self._start_process(place, load, name)
+        client = RunnerClient(
+            process,
+            first_timeout=self._settings.first_token_timeout,
+            next_timeout=self._settings.token_timeout,
+        )
+        runner = Runner(load, process, client, size)
+        try:
+            await client.wait_ready(self._settings.load_timeout)
+        except BaseException as error:
+            await asyncio.shield(self._stop(runner))
+            if isinstance(error, EngineError):
+                kind = EngineDiedError if isinstance(error, EngineDiedError) else EngineError
+                raise kind(f"{name} could not be loaded: {error}") from error
+            raise
+        return runner
+
+    async def _start_process(self, place: _Place, load: LoadOptions, name: str) -> RunnerProcess:
+        """Start the child in a task of our own, so that giving up loses no half-started one."""
+
+        async def start() -> RunnerProcess:
             process = await start_runner(
                 self._engine,
                 load,
-                name=name,
+                name=f"{name} (embeddings)" if load.embedding else name,
                 home=self._settings.home,
                 on_exit=lambda process: self._on_exit(place, process),
             )
             self._processes.add(process)
-            client = RunnerClient(
-                process,
-                first_timeout=self._settings.first_token_timeout,
-                next_timeout=self._settings.token_timeout,
-            )
-            runner = Runner(load, process, client, size)
-            try:
-                await client.wait_ready(self._settings.load_timeout)
-            except EngineError as error:
-                await runner.stop()
-                raise EngineError(f"{name} could not be loaded: {error}") from error
-            except BaseException:
-                await runner.stop()
-                raise
-        return runner
+            return process
+
+        task = asyncio.create_task(start())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_kill_unwanted)
+            raise
 
     def _on_exit(self, place: _Place, process: RunnerProcess) -> None:
         """A child ended: forget it where that is news."""
         self._processes.discard(process)
-        runner = place.runner
-        if runner is not None and runner.process is process:
-            place.runner = None
-            self._cancel_timer(place)
-            self._freed.set()
-            self._spawn(runner.client.close())
+        if place.runner is not None and place.runner.process is process:
+            runner = self._take(place)
+            assert runner is not None  # noqa: S101 - it was there a line ago
+            self._stop(runner)
 
     async def _make_room(self, size: int) -> None:
-        """Unload idle models, the longest unused first, until one of `size` bytes may come."""
+        """Unload others, the longest unused first and idle ones before busy ones, for `size` bytes.
+
+        A busy one is closed to newcomers and waited for.
+        """
+        await asyncio.gather(*self._stopping)
         while True:
             others = [place for place in self._places.values() if place.runner is not None]
             full = len(others) >= self._settings.max_loaded_models
             short = bool(others) and not self._gpus and size > memory().available
             if not full and not short:
                 return
-            idle = [place for place in others if place.users == 0 and not place.lock.locked()]
-            if idle:
-                unused = min(idle, key=lambda place: place.last_used)
-                async with unused.lock:
-                    await self._vacate(unused)
-                continue
-            self._freed.clear()
-            await self._freed.wait()
+            idle = [place for place in others if place.users == 0]
+            await self._clear(min(idle or others, key=lambda place: place.last_used))
 
-    async def _vacate(self, place: _Place) -> None:
-        """End the child of a place that nobody uses. Whoever calls holds the place's lock."""
-        runner, place.runner = place.runner, None
-        self._cancel_timer(place)
+    async def _clear(self, place: _Place) -> None:
+        """Let the users of a place finish, nobody new coming in, and end its child."""
+        place.leaving = True
+        try:
+            if place.runner is not None and place.runner.process.alive:
+                await place.idle.wait()
+            await self._end(place)
+        finally:
+            place.leaving = False
+
+    async def _end(self, place: _Place) -> None:
+        """End the child of a place, if there is one."""
+        runner = self._take(place)
         if runner is not None:
-            await runner.stop()
-            self._freed.set()
+            await asyncio.shield(self._stop(runner))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _take(self, place: _Place) -> Runner | None:
+        """Take a place's child out of the pool; whoever does so stops it."""
+        runner, place.runner = place.runner, None
+        place.keep_alive = None
+        self._cancel_timer(place)
+        self._forget(place)
+        return runner
+
+    def _forget(self, place: _Place) -> None:
+        """Drop an empty place."""
+        if not place.users and not place.loading and self._places.get(place.key) is place:
+            del self._places[place.key]
+
+    def _stop(self, runner: Runner) -> asyncio.Task[None]:
+        """Stop a child in a task of our own: whoever waits may give up, the child ends."""
+        task = asyncio.create_task(runner.stop())
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+        return task
 
     def _cancel_timer(self, place: _Place) -> None:
         if place.timer is not None:
@@ -349,7 +383,7 @@ class Pool:
             place.timer = None
 
     def _size_vram(self, runner: Runner) -> int:
-        """Bytes of the model on graphics cards, from the layers the engine put there."""
+        """Bytes on graphics cards: all of the model where there is one, unless told otherwise."""
         return runner.size if self._gpus and runner.load.gpu_layers != 0 else 0
 
     def _parallel(self, load: LoadOptions) -> int:
@@ -365,3 +399,9 @@ class Pool:
             kv_per_slot=facts.kv_per_token * load.context,
             available=memory().available,
         )
+
+
+def _kill_unwanted(task: asyncio.Task[RunnerProcess]) -> None:
+    """End a child whose start nobody waits for any more."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().kill("the request was canceled while the model was loading")

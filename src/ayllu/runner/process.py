@@ -56,9 +56,8 @@ class RunnerProcess:
     def __init__(self, child: Process, *, name: str, folder: Path, api_key: str) -> None:
         self._child = child
         self._folder = folder
-        self._watchdog: int | None = None
+        self._watchdog: tuple[int, int] | None = None
         self._last_output = time.monotonic()
-        self._listening = asyncio.Event()
         self.name = name
         self.pid = child.pid
         self.api_key = api_key
@@ -73,6 +72,11 @@ class RunnerProcess:
     def alive(self) -> bool:
         """Whether the child still runs and nobody has decided to end it."""
         return not self.exited.is_set() and not self.killed_because
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether somebody else killed the child, out of memory being somebody too."""
+        return self._child.returncode == -signal.SIGKILL and not self.killed_because
 
     @property
     def seconds_silent(self) -> float:
@@ -98,12 +102,7 @@ class RunnerProcess:
                 await asyncio.wait_for(self.exited.wait(), STOP_SECONDS)
             except TimeoutError:
                 _signal_group(self.pid, signal.SIGKILL)
-        await asyncio.gather(*self._tasks)
-
-    async def wait_listening(self) -> None:
-        """Wait until `url` is known; at once on a unix socket."""
-        if not UNIX_SOCKETS:
-            await self._listening.wait()
+        await asyncio.wait(self._tasks)
 
     def watch(self, log_file: Path, on_exit: Callable[[RunnerProcess], None]) -> None:
         """Drain the log into memory and a file, and notice the end."""
@@ -119,7 +118,7 @@ class RunnerProcess:
         """
         reading, writing = os.pipe()
         script = f"read _ || kill -9 -{self.pid}"
-        os.posix_spawn(
+        shell = os.posix_spawn(
             "/bin/sh",
             ["sh", "-c", script],
             os.environ,
@@ -127,7 +126,17 @@ class RunnerProcess:
             setsid=True,
         )
         os.close(reading)
-        self._watchdog = writing
+        self._watchdog = shell, writing
+
+    def _disarm_watchdog(self) -> None:
+        """Tell the shell that there is nothing left to kill."""
+        if self._watchdog is not None:
+            shell, writing = self._watchdog
+            with contextlib.suppress(OSError):
+                os.write(writing, b"\n")
+            os.close(writing)
+            os.waitpid(shell, 0)
+            self._watchdog = None
 
     async def _drain(self, log_file: Path) -> None:
         assert self._child.stdout is not None  # noqa: S101 - it was started with a pipe
@@ -140,7 +149,6 @@ class RunnerProcess:
                 self.log.append(line.decode("utf-8", "replace").rstrip())
                 if not UNIX_SOCKETS and (found := re.search(rb"listening on (http://\S+)", line)):
                     self.url = found.group(1).decode()
-                    self._listening.set()
                 if file is not None:
                     with contextlib.suppress(OSError):
                         file.write(line)
@@ -148,10 +156,7 @@ class RunnerProcess:
     async def _reap(self, on_exit: Callable[[RunnerProcess], None]) -> None:
         await self._child.wait()
         await self._tasks[0]  # the last words are in the log before anyone asks for them
-        if self._watchdog is not None:
-            with contextlib.suppress(OSError):
-                os.write(self._watchdog, b"\n")
-            os.close(self._watchdog)
+        self._disarm_watchdog()
         shutil.rmtree(self._folder, ignore_errors=True)
         self.exited.set()
         _log.info("engine ended", model=self.name, pid=self.pid, reason=self.reason())
@@ -174,7 +179,7 @@ async def start_runner(
     slots, logs = home / "slots", home / "logs"
     try:
         slots.mkdir(mode=0o700, parents=True, exist_ok=True)
-        logs.mkdir(parents=True, exist_ok=True)
+        logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         host = str(folder / "engine.sock") if UNIX_SOCKETS else "127.0.0.1"
         key = secrets.token_urlsafe(32)
         child = await asyncio.create_subprocess_exec(
@@ -183,19 +188,27 @@ async def start_runner(
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
-            env=os.environ | ENGINE_ENVIRONMENT | {"LLAMA_API_KEY": key},
+            env=_environment(key),
             start_new_session=True,
             preexec_fn=partial(_die_with_parent, os.getpid()) if _LINUX else None,
         )
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise EngineError(f"the engine could not be started: {error}") from error
+        if isinstance(error, OSError):
+            raise EngineError(f"the engine could not be started: {error}") from error
+        raise
     process = RunnerProcess(child, name=name, folder=folder, api_key=key)
     if UNIX_SOCKETS and not _LINUX:
         process.arm_watchdog()
     process.watch(logs / f"engine-{_file_name(name)}.log", on_exit)
     _log.info("engine started", model=name, pid=child.pid)
     return process
+
+
+def _environment(key: str) -> dict[str, str]:
+    """The engine's environment: ours, without our own keys."""
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("AYLLU_")}
+    return inherited | ENGINE_ENVIRONMENT | {"LLAMA_API_KEY": key}
 
 
 def _make_folder() -> Path:

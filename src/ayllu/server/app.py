@@ -9,7 +9,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -23,7 +23,7 @@ from ayllu.runner.process import sweep_runtime_folders
 from ayllu.server import models, ollama
 from ayllu.server.middleware import Guard
 from ayllu.server.state import State
-from ayllu.server.stream import error_response
+from ayllu.server.stream import ClientLeftError, error_response
 from ayllu.server.wire import encode
 
 _log = structlog.get_logger(__name__)
@@ -51,6 +51,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         exception_handlers={
             AylluError: _on_error,
             HTTPException: _on_http_error,
+            ClientDisconnect: _on_disconnect,
             Exception: _on_bug,
         },
         lifespan=lifespan,
@@ -81,6 +82,11 @@ async def _on_http_error(_: Request, error: Exception) -> Response:
     words = {404: "404 page not found", 405: "405 method not allowed"}
     text = words.get(error.status_code, error.detail)
     return PlainTextResponse(text, error.status_code, error.headers)
+
+
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    """The client left in the middle of its own request: nobody reads this."""
+    return error_response(ClientLeftError("request canceled"))
 
 
 async def _on_bug(_request: Request, _error: Exception) -> Response:

@@ -89,7 +89,7 @@ class Guard:
     def _check_origin(self, origin: str | None, host: str) -> None:
         if origin is None or self._origins.fullmatch(origin.lower()):
             return
-        if urlsplit(origin).netloc.lower() == host.lower():
+        if origin.lower().partition("://")[2] == host.lower():
             return  # our own page, whatever address it was opened by
         raise ForbiddenError(f"the origin {origin!r} is not allowed: add it to AYLLU_ORIGINS")
 

@@ -12,20 +12,18 @@ from contextlib import aclosing
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ayllu.errors import AylluError, BadRequestError, NotFoundError
-from ayllu.gotime import format_time
+from ayllu.errors import BadRequestError, NotFoundError, StoreError
+from ayllu.gotime import LONGEST, format_time
 from ayllu.models import create as create_model
 from ayllu.models import describe
 from ayllu.models.model import read_config
 from ayllu.models.name import parse_name, short_name
-from ayllu.models.store import Store
+from ayllu.models.store import Store, StoredManifest
 from ayllu.runner.pool import LoadedModel
 from ayllu.server import wire_ollama as wire
 from ayllu.server.state import model_of, read_body, required, state_of
 from ayllu.server.stream import json_response, ndjson_response, until_left
-
-FAR_FUTURE = 100 * 365 * 86400.0
-"""Seconds until a model that stays for ever is said to expire."""
+from ayllu.types import ModelConfig
 
 
 async def tags(request: Request) -> Response:
@@ -44,7 +42,7 @@ async def show(request: Request) -> Response:
     body = await read_body(request, wire.ShowRequest)
     name = parse_name(required(body.model or body.name))
     try:
-        model = model_of(request, body.model or body.name)
+        model = await model_of(request, body.model or body.name)
     except NotFoundError as error:
         raise NotFoundError(f"model '{short_name(name)}' not found") from error
     shown = await asyncio.to_thread(describe.show, model, system=body.system, verbose=body.verbose)
@@ -85,11 +83,13 @@ async def delete(request: Request) -> Response:
     except BadRequestError as error:
         raise BadRequestError(f'name "{text}" is invalid') from error
     state = state_of(request)
+    stored = await asyncio.to_thread(state.store.find, name)
     try:
         await asyncio.to_thread(state.store.delete, name)
     except NotFoundError as error:
         raise NotFoundError(f"model '{text}' not found") from error
-    await state.pool.unload(state.store.resolve(name))
+    if stored is not None:
+        await state.pool.unload(stored.digest)
     return Response()
 
 
@@ -111,20 +111,20 @@ async def receive_blob(request: Request) -> Response:
 
 
 def _rows(store: Store) -> list[describe.TagsModel]:
-    """All models, newest first; one whose config is damaged is told by its name alone."""
-    rows = []
-    for stored in store.models():
-        try:
-            config = read_config(store, stored)
-        except AylluError:
-            continue
-        rows.append(describe.tags_model(stored, config))
-    return rows
+    """All models, newest first; one whose config is damaged has no details."""
+    return [describe.tags_model(stored, _config(store, stored)) for stored in store.models()]
+
+
+def _config(store: Store, stored: StoredManifest) -> ModelConfig:
+    try:
+        return read_config(store, stored)
+    except StoreError:
+        return ModelConfig()
 
 
 def _loaded_row(row: LoadedModel) -> wire.LoadedRow:
     name = short_name(row.model.name)
-    expires = time.time() + FAR_FUTURE if math.isinf(row.expires_at) else row.expires_at
+    expires = time.time() + LONGEST if math.isinf(row.expires_at) else row.expires_at
     return wire.LoadedRow(
         name=name,
         model=name,

@@ -37,7 +37,7 @@ async def generate(request: Request) -> Response:
     top_logprobs = read_top_logprobs(body.top_logprobs)
     if not body.model:
         raise NotFoundError("model '' not found")
-    model = model_of(request, body.model)
+    model = await model_of(request, body.model)
     if not body.prompt and (done := await _unload(request, model, body.keep_alive)):
         return json_response(generate_line(body.model, one(done)))
     if body.raw and (body.template or body.system or body.context):
@@ -45,6 +45,8 @@ async def generate(request: Request) -> Response:
     _require(model, "completion", f'"{body.model}" does not support generate')
     if body.suffix:
         _require(model, "insert", f"{full_name(model.name)} does not support insert")
+    if body.images:
+        _require(model, "vision", f"{full_name(model.name)} does not support vision")
     think = _thinking(model, body.model, body.think)
     if not body.prompt:
         done = await _load(request, model, body.options, body.keep_alive)
@@ -73,12 +75,14 @@ async def chat(request: Request) -> Response:
     """POST /api/chat."""
     body = await read_body(request, wire.ChatRequest)
     top_logprobs = read_top_logprobs(body.top_logprobs)
-    model = model_of(request, required(body.model))
+    model = await model_of(request, required(body.model))
     if not body.messages and (done := await _unload(request, model, body.keep_alive)):
         return json_response(chat_line(body.model, one(done)))
     _require(model, "completion", f'"{body.model}" does not support chat')
     if body.tools:
         _require(model, "tools", f"{full_name(model.name)} does not support tools")
+    if any(message.images for message in body.messages):
+        _require(model, "vision", f"{full_name(model.name)} does not support vision")
     think = _thinking(model, body.model, body.think)
     if not body.messages:
         done = await _load(request, model, body.options, body.keep_alive)
@@ -136,7 +140,7 @@ async def _embed(
     if not body.model:
         raise NotFoundError("model '' not found")
     try:
-        model = model_of(request, body.model)
+        model = await model_of(request, body.model)
     except NotFoundError as error:
         raise NotFoundError(f'model "{body.model}" not found, try pulling it first') from error
     options = merge_options(parse_options(model.params), parse_options(body.options))
@@ -206,7 +210,7 @@ async def _unload(request: Request, model: Model, keep_alive: Json) -> DoneEvent
     """Let the model go if that is what an empty request with keep_alive 0 asks for."""
     if read_keep_alive(keep_alive) != 0:
         return None
-    await state_of(request).pool.unload(model.name)
+    await state_of(request).pool.unload(model.digest)
     return DoneEvent("unload")
 
 

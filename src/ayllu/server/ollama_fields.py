@@ -67,11 +67,21 @@ def read_top_logprobs(value: int) -> int:
 
 def read_tools(tools: Sequence[Mapping[str, Json]]) -> tuple[Mapping[str, Json], ...]:
     """The tools, each with a named function. Raises BadRequestError."""
-    for number, tool in enumerate(tools):
-        function = tool.get("function")
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise BadRequestError(f"tools[{number}] has no function with a name")
-    return tuple({"type": "function", **tool} for tool in tools)
+    return tuple(_read_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools))
+
+
+def _read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
+    function = tool.get("function")
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise BadRequestError(f"{where} has no function with a name")
+    if tool.get("type") not in {None, "", "function"}:
+        raise BadRequestError(f"{where} has a type other than function")
+    if not isinstance(function.get("description") or "", str):
+        raise BadRequestError(f"{where} has a description that is no text")
+    if not isinstance(function.get("parameters") or {}, Mapping):
+        raise BadRequestError(f"{where} has parameters that are no JSON schema")
+    given = {name: value for name, value in function.items() if value is not None}
+    return {**tool, "type": "function", "function": given}
 
 
 def with_model_messages(
@@ -81,7 +91,6 @@ def with_model_messages(
 
     The system prompt is left out where the chat brings one.
     """
-    first = (*stored, *messages)
-    if system and not (first and first[0].role == "system"):
-        return (Message(role="system", content=system), *first)
-    return first
+    if system and not (messages and messages[0].role == "system"):
+        return (Message(role="system", content=system), *stored, *messages)
+    return (*stored, *messages)

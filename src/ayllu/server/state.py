@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from msgspec import Struct
 from starlette.requests import Request
 
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, NotFoundError, TooLargeError
+from ayllu.gguf.read import cached_header
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import parse_name
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
 from ayllu.runner.pool import Pool
 from ayllu.server.wire import T, decode
+from ayllu.types import ModelName
 
 
 class State(Struct, frozen=True):
@@ -31,13 +35,20 @@ def state_of(request: Request) -> State:
     return state
 
 
-def model_of(request: Request, name: str) -> Model:
+async def model_of(request: Request, name: str) -> Model:
     """The named model. Raises NotFoundError with the name as the caller wrote it."""
     parsed = parse_name(name)
     try:
-        return open_model(state_of(request).store, parsed)
+        return await asyncio.to_thread(_open, state_of(request).store, parsed)
     except NotFoundError as error:
         raise NotFoundError(f"model '{name}' not found") from error
+
+
+def _open(store: Store, name: ModelName) -> Model:
+    """The model, its header read: a big vocabulary takes longer than the event loop may stand."""
+    model = open_model(store, name)
+    cached_header(model.path)
+    return model
 
 
 async def read_body(request: Request, kind: type[T]) -> T:

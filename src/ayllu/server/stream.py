@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from ayllu.errors import AylluError
 from ayllu.server.wire import encode
@@ -18,6 +18,10 @@ from ayllu.server.wire_ollama import ErrorResponse
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
+
+
+READER_SECONDS = 300.0
+"""How long a client may leave an answer unread before its slot is given to others."""
 
 
 class ClientLeftError(AylluError):
@@ -34,8 +38,15 @@ class _LineResponse(StreamingResponse):
         self._lines = lines
 
     async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(READER_SECONDS):
+                await send(message)
+
         async with aclosing(self._lines):
-            await super().stream_response(send)
+            try:
+                await super().stream_response(send_in_time)
+            except TimeoutError:
+                _log.warning("a client stopped reading and was dropped")
 
 
 def json_response(value: object, status: int = 200) -> Response:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from ayllu.errors import BadRequestError
-from ayllu.types import Json
+from ayllu.types import Json, Message
 
 T = TypeVar("T")
 
@@ -40,7 +40,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     if not body.strip():
         raise BadRequestError("missing request body")
     try:
-        return msgspec.convert(fold_keys(msgspec.json.decode(body), kind), kind)
+        value = msgspec.json.decode(body)
+        return msgspec.convert(fold_keys({} if value is None else value, kind), kind)
     except msgspec.ValidationError as error:
         raise BadRequestError(f"the request does not fit: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -56,6 +57,8 @@ def fold_keys(value: Json, kind: Any) -> Json:  # noqa: ANN401 - a type, of any 
     """
     if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Struct):
         fields = _fields(kind)
+        if kind is Message and isinstance(value.get("role"), str):
+            value = {**value, "role": value["role"].lower()}
         folded = {}
         for key, item in value.items():
             name, inner = fields.get(key.lower(), (None, None))

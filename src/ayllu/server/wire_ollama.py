@@ -73,11 +73,10 @@ class EmbeddingsRequest(Struct, frozen=True):
 
 
 class NameRequest(Struct, frozen=True):
-    """DELETE /api/delete and POST /api/pull: `model`, or `name` as older clients send."""
+    """DELETE /api/delete: `model`, or `name` as older clients send."""
 
     model: str = ""
     name: str = ""
-    stream: bool = True
 
 
 class ShowRequest(Struct, frozen=True):
