@@ -22,7 +22,6 @@ from ayllu.config import load_settings
 from ayllu.errors import EngineMissingError
 from ayllu.runner.engine import find_engine
 
-pytestmark = pytest.mark.engine
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": "ñ", "b": "xx"}}\n</tool_call>'
 WORD = {"type": "string"}
 TOOL = {"name": "add", "parameters": {"type": "object", "properties": {"a": WORD, "b": WORD}}}

@@ -18,7 +18,8 @@ from ayllu.errors import BusyError, EngineError
 from ayllu.models.model import Model
 from ayllu.models.name import parse_name
 from ayllu.runner.engine import find_engine
-from ayllu.runner.pool import Pool, Runner
+from ayllu.runner.place import Runner
+from ayllu.runner.pool import Pool
 from ayllu.types import Options
 
 NOTHING = Options()

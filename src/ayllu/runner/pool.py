@@ -11,9 +11,8 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from ayllu.config import Settings
 from ayllu.errors import BusyError, EngineError
@@ -24,94 +23,12 @@ from ayllu.runner import fit
 from ayllu.runner.client import RunnerClient
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import LoadOptions
+from ayllu.runner.place import Key, Lease, LoadedModel, Place, Runner
 from ayllu.runner.process import EngineDiedError, RunnerProcess, start_runner
 from ayllu.system import memory
 from ayllu.types import Options
 
 CLOSING = "the server is shutting down"
-
-
-class _Key(NamedTuple):
-    """What makes two requests want the same child; its load options may still differ."""
-
-    digest: str
-    embedding: bool
-
-
-class Runner:
-    """A loaded model. `size` is its estimated memory in bytes."""
-
-    def __init__(
-        self, load: LoadOptions, process: RunnerProcess, client: RunnerClient, size: int
-    ) -> None:
-        self.load = load
-        self.process = process
-        self.client = client
-        self.slots = asyncio.Semaphore(load.parallel)
-        self.size = size
-
-    async def stop(self) -> None:
-        """End the child and close the connections to it."""
-        await self.process.stop()
-        await self.client.close()
-
-
-class Lease(Struct, frozen=True):
-    """The right to one slot of a loaded model. `load_duration` is nanoseconds spent waiting."""
-
-    runner: Runner
-    load_duration: int
-
-    @property
-    def client(self) -> RunnerClient:
-        """The client to speak to the model with."""
-        return self.runner.client
-
-    @property
-    def context(self) -> int:
-        """Tokens that the slot holds."""
-        return self.runner.load.context
-
-
-class LoadedModel(Struct, frozen=True):
-    """A row of `ayllu ps`: sizes in bytes, `expires_at` a Unix time (inf where it stays)."""
-
-    model: Model
-    size: int
-    size_vram: int
-    expires_at: float
-    context_length: int
-
-
-class _Place:
-    """A model's place in the pool.
-
-    `leaving` keeps newcomers out while the last users finish; `idle` is set while there are none.
-    """
-
-    def __init__(self, key: _Key, model: Model) -> None:
-        self.key = key
-        self.model = model
-        self.runner: Runner | None = None
-        self.loading = False
-        self.leaving = False
-        self.users = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self.keep_alive: float | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.expires_at = FOREVER
-        self.last_used = time.monotonic()
-
-    def serves(self, load: LoadOptions, options: Options) -> bool:
-        """Whether a request may use the child that is here now."""
-        runner = self.runner
-        return (
-            runner is not None
-            and not self.leaving
-            and runner.process.alive
-            and fit.serves(runner.load, load, options)
-        )
 
 
 class Pool:
@@ -121,7 +38,7 @@ class Pool:
         self._settings = settings
         self._engine = engine
         self._gpus = gpus
-        self._places: dict[_Key, _Place] = {}
+        self._places: dict[Key, Place] = {}
         self._admission = asyncio.Lock()
         self._waiting = 0
         self._stopping: set[asyncio.Task[None]] = set()
@@ -192,7 +109,7 @@ class Pool:
 
     async def _take_slot(
         self, model: Model, options: Options, keep_alive: float | None, embedding: bool
-    ) -> tuple[_Place, Runner]:
+    ) -> tuple[Place, Runner]:
         """A slot of the model, to be given back; asked for anew where the engine dies meanwhile."""
         while True:
             place, runner = await self._enter(model, options, keep_alive, embedding)
@@ -208,15 +125,15 @@ class Pool:
 
     async def _enter(
         self, model: Model, options: Options, keep_alive: float | None, embedding: bool
-    ) -> tuple[_Place, Runner]:
+    ) -> tuple[Place, Runner]:
         """Become a user of a child that serves the request, loaded where need be."""
         load = fit.plan_load(model, options, self._settings, gpus=self._gpus, embedding=embedding)
-        key = _Key(model.digest, embedding)
+        key = Key(model.digest, embedding)
         place = self._places.get(key)
         if place is not None and place.serves(load, options):
             return place, self._join(place, model, keep_alive)
         async with self._admission:
-            place = self._places.setdefault(key, _Place(key, model))
+            place = self._places.setdefault(key, Place(key, model))
             if keep_alive is not None:
                 place.keep_alive = keep_alive
             if not place.serves(load, options):
@@ -225,7 +142,7 @@ class Pool:
                 raise EngineDiedError("the engine ended right after it had loaded the model")
             return place, self._join(place, model, keep_alive)
 
-    def _join(self, place: _Place, model: Model, keep_alive: float | None) -> Runner:
+    def _join(self, place: Place, model: Model, keep_alive: float | None) -> Runner:
         """Count one more user. Nothing may happen between `serves` and this."""
         assert place.runner is not None  # noqa: S101 - a place that serves has one
         place.model = model
@@ -238,7 +155,7 @@ class Pool:
         self._cancel_timer(place)
         return place.runner
 
-    def _leave(self, place: _Place) -> None:
+    def _leave(self, place: Place) -> None:
         """Count one user less and start the clock of an idle model."""
         place.users -= 1
         place.last_used = time.monotonic()
@@ -252,15 +169,15 @@ class Pool:
             place.expires_at = time.time() + seconds
             place.timer = asyncio.get_running_loop().call_later(seconds, self._expire, place)
 
-    def _keep_alive(self, place: _Place) -> float:
+    def _keep_alive(self, place: Place) -> float:
         return self._settings.keep_alive if place.keep_alive is None else place.keep_alive
 
-    def _expire(self, place: _Place) -> None:
+    def _expire(self, place: Place) -> None:
         place.timer = None
         if place.users == 0 and (runner := self._take(place)) is not None:
             self._stop(runner)
 
-    async def _load(self, place: _Place, load: LoadOptions) -> None:
+    async def _load(self, place: Place, load: LoadOptions) -> None:
         """Put a child with these options in the place of what is there. Under the lock."""
         await self._clear(place)
         if self._closed:
@@ -277,7 +194,7 @@ class Pool:
             if place.runner is None:
                 self._forget(place)
 
-    async def _start(self, place: _Place, load: LoadOptions, size: int) -> Runner:
+    async def _start(self, place: Place, load: LoadOptions, size: int) -> Runner:
         """A new child, ready to answer."""
         name = short_name(place.model.name)
         process = await self._start_process(place, load, name)
@@ -297,7 +214,7 @@ class Pool:
             raise
         return runner
 
-    async def _start_process(self, place: _Place, load: LoadOptions, name: str) -> RunnerProcess:
+    async def _start_process(self, place: Place, load: LoadOptions, name: str) -> RunnerProcess:
         """Start the child in a task of our own, so that giving up loses no half-started one."""
 
         async def start() -> RunnerProcess:
@@ -318,7 +235,7 @@ class Pool:
             task.add_done_callback(_kill_unwanted)
             raise
 
-    def _on_exit(self, place: _Place, process: RunnerProcess) -> None:
+    def _on_exit(self, place: Place, process: RunnerProcess) -> None:
         """A child ended: forget it where that is news."""
         self._processes.discard(process)
         if place.runner is not None and place.runner.process is process:
@@ -341,7 +258,7 @@ class Pool:
             idle = [place for place in others if place.users == 0]
             await self._clear(min(idle or others, key=lambda place: place.last_used))
 
-    async def _clear(self, place: _Place) -> None:
+    async def _clear(self, place: Place) -> None:
         """Let the users of a place finish, nobody new coming in, and end its child."""
         place.leaving = True
         try:
@@ -351,13 +268,13 @@ class Pool:
         finally:
             place.leaving = False
 
-    async def _end(self, place: _Place) -> None:
+    async def _end(self, place: Place) -> None:
         """End the child of a place, if there is one."""
         runner = self._take(place)
         if runner is not None:
             await asyncio.shield(self._stop(runner))
 
-    def _take(self, place: _Place) -> Runner | None:
+    def _take(self, place: Place) -> Runner | None:
         """Take a place's child out of the pool; whoever does so stops it."""
         runner, place.runner = place.runner, None
         place.keep_alive = None
@@ -365,7 +282,7 @@ class Pool:
         self._forget(place)
         return runner
 
-    def _forget(self, place: _Place) -> None:
+    def _forget(self, place: Place) -> None:
         """Drop an empty place."""
         if not place.users and not place.loading and self._places.get(place.key) is place:
             del self._places[place.key]
@@ -377,7 +294,7 @@ class Pool:
         task.add_done_callback(self._stopping.discard)
         return task
 
-    def _cancel_timer(self, place: _Place) -> None:
+    def _cancel_timer(self, place: Place) -> None:
         if place.timer is not None:
             place.timer.cancel()
             place.timer = None

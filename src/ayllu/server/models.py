@@ -19,7 +19,7 @@ from ayllu.models import describe
 from ayllu.models.model import read_config
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store, StoredManifest
-from ayllu.runner.pool import LoadedModel
+from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_ollama as wire
 from ayllu.server.state import model_of, read_body, required, state_of
 from ayllu.server.stream import json_response, ndjson_response, until_left
