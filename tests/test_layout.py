@@ -13,6 +13,7 @@ SOURCE = ROOT / "src" / "ayllu"
 
 ROOMS = (
     "types errors gotime",
+    "watch",
     "config",
     "log system",
     "gguf",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 FOREVER = float("inf")
 LONGEST = 100 * 365 * 86400.0
@@ -64,12 +65,16 @@ def format_time(nanoseconds: int, *, utc: bool = True) -> str:
     `nanoseconds` is a Unix time.
     """
     whole, fraction = divmod(nanoseconds, 1_000_000_000)
-    moment = datetime.fromtimestamp(whole, UTC)
-    zone = "Z"
-    if not utc:
-        moment = moment.astimezone()
-        if moment.utcoffset():
-            offset = moment.strftime("%z")
-            zone = f"{offset[:3]}:{offset[3:]}"
+    second, zone = _second(whole, utc=utc)
     digits = f".{fraction:09d}".rstrip("0").rstrip(".")
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{digits}{zone}"
+    return f"{second}{digits}{zone}"
+
+
+@lru_cache(maxsize=16)
+def _second(whole: int, *, utc: bool) -> tuple[str, str]:
+    """A second's date and time, and its zone; the lines of a stream share them."""
+    moment = datetime.fromtimestamp(whole, UTC)
+    if utc or not (moment := moment.astimezone()).utcoffset():
+        return f"{moment:%Y-%m-%dT%H:%M:%S}", "Z"
+    offset = moment.strftime("%z")
+    return f"{moment:%Y-%m-%dT%H:%M:%S}", f"{offset[:3]}:{offset[3:]}"

@@ -16,9 +16,9 @@ import msgspec
 from msgspec import Struct
 
 from ayllu.errors import BadRequestError, ContextExceededError, EngineError
-from ayllu.gotime import FOREVER
 from ayllu.runner.process import EngineDiedError, RunnerProcess
 from ayllu.types import Json, TokenLogprob
+from ayllu.watch import Watch
 
 _READY_POLL_SECONDS = 0.02
 _QUICK_SECONDS = 60.0
@@ -253,11 +253,8 @@ class RunnerClient:
 
     async def embed(self, inputs: Sequence[str | Sequence[int]]) -> Embedded:
         """Embed texts or token ids, as the engine pools and normalizes them."""
-        try:
-            async with asyncio.timeout(_limit(self._first_timeout)):
-                answer = await self._call("/v1/embeddings", {"input": list(inputs)}, Embedded)
-        except TimeoutError:
-            raise await self._hung() from None
+        with Watch(self._first_timeout, self._end_silent):
+            answer = await self._call("/v1/embeddings", {"input": list(inputs)}, Embedded)
         rows = sorted(answer.data, key=lambda row: row.index)
         return Embedded(tuple(rows), answer.usage)
 
@@ -284,44 +281,39 @@ class RunnerClient:
             raise EngineError("the engine did not answer in time") from None
 
     async def _stream(self, path: str, body: Mapping[str, Json]) -> AsyncGenerator[bytes]:
-        """The payloads of the event stream, every one within its time-out."""
+        """The payloads of the event stream; an engine that falls silent is ended."""
         full = {**body, "stream": True, "return_progress": True, "sse_ping_interval": -1}
-        patience = _limit(self._first_timeout)
         self._check_open()
         try:
-            async with asyncio.timeout(patience):
+            with Watch(self._first_timeout, self._end_silent) as watch:
                 response = await self._session.post(
                     f"{self._process.url}{path}", data=_encode(full)
                 )
-            async with response:
-                if response.status != 200:
-                    raise _refusal(await response.read())
-                rest = b""
-                while True:
-                    async with asyncio.timeout(patience):
-                        data = await response.content.readany()
-                    if not data:
-                        break
-                    *lines, rest = (rest + data).split(b"\n")
-                    for line in lines:
-                        if line.startswith(b"data: "):
-                            patience = _limit(self._next_timeout)
+                async with response:
+                    if response.status != 200:
+                        raise _refusal(await response.read())
+                    rest = b""
+                    while data := await response.content.readany():
+                        watch.touch(self._next_timeout)
+                        *lines, rest = (rest + data).split(b"\n")
+                        for line in lines:
                             if line.startswith(b'data: {"error"'):
                                 raise _refusal(line[6:])
-                            yield line[6:]
-        except TimeoutError:
-            raise await self._hung() from None
+                            if line.startswith(b"data: "):
+                                watch.paused = True  # it is the reader's turn
+                                yield line[6:]
+                                watch.paused = False
+                        watch.touch()
         except aiohttp.ClientError as error:
             raise await self._broken(error) from error
+
+    def _end_silent(self) -> None:
+        self._process.kill("the engine stopped answering and was ended")
 
     def _check_open(self) -> None:
         """Refuse to speak to a child whose end was noticed already."""
         if self._session.closed:
             raise EngineDiedError(self._process.reason())
-
-    async def _hung(self) -> EngineError:
-        self._process.kill("the engine stopped answering and was ended")
-        return await self._broken(None)
 
     async def _broken(self, error: Exception | None) -> EngineError:
         """The error for a connection that broke: usually because the child ended."""
@@ -333,11 +325,6 @@ class RunnerClient:
 
 
 _FINISH = {"limit": "length", "word": "stop", "eos": "stop"}
-
-
-def _limit(seconds: float) -> float | None:
-    """A time-out as asyncio wants it, where None is no limit."""
-    return None if seconds == FOREVER else seconds
 
 
 def _chat_chunk(choice: _Choice, timings: EngineTimings | None) -> Chunk:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 from starlette.requests import Request
 
 from ayllu.config import Settings
@@ -16,7 +17,6 @@ from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
 from ayllu.runner.pool import Pool
 from ayllu.server.wire import T, decode
-from ayllu.types import ModelName
 
 
 class State(Struct, frozen=True):
@@ -26,6 +26,7 @@ class State(Struct, frozen=True):
     engine: Engine
     store: Store
     pool: Pool
+    headers_read: set[Path] = field(default_factory=set)
 
 
 def state_of(request: Request) -> State:
@@ -38,16 +39,15 @@ def state_of(request: Request) -> State:
 async def model_of(request: Request, name: str) -> Model:
     """The named model. Raises NotFoundError with the name as the caller wrote it."""
     parsed = parse_name(name)
+    state = state_of(request)
     try:
-        return await asyncio.to_thread(_open, state_of(request).store, parsed)
+        model = open_model(state.store, parsed)
     except NotFoundError as error:
         raise NotFoundError(f"model '{name}' not found") from error
-
-
-def _open(store: Store, name: ModelName) -> Model:
-    """The model, its header read: a big vocabulary takes longer than the event loop may stand."""
-    model = open_model(store, name)
-    cached_header(model.path)
+    if model.path not in state.headers_read:
+        # A big vocabulary takes longer than the event loop may stand.
+        await asyncio.to_thread(cached_header, model.path)
+        state.headers_read.add(model.path)
     return model
 
 

@@ -15,6 +15,7 @@ from starlette.types import Message, Send
 from ayllu.errors import AylluError
 from ayllu.server.wire import encode
 from ayllu.server.wire_ollama import ErrorResponse
+from ayllu.watch import Watch
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -38,15 +39,24 @@ class _LineResponse(StreamingResponse):
         self._lines = lines
 
     async def stream_response(self, send: Send) -> None:
-        async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(READER_SECONDS):
-                await send(message)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in one
 
-        async with aclosing(self._lines):
-            try:
+        def give_up() -> None:
+            _log.warning("a client stopped reading and was dropped")
+            task.cancel()
+
+        with Watch(READER_SECONDS, give_up) as watch:
+            watch.paused = True  # the model may take its time
+
+            async def send_in_time(message: Message) -> None:
+                watch.touch()
+                watch.paused = False
+                await send(message)
+                watch.paused = True
+
+            async with aclosing(self._lines):
                 await super().stream_response(send_in_time)
-            except TimeoutError:
-                _log.warning("a client stopped reading and was dropped")
 
 
 def json_response(value: object, status: int = 200) -> Response:
