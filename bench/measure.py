@@ -102,8 +102,8 @@ def create(url: str, name: str, model: Path) -> None:
 
 @asynccontextmanager
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client without limits of its own."""
-    connector = aiohttp.TCPConnector(limit=0)
+    """A client without limits of its own; llama-server closes connections after a stream."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(connector=connector) as session:
         yield session
 

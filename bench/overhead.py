@@ -31,7 +31,7 @@ PARALLEL = 4
 async def main() -> None:
     """Measure both in alternation and print medians."""
     model = model_path()
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 9
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 15
     raw_first, our_first, raw_rate, our_rate = [], [], [], []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -42,8 +42,12 @@ async def main() -> None:
         async with http() as session:
             for turn in range(-1, rounds):  # the first one warms both up
                 prompt = f"Once upon a time number {turn} "
-                theirs = await raw_stream(session, raw, prompt, TOKENS)
-                mine = await our_stream(session, ours, "bench", prompt, TOKENS)
+                if turn % 2:
+                    theirs = await raw_stream(session, raw, prompt, TOKENS)
+                    mine = await our_stream(session, ours, "bench", prompt, TOKENS)
+                else:
+                    mine = await our_stream(session, ours, "bench", prompt, TOKENS)
+                    theirs = await raw_stream(session, raw, prompt, TOKENS)
                 if turn >= 0:
                     raw_first.append(1000 * theirs.first)
                     our_first.append(1000 * mine.first)
