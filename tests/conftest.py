@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from gguf_maker import CHATML, CHATML_TOOLS_THINK, make_successor_model
 from serving import Serving, serving
+
+# The suite tries the same examples every time; HYPOTHESIS_PROFILE=random looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("random", max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")

@@ -69,10 +69,10 @@ def busy_slots(server: Serving) -> int:
     engines = server.engines()
     try:
         ((command, environment),) = [(one.cmdline(), one.environ()) for one in engines]
-    except (psutil.Error, ValueError):
+        path = command[command.index("--host") + 1]
+        key = environment["LLAMA_API_KEY"]
+    except (psutil.Error, ValueError, KeyError):
         return -1  # one is going as another comes
-    path = command[command.index("--host") + 1]
-    key = environment["LLAMA_API_KEY"]
 
     async def ask() -> int:
         connector = aiohttp.UnixConnector(path)

@@ -26,6 +26,7 @@ PRINTING = [
         "{{ json 1.0 }} {{ json 1e20 }} {{ json 1e-6 }} {{ json 1.5e-9 }} {{ json -0.0 }} {{"
         " json 1e100 }}"
     ),
+    '{{ json "\\xc3" }} {{ json "a\\xffb" }} {{ json "\\ufffd" }} {{ json "\\xc3\\xa9" }}',
     "{{ json `\u2028\u2029\x7f\x01` }}",
     "{{ currentDate }} {{ yesterdayDate }} {{ currentDate `2006` }} {{ `x` | currentDate }}",
     "{{ currentDate 1 }}",

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from urllib.parse import quote_plus
 
-from ayllu.template.values import Record, Value, clean, to_bytes
+from ayllu.template.values import SURROGATE, Record, Value, clean, rejoin, to_bytes
 
 _JSON_UNSAFE = "<>&\u2028\u2029"
 _HTML = {
@@ -92,10 +92,10 @@ def _write_items(items: list[Value], parts: list[str]) -> None:
 
 
 def _json_string(text: str) -> str:
-    plain = json.dumps(clean(text), ensure_ascii=False)
+    plain = json.dumps(rejoin(text), ensure_ascii=False)
     for char in _JSON_UNSAFE:
         plain = plain.replace(char, f"\\u{ord(char):04x}")
-    return plain
+    return SURROGATE.sub(r"\\ufffd", plain)  # a byte that is no UTF-8
 
 
 def _json_scalar(value: Value) -> str:

@@ -112,7 +112,7 @@ class Budget:
         return self.pay(text)
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_A_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -132,16 +132,16 @@ def from_bytes(data: bytes) -> str:
 
 def rejoin(text: str) -> str:
     """Make characters of those whose bytes were cut apart and put together again."""
-    if text.isascii() or not _SURROGATE.search(text):
+    if text.isascii() or not SURROGATE.search(text):
         return text
     return from_bytes(to_bytes(text))
 
 
 def clean(text: str) -> str:
     """A text that can be encoded: what is not UTF-8 becomes U+FFFD, one for each byte."""
-    if text.isascii() or not _SURROGATE.search(text):
+    if text.isascii() or not SURROGATE.search(text):
         return text
-    return _SURROGATE.sub(_REPLACEMENT, rejoin(text))
+    return SURROGATE.sub(_REPLACEMENT, rejoin(text))
 
 
 def is_true(value: Value) -> bool:
