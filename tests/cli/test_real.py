@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import psutil
 import pytest
 from gguf_maker import walk
 from serving import Serving, clean_environment, wait_until
-from terminals import read_until
+from terminals import on_a_terminal, read_until
 
 from ayllu.cli.local import file_model_name
 
@@ -89,27 +88,13 @@ def test_what_comes_in_by_a_pipe_is_the_prompt(server: Serving) -> None:
 
 
 def test_the_prompt_talks_until_bye(server: Serving) -> None:
-    parent, child = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ayllu", "run", "chat"],
-        env=server.environment | {"TERM": "xterm"},
-        stdin=child,
-        stdout=child,
-        stderr=child,
-        start_new_session=True,
-    )
-    os.close(child)
-    try:
-        seen = read_until(parent, ">>> ")
-        os.write(parent, b"hello\r")
-        seen = read_until(parent, walk(26))
-        seen += read_until(parent, ">>> ")
-        os.write(parent, b"/bye\r")
+    with on_a_terminal(server.environment, "run", "chat") as (terminal, process):
+        read_until(terminal, ">>> ")
+        os.write(terminal, b"hello\r")
+        seen = read_until(terminal, walk(26))
+        seen += read_until(terminal, ">>> ")
+        os.write(terminal, b"/bye\r")
         assert process.wait(30) == 0, seen
-    finally:
-        process.kill()
-        process.wait()
-        os.close(parent)
 
 
 @pytest.fixture

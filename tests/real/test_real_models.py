@@ -7,7 +7,6 @@ TinyStories-Instruct-3M) and `stories260K/stories260K-f32.gguf` (karpathy/tinyll
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 import ollama
 import pytest
 from serving import Serving, serving
-from terminals import read_until
+from terminals import on_a_terminal, read_until
 
 pytestmark = pytest.mark.real
 
@@ -98,21 +97,7 @@ def test_the_story_model_goes_on_by_every_way(server: Serving) -> None:
 
 def talk(server: Serving, model: str, words: str, until: str) -> str:
     """What the interactive prompt shows up to some words."""
-    parent, child = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ayllu", "run", model, "--nowordwrap"],
-        env=server.environment | {"TERM": "xterm"},
-        stdin=child,
-        stdout=child,
-        stderr=child,
-        start_new_session=True,
-    )
-    os.close(child)
-    try:
-        read_until(parent, ">>> ")
-        os.write(parent, words.encode() + b"\r")
-        return read_until(parent, until)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(parent)
+    with on_a_terminal(server.environment, "run", model, "--nowordwrap") as (terminal, _):
+        read_until(terminal, ">>> ")
+        os.write(terminal, words.encode() + b"\r")
+        return read_until(terminal, until)

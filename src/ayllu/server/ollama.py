@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,7 +35,6 @@ from ayllu.types import DoneEvent, Event, Json, Message, Timings
 async def generate(request: Request) -> Response:
     """POST /api/generate."""
     body = await read_body(request, wire.GenerateRequest)
-    top_logprobs = read_top_logprobs(body.top_logprobs)
     if not body.model:
         raise NotFoundError("model '' not found")
     model = await model_of(request, body.model)
@@ -47,10 +47,6 @@ async def generate(request: Request) -> Response:
         _require(model, "insert", f"{full_name(model.name)} does not support insert")
     if body.images:
         _require(model, "vision", f"{full_name(model.name)} does not support vision")
-    think = _thinking(model, body.model, body.think)
-    if not body.prompt:
-        done = await _load(request, model, body.options, body.keep_alive)
-        return json_response(generate_line(body.model, one(done)))
     chat_request = ChatRequest(
         messages=() if body.raw else _generate_messages(body, model),
         raw=body.prompt if body.raw else None,
@@ -58,15 +54,10 @@ async def generate(request: Request) -> Response:
         template=body.template or None,
         context=body.context,
         want_context=not body.raw,
-        think=think,
-        format=read_format(body.format),
-        options=parse_options(body.options),
-        keep_alive=read_keep_alive(body.keep_alive),
-        logprobs=body.logprobs,
-        top_logprobs=top_logprobs,
-        truncate=body.truncate,
-        shift=body.shift,
+        **_shared(body, model),
     )
+    if not body.prompt:
+        return json_response(generate_line(body.model, one(await _load(request, model, body))))
     line = _line_maker(generate_line, body.model)
     return await _respond(request, model, chat_request, line, stream=body.stream)
 
@@ -74,7 +65,6 @@ async def generate(request: Request) -> Response:
 async def chat(request: Request) -> Response:
     """POST /api/chat."""
     body = await read_body(request, wire.ChatRequest)
-    top_logprobs = read_top_logprobs(body.top_logprobs)
     model = await model_of(request, required(body.model))
     if not body.messages and (done := await _unload(request, model, body.keep_alive)):
         return json_response(chat_line(body.model, one(done)))
@@ -83,22 +73,13 @@ async def chat(request: Request) -> Response:
         _require(model, "tools", f"{full_name(model.name)} does not support tools")
     if any(message.images for message in body.messages):
         _require(model, "vision", f"{full_name(model.name)} does not support vision")
-    think = _thinking(model, body.model, body.think)
-    if not body.messages:
-        done = await _load(request, model, body.options, body.keep_alive)
-        return json_response(chat_line(body.model, one(done)))
     chat_request = ChatRequest(
         messages=with_model_messages(body.messages, model.system, model.messages),
         tools=read_tools(body.tools),
-        think=think,
-        format=read_format(body.format),
-        options=parse_options(body.options),
-        keep_alive=read_keep_alive(body.keep_alive),
-        logprobs=body.logprobs,
-        top_logprobs=top_logprobs,
-        truncate=body.truncate,
-        shift=body.shift,
+        **_shared(body, model),
     )
+    if not body.messages:
+        return json_response(chat_line(body.model, one(await _load(request, model, body))))
     line = _line_maker(chat_line, body.model)
     return await _respond(request, model, chat_request, line, stream=body.stream)
 
@@ -214,19 +195,31 @@ async def _unload(request: Request, model: Model, keep_alive: Json) -> DoneEvent
     return DoneEvent("unload")
 
 
-async def _load(
-    request: Request, model: Model, values: Mapping[str, Json], keep_alive: Json
-) -> DoneEvent:
+async def _load(request: Request, model: Model, body: wire.AnswerRequest) -> DoneEvent:
     """Load the model, which is what an empty request asks for."""
 
     async def load() -> int:
-        options = merge_options(parse_options(model.params), parse_options(values))
-        pool = state_of(request).pool
-        async with pool.acquire(model, options, keep_alive=read_keep_alive(keep_alive)) as lease:
+        options = merge_options(parse_options(model.params), parse_options(body.options))
+        keep_alive = read_keep_alive(body.keep_alive)
+        async with state_of(request).pool.acquire(model, options, keep_alive=keep_alive) as lease:
             return lease.load_duration
 
     duration = await until_left(request, load())
     return DoneEvent("load", Timings(total_duration=duration, load_duration=duration))
+
+
+def _shared(body: wire.AnswerRequest, model: Model) -> dict[str, Any]:
+    """The fields of a ChatRequest that both routes read alike."""
+    return {
+        "think": _thinking(model, body.model, body.think),
+        "format": read_format(body.format),
+        "options": parse_options(body.options),
+        "keep_alive": read_keep_alive(body.keep_alive),
+        "logprobs": body.logprobs,
+        "top_logprobs": read_top_logprobs(body.top_logprobs),
+        "truncate": body.truncate,
+        "shift": body.shift,
+    }
 
 
 def _require(model: Model, capability: str, otherwise: str) -> None:

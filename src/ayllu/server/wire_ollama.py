@@ -13,43 +13,38 @@ from ayllu.models import create as models_create
 from ayllu.types import Json, Message, TokenLogprob, ToolCall
 
 
-class GenerateRequest(Struct, frozen=True):
-    """POST /api/generate."""
+class AnswerRequest(Struct, frozen=True):
+    """What /api/generate and /api/chat share."""
 
     model: str = ""
+    stream: bool = True
+    format: Json = None
+    keep_alive: Json = None
+    options: dict[str, Json] = field(default_factory=dict)
+    think: Json = None
+    truncate: bool = True
+    shift: bool = True
+    logprobs: bool = False
+    top_logprobs: int = 0
+
+
+class GenerateRequest(AnswerRequest, frozen=True):
+    """POST /api/generate."""
+
     prompt: str = ""
     suffix: str = ""
     system: str = ""
     template: str = ""
     context: tuple[int, ...] = ()
-    stream: bool = True
     raw: bool = False
-    format: Json = None
-    keep_alive: Json = None
     images: tuple[str, ...] = ()
-    options: dict[str, Json] = field(default_factory=dict)
-    think: Json = None
-    truncate: bool = True
-    shift: bool = True
-    logprobs: bool = False
-    top_logprobs: int = 0
 
 
-class ChatRequest(Struct, frozen=True):
-    """POST /api/chat. `tools` are passed on as they come."""
+class ChatRequest(AnswerRequest, frozen=True):
+    """POST /api/chat."""
 
-    model: str = ""
     messages: tuple[Message, ...] = ()
-    stream: bool = True
-    format: Json = None
-    keep_alive: Json = None
     tools: tuple[dict[str, Json], ...] = ()
-    options: dict[str, Json] = field(default_factory=dict)
-    think: Json = None
-    truncate: bool = True
-    shift: bool = True
-    logprobs: bool = False
-    top_logprobs: int = 0
 
 
 class EmbedRequest(Struct, frozen=True):
