@@ -30,7 +30,7 @@ BUILT_FOR = VENV / "engine-cpu"
 ENGINE = "llama-cpp-python"
 UV = "uv==0.13.9"
 
-TEST_PROGRAMS = {"go": "golang-go", "tmux": "tmux"}
+TEST_PROGRAMS = {"go": "golang-go"}
 """Programs that tests run, and the Debian packages that hold them."""
 
 NO_COMPILER = (
