@@ -41,8 +41,9 @@ def test_options_keep_their_keys() -> None:
     assert decode(b'{"options":{"Num_Ctx":1}}', GenerateRequest).options == {"Num_Ctx": 1}
 
 
-def test_roles_are_read_in_any_case() -> None:
-    body = b'{"messages":[{"role":"User","content":"hi"}]}'
+@pytest.mark.parametrize("key", ["role", "ROLE"])
+def test_roles_are_read_in_any_case(key: str) -> None:
+    body = json.dumps({"messages": [{key: "User", "content": "hi"}]}).encode()
     assert decode(body, ChatRequest).messages[0].role == "user"
 
 

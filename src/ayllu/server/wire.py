@@ -57,13 +57,13 @@ def fold_keys(value: Json, kind: Any) -> Json:  # noqa: ANN401 - a type, of any 
     """
     if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Struct):
         fields = _fields(kind)
-        if kind is Message and isinstance(value.get("role"), str):
-            value = {**value, "role": value["role"].lower()}
-        folded = {}
+        folded: dict[str, Json] = {}
         for key, item in value.items():
             name, inner = fields.get(key.lower(), (None, None))
             if name is not None and item is not None:
                 folded[name] = fold_keys(item, inner)
+        if kind is Message and isinstance(folded.get("role"), str):
+            folded["role"] = folded["role"].lower()
         return folded
     if isinstance(value, list):
         items = [arg for arg in _members(kind) if get_origin(arg) in (tuple, list)]
