@@ -126,11 +126,11 @@ def _count(usual: int) -> Callable[[str], int]:
     return parse
 
 
-def _one_of(*words: str) -> Callable[[str], str]:
-    """Reads one of some words, in any case."""
+def _one_of(*words: str, **synonyms: str) -> Callable[[str], str]:
+    """Reads one of some words or of their synonyms, in any case."""
 
     def parse(text: str) -> str:
-        word = _SWITCH.get(text.lower(), text.lower()) if "on" in words else text.lower()
+        word = synonyms.get(text.lower(), text.lower())
         if word not in words:
             raise ValueError(f"it is none of {', '.join(words)}")
         return word
@@ -139,6 +139,7 @@ def _one_of(*words: str) -> Callable[[str], str]:
 
 
 _SWITCH = {"1": "on", "0": "off", "true": "on", "false": "off"}
+"""Ollama's flash attention is a boolean."""
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -182,7 +183,9 @@ SETTINGS = (
     Setting("max_loaded_models", _count(3), "3", "models kept in memory at once"),
     Setting("max_queue", _count(512), "512", "requests that may wait for a model"),
     Setting("context_length", _count(4096), "4096", "context in tokens where nobody asks for one"),
-    Setting("flash_attention", _one_of("on", "off", "auto"), "auto", "`on`, `off` or `auto`"),
+    Setting(
+        "flash_attention", _one_of("on", "off", "auto", **_SWITCH), "auto", "`on`, `off` or `auto`"
+    ),
     Setting(
         "kv_cache_type",
         _one_of(*KV_CACHE_TYPES),

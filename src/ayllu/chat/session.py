@@ -79,19 +79,19 @@ async def _run(
             context=lease.context,
             seed=seed,
         )
-        try:
-            async with aclosing(turn.events(request.messages, lease.load_duration)) as events:
-                async for event in events:
-                    yield event
-        except ContextExceededError:
-            if not request.truncate or not droppable(request.messages):
-                raise
-        else:
-            return
-        messages = await turn.truncate(request.messages)
-        async with aclosing(turn.events(messages, lease.load_duration)) as events:
-            async for event in events:
-                yield event
+        messages = request.messages
+        while True:
+            try:
+                async with aclosing(turn.events(messages, lease.load_duration)) as events:
+                    async for event in events:
+                        yield event
+            except ContextExceededError:
+                whole = messages is request.messages
+                if not (whole and request.truncate and droppable(messages)):
+                    raise
+                messages = await turn.truncate(messages)
+            else:
+                return
 
 
 class _Turn(Struct, frozen=True, kw_only=True):
@@ -146,7 +146,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
         return structs.replace(self, options=structs.replace(self.options, num_predict=limit))
 
     async def _count(self, messages: Sequence[Message]) -> int:
-        prompt = self._rendered(messages) or await self._engine_prompt(messages)
+        prompt = await self._text(messages, self._rendered(messages))
         return len(self.request.context) + len(await self.client.tokenize(prompt, special=True))
 
     def _rendered(self, messages: Sequence[Message]) -> str | None:
@@ -157,7 +157,10 @@ class _Turn(Struct, frozen=True, kw_only=True):
             return None
         return render_prompt(self.request, messages, self.template)
 
-    async def _engine_prompt(self, messages: Sequence[Message]) -> str:
+    async def _text(self, messages: Sequence[Message], prompt: str | None) -> str:
+        """The prompt, asked of the engine where it is made there."""
+        if prompt is not None:
+            return prompt
         return await self.client.apply_template(self._chat_body(messages))
 
     def _chat_body(self, messages: Sequence[Message]) -> dict[str, Json]:
@@ -176,12 +179,10 @@ class _Turn(Struct, frozen=True, kw_only=True):
         """The engine's answer, not started yet."""
         if prompt is None and not self.request.context:
             return self.client.chat(self._chat_body(messages))
-        full: str | list[int] = (
-            prompt if prompt is not None else await self._engine_prompt(messages)
-        )
+        text = await self._text(messages, prompt)
+        full: str | list[int] = text
         if self.request.context:
-            assert isinstance(full, str)  # noqa: S101 - both sources give text
-            full = [*self.request.context, *await self.client.tokenize(full, special=False)]
+            full = [*self.request.context, *await self.client.tokenize(text, special=False)]
         body = completion_body(
             self.request, full, self.options, context=self.context, seed=self.seed
         )
@@ -208,7 +209,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
         """The token ids of prompt and answer, where they were asked for."""
         if not self.request.want_context:
             return ()
-        text = prompt if prompt is not None else await self._engine_prompt(messages)
+        text = await self._text(messages, prompt)
         before = await self.client.tokenize(text, special=not self.request.context)
         after = builder.tokens or await self.client.tokenize(builder.text, special=False)
         return (*self.request.context, *before, *after)

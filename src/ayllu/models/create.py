@@ -36,7 +36,7 @@ from ayllu.models.manifest import (
     parse_params,
 )
 from ayllu.models.model import MAX_LAYER_BYTES, read_config
-from ayllu.models.modelfile import DEPRECATED_PARAMETERS, PARAMETER_KINDS, ROLES
+from ayllu.models.modelfile import DEPRECATED_PARAMETERS, KIND_WORDS, PARAMETER_KINDS, ROLES
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store
 from ayllu.template import parse
@@ -44,7 +44,6 @@ from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
 
 _TYPES = {"model": MODEL_TYPE, "adapter": ADAPTER_TYPE, "projector": PROJECTOR_TYPE}
 _VERSION = re.compile(r"v?((0|[1-9]\d*)(\.(0|[1-9]\d*)){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)")
-_OPTION_WORDS = {"int": "integer", "float": "float32", "bool": "boolean", "list": "array"}
 
 
 class CreateRequest(Struct, frozen=True, kw_only=True):
@@ -191,7 +190,7 @@ def _typed(name: str, value: Json) -> Json:
         if not abs(value) < 1 << 63:
             raise BadRequestError(f'option "{name}" is out of range')
         return int(value) if kind == "int" else float(value)
-    raise BadRequestError(f'option "{name}" must be of type {_OPTION_WORDS[kind]}')
+    raise BadRequestError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
 
 
 def _prepare(store: Store, request: CreateRequest) -> _Draft:

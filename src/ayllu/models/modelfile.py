@@ -299,3 +299,6 @@ _PARAMETERS = {
 
 PARAMETER_KINDS = {name: kind for name, (kind, _) in _PARAMETERS.items()}
 """The parameters there are: `int`, `float`, `bool` or `list`."""
+
+KIND_WORDS = {"int": "integer", "float": "float32", "bool": "boolean", "list": "array"}
+"""What Ollama calls the kinds in its messages."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from msgspec import Struct, structs
 
 from ayllu.errors import AylluError, BadRequestError
+from ayllu.models.modelfile import KIND_WORDS, PARAMETER_KINDS
 from ayllu.types import Json, Options
 
 ENGINE_ENVIRONMENT = {"GGML_NO_BACKTRACE": "1", "GOMP_SPINCOUNT": "1000"}
@@ -38,11 +39,7 @@ MAX_PREDICT_CONTEXTS = 10
 LARGEST = (1 << 31) - 1
 """The engine reads its numbers as 32-bit integers; a larger seed is cut to one."""
 
-_KINDS: dict[str, str] = {
-    name: "array" if "tuple" in str(kind) else str(kind).removeprefix("<class '").split(" ")[0]
-    for name, kind in get_type_hints(Options).items()
-}
-_WORDS = {"int": "integer", "float": "float32", "bool": "boolean", "array": "array"}
+_KINDS = {name: PARAMETER_KINDS[name] for name in Options.__struct_fields__}
 
 
 class OptionTypeError(AylluError):
@@ -94,11 +91,11 @@ def _typed(name: str, value: Json) -> Any:  # noqa: ANN401 - one of the option t
         return float(value)
     if kind == "bool" and isinstance(value, bool):
         return value
-    if kind == "array" and isinstance(value, list):
+    if kind == "list" and isinstance(value, list):
         if not all(isinstance(item, str) for item in value):
             raise OptionTypeError(f'option "{name}" must be of type an array of strings')
         return tuple(value)
-    raise OptionTypeError(f'option "{name}" must be of type {_WORDS[kind]}')
+    raise OptionTypeError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
 
 
 def merge_options(*layers: Options) -> Options:
