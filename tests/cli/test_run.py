@@ -204,7 +204,7 @@ def test_a_model_that_is_not_here_is_pulled_first(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        ({"status": 404, "body": "404 page not found"}, "this server cannot download models"),
+        ({"status": 404, "body": '{"error":"not yet"}'}, "not yet"),
         ({"lines": [{"error": "file does not exist"}]}, "file does not exist"),
         ({"lines": [{"status": "pulling manifest"}]}, "the server stopped before it was done"),
     ],

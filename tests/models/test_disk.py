@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 from model_maker import files_of, put, stream
+from packages import make_assets
 from small_disk import mounted, remount_read_only
 
 from ayllu.errors import StoreError
 from ayllu.models.manifest import MODEL_TYPE, digest_of
+from ayllu.models.model import open_model
 from ayllu.models.name import parse_name
+from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
 
 BIG = os.urandom(3 << 20)
@@ -79,6 +82,51 @@ def test_a_read_only_disk_is_named_and_still_read(tmp_path: Path) -> None:
         fresh = Store(disk / "elsewhere")
         with pytest.raises(StoreError, match="is read-only"):
             fresh.write_blob(b"x", MODEL_TYPE)
+
+
+def test_a_packaged_model_that_does_not_fit_is_neither_copied_nor_hidden(
+    tmp_path: Path, chat_gguf: Path
+) -> None:
+    shelf = PackagedShelf(make_assets(tmp_path / "assets", mini=chat_gguf))
+    mini = parse_name("mini")
+    with mounted(tmp_path / "disk", "size=1m,nr_inodes=20") as disk:
+        store = Store(disk / "models", [shelf])
+        with pytest.raises(StoreError, match="there is no space left in") as caught:
+            store.copy(mini, parse_name("foo"))
+        assert str(store.root) in caught.value.sentence
+        assert all(path.name != "foo" for path in store.root.rglob("*"))
+        assert not list(store.root.rglob(".tmp-*"))
+        fillers = [disk / f"filler{number}" for number in range(20)]
+        with pytest.raises(OSError, match="No space"):
+            list(map(Path.touch, fillers))
+        with pytest.raises(StoreError, match="there is no space left in"):
+            store.delete(mini)
+        assert open_model(store, mini).name == mini
+        for filler in fillers:
+            filler.unlink(missing_ok=True)
+        store.delete(mini)
+        assert store.names() == ()
+
+
+def test_packaged_models_serve_where_nothing_can_be_written(
+    tmp_path: Path, chat_gguf: Path
+) -> None:
+    mini = parse_name("mini")
+    with mounted(tmp_path / "package", "size=8m") as package:
+        shelf = PackagedShelf(make_assets(package / "assets", mini=chat_gguf))
+        remount_read_only(package)
+        store = Store(tmp_path / "models", [shelf])
+        store.copy(mini, parse_name("foo"))
+        assert len(store.delete(parse_name("foo"))) == 4
+        store.delete(mini)
+        store.prune(age=-1)
+        store.shelves.show(mini)
+        assert [name.model for name in store.names()] == ["mini"]
+        fixed = Store(package / "models", [shelf])
+        assert open_model(fixed, mini).digest == open_model(store, mini).digest
+        for write in (lambda: fixed.delete(mini), lambda: fixed.copy(mini, parse_name("foo"))):
+            with pytest.raises(StoreError, match="is read-only"):
+                write()
 
 
 @pytest.mark.parametrize("stray", ["models", "models/blobs", "models/manifests"])

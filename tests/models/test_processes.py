@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from model_maker import age, files_of, put
+from packages import make_assets
 
 from ayllu.models.manifest import digest_of
 from ayllu.models.name import parse_name
+from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
 
 WRITER = """
@@ -72,6 +74,24 @@ store = Store(Path(sys.argv[1]))
 for name in store.names():
     with suppress(NotFoundError):
         store.delete(name)
+"""
+
+HIDER = """
+import sys
+from contextlib import suppress
+from pathlib import Path
+from ayllu.errors import NotFoundError
+from ayllu.models.name import parse_name
+from ayllu.models.shelf import PackagedShelf
+from ayllu.models.store import Store
+
+store, mini = Store(Path(sys.argv[1]), [PackagedShelf(Path(sys.argv[2]))]), parse_name("mini")
+for turn in range(200):
+    with suppress(NotFoundError):
+        store.delete(mini)
+    store.shelves.show(mini)
+if sys.argv[3] == "hide":
+    store.delete(parse_name("mini-draft"))
 """
 
 PRUNER = """
@@ -150,6 +170,19 @@ def test_two_that_delete_the_same_models_both_end_well(tmp_path: Path) -> None:
     assert store.names() == ()
     store.prune(age=-1)
     assert files_of(store.root) == set()
+
+
+def test_two_that_hide_and_show_the_same_model_both_end_well(
+    tmp_path: Path, base_gguf: Path
+) -> None:
+    assets = make_assets(tmp_path / "assets", mini=base_gguf, mini_draft=base_gguf)
+    store = Store(tmp_path / "models", [PackagedShelf(assets)])
+    hiders = [start(HIDER, store.root, assets, last) for last in ("hide", "show")]
+    for hider in hiders:
+        with hider:
+            assert hider.wait(60) == 0
+    assert [name.model for name in store.names()] == ["mini"]
+    assert files_of(store.root) == {".ayllu.hidden/registry.ollama.ai/library/mini-draft/latest"}
 
 
 def test_makers_deleters_and_a_pruner_lose_nothing(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_killing_the_server_takes_its_engines_with_it(
     wait_until(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE)
     assert list(home.glob("ayllu-*")), "the killed server could not clean up"
     with serving(home) as again:
-        assert [row["name"] for row in again.get("/api/tags").json["models"]] == ["endless:latest"]
+        assert "endless:latest" in {row["name"] for row in again.get("/api/tags").json["models"]}
         assert not list(home.glob("ayllu-*"))
         answer = again.post(
             "/api/chat", {"model": "endless", "messages": USER, "options": LONG, "stream": False}
@@ -204,7 +204,7 @@ def test_two_servers_share_one_store(
         second.create("two", chat_gguf)
         for server in (first, second):
             names = {row["name"] for row in server.get("/api/tags").json["models"]}
-            assert names == {"one:latest", "two:latest"}
+            assert names >= {"one:latest", "two:latest"}
         assert second.request("DELETE", "/api/delete", {"model": "one"}).status == 200
         body = {"model": "two", "messages": USER, "stream": False}
         for server in (first, second):

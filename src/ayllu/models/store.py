@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import stat
-import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import ExitStack, aclosing, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
 
 from msgspec import Struct
 
 from ayllu.errors import BadRequestError, NotFoundError, StoreError
 from ayllu.models.files import draft, gather, locked, sync_folder, using
+from ayllu.models.folders import (
+    age_of,
+    entries,
+    remove_empty_folders,
+    rename_legacy_blobs,
+    scan,
+    spelled,
+)
 from ayllu.models.manifest import (
     MAX_MANIFEST_BYTES,
     ManifestError,
@@ -27,10 +33,10 @@ from ayllu.models.manifest import (
     parse_manifest,
 )
 from ayllu.models.name import is_valid, manifest_path, short_name
+from ayllu.models.shelf import Shelf, Shelves, folded
 from ayllu.types import Layer, Manifest, ModelName
 
 PRUNE_AGE = 3600.0
-_LEGACY_BLOB_NAME = re.compile(r"sha256:[0-9a-fA-F]{64}")
 
 
 class StoredManifest(Struct, frozen=True):
@@ -58,23 +64,30 @@ class Store:
     """A models folder. Where the disk does not play along, StoreError names the remedy.
 
     Nothing is created before the first write. No files are kept open; several may share a folder.
+    Behind its own models stand those of some shelves, which it reads and never changes.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shelves: Sequence[Shelf] = ()) -> None:
         self.root = root
+        self.shelves = Shelves(root, shelves)
         self.blobs = root / "blobs"
         self.manifests = root / "manifests"
         self._seen: dict[str, tuple[tuple[int, int, int], StoredManifest]] = {}
 
     def names(self) -> tuple[ModelName, ...]:
-        """The names of all models, damaged ones too."""
+        """The names of all models, damaged ones too; those of shelves last."""
+        own = self._own_names()
+        taken = set(map(folded, own))
+        return own + tuple(name for name in self.shelves.names() if folded(name) not in taken)
+
+    def _own_names(self) -> tuple[ModelName, ...]:
         with using(self.root):
             names = (
                 ModelName(host.name, namespace.name, model.name, tag.name)
-                for host in _scan(self.manifests)
-                for namespace in _scan(host)
-                for model in _scan(namespace)
-                for tag in _scan(model)
+                for host in scan(self.manifests)
+                for namespace in scan(host)
+                for model in scan(namespace)
+                for tag in scan(model)
                 if tag.is_file()
             )
             return tuple(name for name in names if is_valid(name))
@@ -96,8 +109,12 @@ class Store:
         wanted = (name.host, name.namespace, name.model, name.tag)
         if not is_valid(name):
             raise BadRequestError("invalid model name")
+        shelved = self.shelves.find(name)
         with using(self.root):
-            return ModelName(*_spelled(self.manifests, wanted))
+            own = ModelName(*spelled(self.manifests, wanted))
+            if shelved and not (self.manifests / manifest_path(own)).is_file():
+                return shelved.name
+            return own
 
     def manifest(self, name: ModelName) -> StoredManifest:
         """A model's manifest. Raises NotFoundError, or StoreError when the manifest is damaged."""
@@ -116,15 +133,25 @@ class Store:
         item = self._read(self.resolve(name))
         return item if isinstance(item, StoredManifest) else None
 
+    def shelved(self, name: ModelName) -> StoredManifest | None:
+        """The model of that name on a shelf, hidden or not."""
+        found = self.shelves.find(name, hidden=True)
+        item = self._read_file(found.name, str(found.path)) if found else None
+        return item if isinstance(item, StoredManifest) else None
+
     def blob_path(self, digest: str) -> Path:
-        """Where a blob lies, whether it is there or not.
+        """Where a blob is read: in the store or on a shelf; where it would lie when it is nowhere.
 
         Raises BadRequestError `invalid digest format`.
         """
-        return self.blobs / parse_digest(digest).replace(":", "-")
+        path = self._own_blob(digest)
+        with using(self.root):
+            if path.is_file():
+                return path
+        return self.shelves.blob(parse_digest(digest)) or path
 
     def has_blob(self, digest: str) -> bool:
-        """Whether the blob is here."""
+        """Whether the blob is in the store or on a shelf."""
         path = self.blob_path(digest)
         with using(self.root):
             return path.is_file()
@@ -154,10 +181,10 @@ class Store:
     def write_blob(self, data: bytes, media_type: str) -> Layer:
         """Store some bytes as a blob, if they are not there yet."""
         layer = Layer(media_type, digest_of(data), len(data))
-        if not self.has_blob(layer.digest):
+        if not self._has_own_blob(layer.digest):
             with using(self.root), draft(self.blobs) as new:
                 new.write(data)
-                new.publish(self.blob_path(layer.digest))
+                new.publish(self._own_blob(layer.digest))
         return layer
 
     async def receive_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> bool:
@@ -179,7 +206,7 @@ class Store:
             if new.digest != wanted:
                 raise BadRequestError(f'digest mismatch, expected "{wanted}", got "{new.digest}"')
             with using(self.root):
-                await asyncio.to_thread(new.publish, self.blob_path(wanted))
+                await asyncio.to_thread(new.publish, self._own_blob(wanted))
         return True
 
     def add_file(self, path: Path, media_type: str) -> Layer:
@@ -196,74 +223,90 @@ class Store:
             raise BadRequestError(f"{path} cannot be read: {error.strerror}") from error
         with source, using(self.root), draft(self.blobs) as new:
             new.fill_from(source)
-            if not self.has_blob(new.digest):
-                new.publish(self.blob_path(new.digest))
+            if not self._has_own_blob(new.digest):
+                new.publish(self._own_blob(new.digest))
             return Layer(media_type, new.digest, new.size)
 
     def write_manifest(self, name: ModelName, data: bytes) -> StoredManifest:
         """Give a model its manifest, or a new one; the bytes are kept as they are.
 
-        Raises BadRequestError when they are no manifest, StoreError when a blob is missing.
+        Blobs that only a shelf has are taken into the store, for shelves come and go. Raises
+        BadRequestError when the bytes are no manifest, StoreError when a blob is missing.
         """
         manifest = parse_manifest(data)
         name = self.resolve(name)
         path = self.manifests / manifest_path(name)
         with self.creating(), using(self.root):
             for layer in (manifest.config, *manifest.layers):
-                if not self.has_blob(layer.digest):
-                    raise StoreError(f"the layer {layer.digest} is missing from {self.blobs}")
+                if not self._has_own_blob(layer.digest):
+                    self._take_in(layer)
             with draft(path.parent) as new:
                 new.write(data)
                 new.publish(path)
         return self.manifest(name)
 
+    def _take_in(self, layer: Layer) -> None:
+        """Copy a blob from a shelf."""
+        path = self.shelves.blob(layer.digest)
+        if path is None:
+            raise StoreError(f"the layer {layer.digest} is missing from {self.blobs}")
+        if self.add_file(path, layer.media_type).digest != layer.digest:
+            raise StoreError(f"{path} is damaged: install Ayllu again")
+
     def copy(self, source: ModelName, destination: ModelName) -> StoredManifest:
         """Give a model a second name."""
-        path = self.manifests / manifest_path(self.manifest(source).name)
+        stored = self.manifest(source)
+        name = stored.name
+        if self.resolve(destination) == name:
+            return stored
+        path = self.manifests / manifest_path(name)
         with self.creating():
             with using(self.root):
-                data = path.read_bytes()
+                shelved = None if path.is_file() else self.shelves.find(name)
+                data = (shelved.path if shelved else path).read_bytes()
             return self.write_manifest(destination, data)
 
     def delete(self, name: ModelName) -> tuple[str, ...]:
         """Remove a model and the layers that no other model has; returns their digests.
 
         Raises NotFoundError. While another model is being made, layers stay for the next prune. A
-        damaged manifest is removed too; its layers are prune's.
+        damaged manifest is removed too; its layers are prune's. A model of a shelf is hidden, but
+        not by removing one of our own with its name: that one goes first.
         """
         name = self.resolve(name)
         if self._read(name) is None:
             raise NotFoundError(f"model '{short_name(name)}' not found")
         path = self.manifests / manifest_path(name)
         with self.creating(), using(self.root):  # so that nobody removes the folder meanwhile
-            item = self._read(name)
+            item = self._read_own(name)
             if item is None:
-                return ()  # somebody was quicker
+                self.shelves.hide(name)  # where none has it, somebody was quicker
+                return ()
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
         layers = _digests(item.manifest) if isinstance(item, StoredManifest) else ()
         return self.remove_unused(layers)
 
     def remove_unused(self, digests: Iterable[str]) -> tuple[str, ...]:
-        """Remove those of some blobs that no model has; returns their digests.
+        """Remove those of some blobs in the store that no model in it has; returns their digests.
 
         Removes nothing while a model is being made, or while any manifest is damaged.
         """
         with using(self.root), locked(self.root / ".ayllu.lock", exclusive=True) as ours:
             if not ours:
                 return ()
-            self._remove_empty_folders()
+            remove_empty_folders(self.manifests)
             used = self._used()
             if used is None:
                 return ()
             unused = tuple(dict.fromkeys(digests))
-            removed = [digest for digest in unused if digest not in used and self.has_blob(digest)]
+            removed = [item for item in unused if item not in used and self._has_own_blob(item)]
             for digest in removed:
-                self.blob_path(digest).unlink(missing_ok=True)
+                self._own_blob(digest).unlink(missing_ok=True)
             return tuple(removed)
 
     def prune(self, age: float = PRUNE_AGE) -> tuple[str, ...]:
-        """Remove blobs that no model has and left-over temporary files; returns file names.
+        """Remove blobs that no model in the store has and left-over temporary files; returns names.
 
         Only what is older than `age` seconds goes: somebody may be about to use the rest. Does
         nothing while a model is being made, or while any manifest is damaged.
@@ -273,17 +316,17 @@ class Store:
         with using(self.root), locked(self.root / ".ayllu.lock", exclusive=True) as ours:
             if not ours:
                 return ()
-            self._rename_legacy_blobs()
+            rename_legacy_blobs(self.blobs)
             used = self._used()
             if used is None:
                 return ()
             kept = {digest.replace(":", "-") for digest in used}
-            files = [path for path in _entries(self.blobs) if path.name.lower() not in kept]
+            files = [path for path in entries(self.blobs) if path.name.lower() not in kept]
             files += [path for path in self.manifests.rglob(".tmp-*") if path.is_file()]
-            old = [path for path in files if path.is_file() and _age(path) > age]
+            old = [path for path in files if path.is_file() and age_of(path) > age]
             for path in old:
                 path.unlink(missing_ok=True)
-            self._remove_empty_folders()
+            remove_empty_folders(self.manifests)
             return tuple(path.name for path in old)
 
     def _read_all(self) -> tuple[StoredManifest | Damaged, ...]:
@@ -293,8 +336,17 @@ class Store:
         return items
 
     def _read(self, name: ModelName) -> StoredManifest | Damaged | None:
-        """A manifest by its stored name; None where there is none. Read again only when changed."""
-        path = f"{self.manifests}/{manifest_path(name)}"
+        """A manifest by its stored name, ours or a shelf's; None where there is none."""
+        item = self._read_own(name)
+        if item is None and (shelved := self.shelves.find(name)):
+            return self._read_file(shelved.name, str(shelved.path))
+        return item
+
+    def _read_own(self, name: ModelName) -> StoredManifest | Damaged | None:
+        return self._read_file(name, f"{self.manifests}/{manifest_path(name)}")
+
+    def _read_file(self, name: ModelName, path: str) -> StoredManifest | Damaged | None:
+        """The manifest in a file; None where there is none. Read again only when changed."""
         with using(self.root):
             try:
                 facts = os.stat(path)  # noqa: PTH116 - a thousand Paths take longer than the disk
@@ -318,70 +370,23 @@ class Store:
         return item
 
     def _used(self) -> frozenset[str] | None:
-        """The digests that models refer to; None when a damaged manifest keeps us from knowing."""
-        items = self._read_all()
+        """The digests that our own models refer to; None when a damaged one keeps it unknown."""
         used: set[str] = set()
-        for item in items:
+        for item in map(self._read_own, self._own_names()):
             if isinstance(item, Damaged):
                 return None
-            used.update(_digests(item.manifest))
+            if item is not None:
+                used.update(_digests(item.manifest))
         return frozenset(used)
 
-    def _rename_legacy_blobs(self) -> None:
-        """Old versions of Ollama wrote `sha256:<hex>`."""
-        for path in _entries(self.blobs):
-            if _LEGACY_BLOB_NAME.fullmatch(path.name):
-                path.replace(path.with_name(path.name.replace(":", "-")))
+    def _own_blob(self, digest: str) -> Path:
+        return self.blobs / parse_digest(digest).replace(":", "-")
 
-    def _remove_empty_folders(self) -> None:
-        """Drop the folders of models that are gone. Only under the exclusive lock."""
-        for model in (
-            m for h in _entries(self.manifests) for n in _entries(h) for m in _entries(n)
-        ):
-            for folder in (model, model.parent, model.parent.parent):
-                with suppress(OSError):  # not empty, or gone: Ollama takes no lock of ours
-                    folder.rmdir()
+    def _has_own_blob(self, digest: str) -> bool:
+        path = self._own_blob(digest)
+        with using(self.root):
+            return path.is_file()
 
 
 def _digests(manifest: Manifest) -> tuple[str, ...]:
     return tuple(layer.digest for layer in (*manifest.layers, manifest.config))
-
-
-def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder, as paths."""
-    return [folder / entry.name for entry in _scan(folder)]
-
-
-def _scan(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-    """What lies in a folder, in order of name; nothing where there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return []
-    except NotADirectoryError:
-        if folder.name in {"blobs", "manifests"}:
-            raise
-        return []  # a stray file among the manifests is nobody's model
-
-
-def _spelled(folder: Path, parts: tuple[str, ...]) -> tuple[str, ...]:
-    """The parts as the folders below `folder` spell them; exact beats alike."""
-    if not parts:
-        return ()
-    first, rest = parts[0], parts[1:]
-    if folder.joinpath(*parts).exists():
-        return parts
-    alike = [entry.name for entry in _entries(folder) if entry.name.lower() == first.lower()]
-    alike.sort(key=lambda entry: entry != first)
-    found = [(name, *_spelled(folder / name, rest)) for name in alike]
-    complete = [names for names in found if folder.joinpath(*names).exists()]
-    return (complete or found or [parts])[0]
-
-
-def _age(path: Path) -> float:
-    """Seconds since a file was written; 0 when it was renamed or removed this moment."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

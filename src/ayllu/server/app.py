@@ -16,6 +16,7 @@ from starlette.routing import Route
 from ayllu import __version__
 from ayllu.config import Settings
 from ayllu.errors import AylluError
+from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
@@ -34,7 +35,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
-        store = Store(settings.models)
+        store = Store(settings.models, [PackagedShelf()])
         sweep_runtime_folders()
         if not settings.no_prune:
             _prune(store)
@@ -116,6 +117,7 @@ ROUTES = [
     Route("/api/ps", models.loaded),
     Route("/api/show", models.show, methods=["POST"]),
     Route("/api/create", models.create, methods=["POST"]),
+    Route("/api/pull", models.pull, methods=["POST"]),
     Route("/api/copy", models.copy, methods=["POST"]),
     Route("/api/delete", models.delete, methods=["DELETE"]),
     Route("/api/blobs/{digest}", models.has_blob, methods=["HEAD"]),

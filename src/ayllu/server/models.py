@@ -1,4 +1,4 @@
-"""Ollama's API for the models themselves: list, show, loaded, create, copy, delete, blobs."""
+"""Ollama's API for the models themselves: list, show, loaded, create, pull, copy, delete, blobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from ayllu.models import create as create_model
 from ayllu.models import describe
 from ayllu.models.model import read_config
 from ayllu.models.name import parse_name, short_name
+from ayllu.models.pull import pull as pull_model
 from ayllu.models.store import Store, StoredManifest
+from ayllu.runner.engine import tool_path
 from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_ollama as wire
 from ayllu.server.state import model_of, read_body, required, state_of
@@ -52,10 +54,17 @@ async def show(request: Request) -> Response:
 async def create(request: Request) -> Response:
     """POST /api/create."""
     body = await read_body(request, wire.CreateRequest)
-    work = create_model.create(state_of(request).store, parse_name(body.model or body.name), body)
-    if body.stream:
-        return await ndjson_response(request, work)
-    return json_response(await until_left(request, _last(work)))
+    name, state = parse_name(body.model or body.name), state_of(request)
+    quantizer = tool_path(state.engine.folder, "llama-quantize")
+    work = create_model.create(state.store, name, body, quantizer=quantizer)
+    return await _progress(request, work, stream=body.stream)
+
+
+async def pull(request: Request) -> Response:
+    """POST /api/pull."""
+    body = await read_body(request, wire.PullRequest)
+    work = pull_model(state_of(request).store, parse_name(body.model or body.name))
+    return await _progress(request, work, stream=body.stream)
 
 
 async def copy(request: Request) -> Response:
@@ -135,6 +144,15 @@ def _loaded_row(row: LoadedModel) -> wire.LoadedRow:
         size_vram=row.size_vram,
         context_length=row.context_length,
     )
+
+
+async def _progress(
+    request: Request, work: AsyncGenerator[create_model.Progress], *, stream: bool
+) -> Response:
+    """A line per step, or the last one alone."""
+    if stream:
+        return await ndjson_response(request, work)
+    return json_response(await until_left(request, _last(work)))
 
 
 async def _last(

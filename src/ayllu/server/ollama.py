@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ayllu.chat.embed import Embeddings, embed_texts
+from ayllu.chat.prompt import infill_marks
 from ayllu.chat.request import ChatRequest, Think
 from ayllu.chat.session import answer
 from ayllu.errors import BadRequestError, NotFoundError
@@ -38,13 +39,16 @@ async def generate(request: Request) -> Response:
     if not body.model:
         raise NotFoundError("model '' not found")
     model = await model_of(request, body.model)
-    if not body.prompt and (done := await _unload(request, model, body.keep_alive)):
+    asks = bool(body.prompt) or _fills_in(body, model)
+    if not asks and (done := await _unload(request, model, body.keep_alive)):
         return json_response(generate_line(body.model, one(done)))
     if body.raw and (body.template or body.system or body.context):
         raise BadRequestError("raw mode does not support template, system, or context")
     _require(model, "completion", f'"{body.model}" does not support generate')
     if body.suffix:
         _require(model, "insert", f"{full_name(model.name)} does not support insert")
+        if body.images:
+            raise BadRequestError("a suffix and images cannot be in one request")
     if body.images:
         _require(model, "vision", f"{full_name(model.name)} does not support vision")
     chat_request = ChatRequest(
@@ -56,7 +60,7 @@ async def generate(request: Request) -> Response:
         want_context=not body.raw,
         **_shared(body, model),
     )
-    if not body.prompt:
+    if not asks:
         return json_response(generate_line(body.model, one(await _load(request, model, body))))
     line = _line_maker(generate_line, body.model)
     return await _respond(request, model, chat_request, line, stream=body.stream)
@@ -153,6 +157,16 @@ def _generate_messages(body: wire.GenerateRequest, model: Model) -> tuple[Messag
     user = Message(role="user", content=body.prompt, images=body.images)
     stored = () if body.context else model.messages
     return with_model_messages([user], body.system or model.system, stored)
+
+
+def _fills_in(body: wire.GenerateRequest, model: Model) -> bool:
+    """Whether a request asks for what comes before its suffix, at the start of a text even."""
+    request = ChatRequest(
+        suffix=body.suffix,
+        template=body.template or None,
+        raw=body.prompt if body.raw else None,
+    )
+    return infill_marks(model, request) is not None
 
 
 async def _respond(

@@ -91,6 +91,15 @@ class CreateRequest(models_create.CreateRequest, frozen=True, kw_only=True):
     stream: bool = True
 
 
+class PullRequest(Struct, frozen=True):
+    """POST /api/pull: `model`, or `name` as older clients send."""
+
+    model: str = ""
+    name: str = ""
+    insecure: bool = False
+    stream: bool = True
+
+
 class CopyRequest(Struct, frozen=True):
     """POST /api/copy."""
 
