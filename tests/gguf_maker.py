@@ -105,6 +105,28 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
     return write_gguf(path, kvs, _tensors(len(vocabulary), follows, sharpness, dtype))
 
 
+def make_adapter(
+    path: Path, successor: Mapping[str, str] | None = None, *, architecture: str = "llama"
+) -> Path:
+    """Write a LoRA adapter for a successor model: other successors for some letters.
+
+    Without any it changes nothing: its second matrix is all zeros.
+    """
+    changes = [(ord(now), ord(then)) for now, then in (successor or {"a": "a"}).items()]
+    rank, tokens, size = len(changes), 256 + len(SPECIALS), _dimension(256 + len(SPECIALS))
+    a, b = np.zeros((rank, size), np.float32), np.zeros((tokens, rank), np.float32)
+    for row, (now, then) in enumerate(changes):
+        a[row, now] = 1
+        b[then, row] = 4 if successor else 0  # twice the model's own sharpness
+    kvs = {
+        "general.architecture": architecture,
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "adapter.lora.alpha": float(rank),
+    }
+    return write_gguf(path, kvs, {"output.weight.lora_a": a, "output.weight.lora_b": b})
+
+
 def walk(count: int, start: str = "a") -> str:
     """What a model with the usual cycle answers: `count` characters of the cycle from `start`."""
     place = CYCLE.index(start)

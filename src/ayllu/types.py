@@ -103,6 +103,7 @@ class Options(Struct, frozen=True, omit_defaults=True):
     main_gpu: int | None = None
     use_mmap: bool | None = None
     num_thread: int | None = None
+    draft_num_predict: int | None = None
 
     num_keep: int | None = None
     seed: int | None = None

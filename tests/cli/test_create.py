@@ -172,3 +172,49 @@ def test_a_terminal_sees_bars(shell: Shell) -> None:
     assert f"copying file {DIGEST[:19]}: 100% ▕" in terminal.seen
     assert "108 B/108 B" in terminal.seen
     assert screen(terminal.seen)[-2:] == ["success", ""]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sent"),
+    [
+        ("DRAFT mini-draft", {"draft": "mini-draft"}),
+        ("DRAFT ./small.gguf", {"draft_files": {"small.gguf": DIGEST}}),
+        ("DRAFT small.gguf", {"draft_files": {"small.gguf": DIGEST}}),
+        ("DRAFT ./small.gguf\nDRAFT ns/other:q4", {"draft": "ns/other:q4"}),
+        ("DRAFT other\nDRAFT ./small.gguf", {"draft_files": {"small.gguf": DIGEST}}),
+    ],
+)
+def test_a_draft_is_a_file_or_the_name_of_a_model(
+    shell: Shell, lines: str, sent: dict[str, Any]
+) -> None:
+    (shell.folder / "small.gguf").write_bytes(GGUF)
+    (shell.folder / "Modelfile").write_text(f"FROM llama3.2\n{lines}\n")
+    fake = shell.serve(script(status=200))
+
+    done = shell.run("create", "x", "--draft-quantize", "q8_0")
+
+    assert done.returncode == 0, done.stderr
+    assert fake.asked("POST /api/create") == [
+        {"model": "x", "from": "llama3.2", "draft_quantize": "q8_0", **sent}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ("FROM ./m.gguf\nDRAFT m.gguf", "DRAFT and FROM are the same file, m.gguf: take a smaller"),
+        ("FROM llama3.2\nDRAFT ./lost.gguf", "there is no file lost.gguf"),
+    ],
+)
+def test_a_draft_that_is_none_is_told_before_anything_is_sent(
+    shell: Shell, lines: str, sentence: str
+) -> None:
+    (shell.folder / "m.gguf").write_bytes(GGUF)
+    (shell.folder / "Modelfile").write_text(lines)
+    fake = shell.serve(script())
+
+    done = shell.run("create", "x")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: {sentence}"), done.stderr
+    assert fake.asked("POST /api/create") == []

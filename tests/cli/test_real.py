@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from gguf_maker import walk
+from gguf_maker import make_adapter, walk
 from serving import Serving, clean_environment, wait_until
 from terminals import on_a_terminal, read_until
 
@@ -79,6 +79,32 @@ def test_a_model_is_made_shown_copied_run_and_removed(
     assert ayllu(server, "stop", "kind")[2] == 0
     assert ayllu(server, "rm", "kind", "kinder")[0] == "deleted 'kind'\ndeleted 'kinder'\n"
     assert "kind" not in ayllu(server, "list")[0]
+
+
+def test_a_model_is_quantized_and_given_a_draft_and_an_adapter(
+    server: Serving, chat_gguf: Path, tmp_path: Path
+) -> None:
+    make_adapter(tmp_path / "lora.gguf", {"c": "x"})
+    (tmp_path / "Modelfile").write_text(
+        f"FROM {chat_gguf}\nADAPTER ./lora.gguf\nDRAFT chat\nPARAMETER temperature 0\n"
+    )
+    file = str(tmp_path / "Modelfile")
+    done = ayllu(server, "create", "tuned", "-f", file)
+    assert done[2] == 0, done
+    assert ayllu(server, "run", "tuned", "hello")[0] == "abcxyz\n"
+    _, errors, status = ayllu(
+        server, "create", "small", file, "-q", "q5_0", "--draft-quantize", "f16"
+    )
+    assert status == 0, errors
+    assert "quantizing F32 model to Q5_0\n" in errors
+    assert "quantizing F32 model to F16\n" in errors
+    shown = ayllu(server, "show", "small")[0]
+    model, draft = shown.partition("  Draft\n")[::2]
+    assert re.search(r"quantization +Q5_0", model)
+    assert re.search(r"name +successor", draft)
+    assert re.search(r"quantization +F16", draft)
+    assert ayllu(server, "run", "small", "hello")[0] == "abcxyz\n"
+    assert ayllu(server, "create", "x", file, "-q", "q9")[2] == 1
 
 
 def test_what_comes_in_by_a_pipe_is_the_prompt(server: Serving) -> None:

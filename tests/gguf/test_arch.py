@@ -161,3 +161,20 @@ def test_chat_templates_tell_what_they_can_do(jinja: str | None, found: set[str]
 def test_the_chat_template_is_found(tmp_path: Path) -> None:
     path = make_successor_model(tmp_path / "x.gguf", chat_template=CHATML)
     assert arch.chat_template(read_header(path)) == CHATML
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "how"),
+    [
+        ("llama", "t", "draft-simple"),
+        ("eagle3", "t", "draft-eagle3"),
+        ("dflash", "t", "draft-dflash"),
+        ("dflash", "markov_w1.weight", "draft-dspark"),
+        ("qwen3next", "blk.1.nextn.eh_proj.weight", "draft-mtp"),
+        ("qwen3next", "blk.0.nextn.eh_proj.weight", "draft-simple"),
+    ],
+)
+def test_a_draft_tells_how_it_drafts(tmp_path: Path, name: str, tensor: str, how: str) -> None:
+    kvs = {"general.architecture": name, f"{name}.block_count": 2}
+    header = read_header(write_gguf(tmp_path / "x", kvs, {tensor: np.zeros(32, np.float32)}))
+    assert arch.speculation(header) == how

@@ -8,11 +8,18 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from gguf_maker import CHATML, make_successor_model
+from gguf_maker import CHATML, make_adapter, make_successor_model
 from gguf_writer import Typed, gguf_bytes, write_gguf
 from model_maker import files_of, make, put
 
-from ayllu.errors import AylluError, BadRequestError, NotFoundError, TemplateError, TooLargeError
+from ayllu.errors import (
+    AylluError,
+    BadRequestError,
+    EngineMissingError,
+    NotFoundError,
+    TemplateError,
+    TooLargeError,
+)
 from ayllu.models.create import CreateRequest, create
 from ayllu.models.manifest import ADAPTER_TYPE, DRAFT_TYPE, LICENSE_TYPE, MODEL_TYPE, PROJECTOR_TYPE
 from ayllu.models.model import open_model, read_config
@@ -40,11 +47,9 @@ def blob(store: Store, kvs: dict[str, Any]) -> str:
     return store.write_blob(gguf_bytes(kvs, ROW), MODEL_TYPE).digest
 
 
-def adapter(store: Store, architecture: str = "llama") -> str:
-    return blob(
-        store,
-        {"general.architecture": architecture, "general.type": "adapter", "adapter.type": "lora"},
-    )
+def adapter(store: Store, architecture: str = "llama", **successor: str) -> str:
+    path = make_adapter(store.root.parent / "lora.gguf", successor, architecture=architecture)
+    return store.add_file(path, ADAPTER_TYPE).digest
 
 
 def test_a_model_is_made_of_a_gguf(store: Store, gguf: str) -> None:
@@ -142,11 +147,40 @@ def test_adapters_projectors_and_drafts_become_layers(store: Store, gguf: str) -
     assert model.config.model_families == ("llama", "clip")
     make(store, "plain", CreateRequest(files={"x.gguf": gguf}))
     make(store, "seeing", CreateRequest(from_="plain", files={"p": projector}))
-    make(store, "tuned", CreateRequest(from_="all", adapters={"b": adapter(store)}))
+    make(store, "tuned", CreateRequest(from_="all", adapters={"b": adapter(store, a="b")}))
     kinds = [layer.media_type for layer in store.manifest(parse_name("seeing")).manifest.layers]
     assert kinds == [MODEL_TYPE, PROJECTOR_TYPE]
     kinds = [layer.media_type for layer in store.manifest(parse_name("tuned")).manifest.layers]
     assert kinds == [MODEL_TYPE, PROJECTOR_TYPE, DRAFT_TYPE, ADAPTER_TYPE]
+
+
+def test_a_draft_is_a_model_of_the_store_and_stays_with_what_is_made_of_it(
+    store: Store, gguf: str
+) -> None:
+    make(store, "small", CreateRequest(files={"x.gguf": gguf}))
+    make(store, "big", CreateRequest(files={"x.gguf": gguf}, draft="SMALL"))
+    make(store, "child", CreateRequest(from_="big", system="hi"))
+    for name in ("big", "child"):
+        assert open_model(store, parse_name(name)).drafts == (store.blob_path(gguf),)
+    layers = store.manifest(parse_name("big")).manifest.layers
+    assert [(layer.media_type, layer.from_) for layer in layers] == [
+        (MODEL_TYPE, ""),
+        (DRAFT_TYPE, "small:latest"),
+    ]
+
+
+def test_without_its_program_nothing_is_quantized(store: Store, gguf: str) -> None:
+    request = CreateRequest(files={"x.gguf": gguf}, quantize="q8_0")
+    with pytest.raises(EngineMissingError, match="there is no llama-quantize: run `make setup`"):
+        make(store, "x", request)
+
+    async def run() -> None:
+        program = store.root / "llama-quantize"
+        async for _ in create(store, parse_name("x"), request, quantizer=program):
+            pass
+
+    with pytest.raises(EngineMissingError, match=r"there is no llama-quantize in .*: run"):
+        asyncio.run(run())
 
 
 GOOD = {"x.gguf": f"sha256:{HEX}"}
@@ -172,8 +206,18 @@ REFUSED: list[tuple[CreateRequest, str]] = [
         CreateRequest(from_="m", adapters={"a": GOOD["x.gguf"], "b": GOOD["x.gguf"]}),
         "only one adapter is currently supported",
     ),
-    (CreateRequest(files=GOOD, quantize="q4_0"), "quantizing is not supported yet"),
-    (CreateRequest(files=GOOD, quantization="q4_0"), "quantizing is not supported yet"),
+    (CreateRequest(files=GOOD, quantize="q9"), "unsupported quantization type Q9 - supported"),
+    (CreateRequest(files=GOOD, quantization="15"), "unsupported quantization type 15 - supported"),
+    (CreateRequest(files=GOOD, quantize="copy"), "unsupported quantization type COPY - supported"),
+    (
+        CreateRequest(files=GOOD, draft="m", draft_quantize="q"),
+        "unsupported quantization type Q - supported types are F32, F16, Q4_0, ",
+    ),
+    (CreateRequest(files=GOOD, draft="m", draft_files=GOOD), "only one DRAFT model is supported"),
+    (
+        CreateRequest(files=GOOD, draft_files={"a": GOOD["x.gguf"], "b": GOOD["x.gguf"]}),
+        "only one DRAFT model is supported",
+    ),
     (CreateRequest(from_="m", draft_quantize="q4_0"), "--draft-quantize requires a DRAFT model"),
     (CreateRequest(from_="m", remote_host="https://h"), "models on other hosts are not supported"),
     (CreateRequest(from_="m", requires="new"), "requires must be a valid semver (e.g. 0.14.0)"),

@@ -213,3 +213,28 @@ def test_model_info_has_items_only_when_verbose(tmp_path: Path) -> None:
     header = read_header(make_successor_model(tmp_path / "x.gguf"))
     assert model_info(header)["tokenizer.ggml.token_type"] is None
     assert model_info(header, verbose=True)["tokenizer.ggml.token_type"][256] == 3
+
+
+MARKS = {f"tokenizer.ggml.fim_{name}_token_id": 258 for name in ("pre", "suf", "mid")}
+
+
+@pytest.mark.parametrize(
+    ("extra", "capability"),
+    [({}, None), (MARKS, "insert"), (MARKS | {"llama.pooling_type": 1}, None)],
+)
+def test_a_vocabulary_tells_whether_a_model_can_fill_in(
+    store: Store, tmp_path: Path, extra: dict[str, Any], capability: str | None
+) -> None:
+    path = make_successor_model(tmp_path / "x.gguf", extra=extra)
+    make(store, "m", CreateRequest(files={"x": store.add_file(path, MODEL_TYPE).digest}))
+    found = capabilities(open_model(store, parse_name("m")))
+    assert ("insert" in found) is (capability is not None)
+
+
+def test_a_draft_is_described(store: Store, tmp_path: Path) -> None:
+    digest = model_file(store, tmp_path)
+    make(store, "m", CreateRequest(files={"x": digest}, draft_files={"d": digest}))
+    info = wire(show(open_model(store, parse_name("m"))))["draft_info"]
+    assert list(info) == sorted(info)
+    assert (info["general.name"], info["general.quantization"]) == ("successor", "F32")
+    assert info["general.parameter_count"] == 363744

@@ -3,9 +3,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from gguf_maker import make_successor_model
 from msgspec import structs
 
-from ayllu.runner.fit import ModelFacts, choose_context, choose_parallel, footprint, serves
+from ayllu.config import load_settings
+from ayllu.models.model import Model
+from ayllu.models.name import parse_name
+from ayllu.runner.fit import (
+    ModelFacts,
+    choose_context,
+    choose_parallel,
+    footprint,
+    load_facts,
+    model_facts,
+    plan_load,
+    serves,
+)
 from ayllu.runner.options import LoadOptions
 from ayllu.types import Options
 
@@ -46,9 +59,65 @@ def test_a_model_takes_its_weights_and_a_cache_per_slot() -> None:
         ({"threads": 3}, Options(num_thread=3), False),
         ({"adapters": (Path("a"),)}, Options(), False),
         ({"parallel": 1}, Options(), True),
+        ({"draft_tokens": 4}, Options(), True),
+        ({"draft_tokens": 4}, Options(draft_num_predict=4), False),
+        ({"draft": Path("d")}, Options(), False),
     ],
 )
 def test_a_loaded_model_serves_what_asks_for_nothing_else(
     changes: dict[str, object], options: Options, fits: bool
 ) -> None:
     assert serves(LOADED, structs.replace(LOADED, **changes), options) is fits
+
+
+@pytest.mark.parametrize(
+    ("asked", "embedding", "tokens"),
+    [(None, False, 4), (9, False, 9), (-1, False, 0), (9, True, 0)],
+)
+def test_a_draft_is_loaded_for_answers_and_counts(
+    tmp_path: Path,
+    chat_gguf: Path,
+    base_gguf: Path,
+    asked: int | None,
+    embedding: bool,
+    tokens: int,
+) -> None:
+    model = Model(name=parse_name("m"), digest="d", path=chat_gguf, drafts=(base_gguf,))
+    options = Options(draft_num_predict=asked)
+    settings = load_settings({"AYLLU_HOME": str(tmp_path)})
+    load = plan_load(model, options, settings, gpus=0, embedding=embedding)
+    assert load.draft_tokens == tokens
+    assert load.draft == (None if embedding else base_gguf)
+    own, draft = (model_facts(path, "f16") for path in (chat_gguf, base_gguf))
+    facts = load_facts(load)
+    assert facts.weights == own.weights + (draft.weights if tokens else 0)
+    assert facts.kv_per_token == own.kv_per_token + (draft.kv_per_token if tokens else 0)
+
+
+def test_a_draft_of_another_width_is_left_out_beside_a_projector(
+    tmp_path: Path, chat_gguf: Path, base_gguf: Path
+) -> None:
+    extra = {"llama.embedding_length": 64}
+    narrow = make_successor_model(tmp_path / "narrow.gguf", extra=extra)
+    (tmp_path / "p").write_bytes(b"p")
+    settings = load_settings({"AYLLU_HOME": str(tmp_path)})
+    for projectors in ((), (tmp_path / "p",)):
+        for path in (base_gguf, narrow):
+            model = Model(
+                name=parse_name("m"),
+                digest="d",
+                path=chat_gguf,
+                drafts=(path,),
+                projectors=projectors,
+            )
+            load = plan_load(model, Options(), settings, gpus=0, embedding=False)
+            assert load.draft == (None if projectors and path == narrow else path)
+
+
+def test_adapters_and_projectors_count(tmp_path: Path, chat_gguf: Path) -> None:
+    for name in ("a", "p"):
+        (tmp_path / name).write_bytes(bytes(1000))
+    load = LoadOptions(
+        model=chat_gguf, context=8, adapters=(tmp_path / "a",), projectors=(tmp_path / "p",)
+    )
+    assert load_facts(load).weights == chat_gguf.stat().st_size + 2000

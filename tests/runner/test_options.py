@@ -19,6 +19,7 @@ from ayllu.runner.options import (
 from ayllu.types import Options
 
 LOAD = LoadOptions(model=Path("m.gguf"), context=1024)
+DRAFTS = {"draft": Path("d.gguf"), "speculation": "draft-simple", "draft_tokens": 4}
 
 
 def arguments(**changes: Any) -> str:
@@ -44,6 +45,13 @@ def arguments(**changes: Any) -> str:
         ({"mmap": False}, "--load-mode none"),
         ({"projectors": (Path("p.gguf"),)}, "--mmproj p.gguf"),
         ({"adapters": (Path("a"), Path("b"))}, "--lora a --lora b"),
+        (DRAFTS, "--spec-type draft-simple --spec-draft-model d.gguf --spec-draft-n-max 4"),
+        (
+            DRAFTS | {"kv_cache_type": "q8_0"},
+            "--spec-draft-type-k q8_0 --spec-draft-type-v q8_0",
+        ),
+        (DRAFTS | {"gpu_layers": 0}, "--spec-draft-ngl 0"),
+        (DRAFTS | {"draft_tokens": 99, "batch": 128, "parallel": 4}, "--spec-draft-n-max 31"),
     ],
 )
 def test_each_load_option_has_its_flag(changes: dict[str, Any], expected: str) -> None:
@@ -60,6 +68,10 @@ def test_each_load_option_has_its_flag(changes: dict[str, Any], expected: str) -
         ({"embedding": True}, "--context-shift"),
         ({"projectors": (Path("p"),)}, "--context-shift"),
         ({}, "--port"),
+        ({}, "--spec"),
+        (DRAFTS | {"draft_tokens": 0}, "--spec"),
+        (DRAFTS | {"batch": 32, "parallel": 32}, "--spec"),
+        (DRAFTS, "--spec-draft-ngl"),
     ],
 )
 def test_what_is_left_open_has_no_flag(changes: dict[str, Any], absent: str) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from ayllu.chat.request import ChatRequest
 from ayllu.gguf import arch
 from ayllu.gguf.read import cached_header
+from ayllu.gguf.vocab import FillTokens, fill_tokens
 from ayllu.models.model import Model
 from ayllu.runner.options import sampling_fields
 from ayllu.template import parse
@@ -95,6 +96,19 @@ def model_template(model: Model, request: ChatRequest) -> str | None:
     if (request.template or model.template) and not pictures:
         return request.template or model.template
     return None if arch.chat_template(cached_header(model.path)) else PLAIN_TEMPLATE
+
+
+def infill_marks(model: Model, request: ChatRequest) -> FillTokens | None:
+    """The tokens to fill in with; None where there is no suffix or a Go template places it.
+
+    A raw prompt stays as it is.
+    """
+    if not request.suffix or request.raw is not None:
+        return None
+    template = request.template or model.template
+    if template and "suffix" in parse(template).variables():
+        return None
+    return fill_tokens(cached_header(model.path))
 
 
 def drop_oldest(messages: Sequence[Message], count: int) -> tuple[Message, ...]:

@@ -10,11 +10,13 @@ from contextlib import aclosing
 from msgspec import Struct, structs
 
 from ayllu.chat.events import EventBuilder
+from ayllu.chat.infill import infill_tokens
 from ayllu.chat.prompt import (
     chat_body,
     completion_body,
     drop_oldest,
     droppable,
+    infill_marks,
     model_template,
     render_prompt,
 )
@@ -23,6 +25,7 @@ from ayllu.chat.request import ChatRequest
 from ayllu.chat.thinking import ThinkingParser
 from ayllu.chat.tools import ToolParser
 from ayllu.errors import ContextExceededError
+from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model
 from ayllu.runner.client import Chunk, RunnerClient
@@ -79,6 +82,8 @@ async def _run(
             context=lease.context,
             seed=seed,
         )
+        if marks := infill_marks(model, request):
+            turn = await turn.infilling(marks)
         messages = request.messages
         while True:
             try:
@@ -95,7 +100,10 @@ async def _run(
 
 
 class _Turn(Struct, frozen=True, kw_only=True):
-    """A request on its way through one engine. `template` is None where the engine renders."""
+    """A request on its way through one engine. `template` is None where the engine renders.
+
+    `tokens` are the prompt where something is to be filled in, and then no template counts.
+    """
 
     client: RunnerClient
     request: ChatRequest
@@ -104,6 +112,18 @@ class _Turn(Struct, frozen=True, kw_only=True):
     thinks: bool
     context: int
     seed: int
+    tokens: tuple[int, ...] | None = None
+
+    async def infilling(self, marks: FillTokens) -> _Turn:
+        """The same for a request that asks for what comes before its suffix."""
+        tokens = await infill_tokens(
+            self.client,
+            marks,
+            self.request,
+            context=self.context,
+            num_predict=self.options.num_predict,
+        )
+        return structs.replace(self, tokens=tokens, template=None)
 
     async def events(
         self, messages: Sequence[Message], load_duration: int
@@ -146,6 +166,8 @@ class _Turn(Struct, frozen=True, kw_only=True):
         return structs.replace(self, options=structs.replace(self.options, num_predict=limit))
 
     async def _count(self, messages: Sequence[Message]) -> int:
+        if self.tokens is not None:
+            return len(self.request.context) + len(self.tokens)
         prompt = await self._text(messages, self._rendered(messages))
         return len(self.request.context) + len(await self.client.tokenize(prompt, special=True))
 
@@ -177,12 +199,15 @@ class _Turn(Struct, frozen=True, kw_only=True):
         self, messages: Sequence[Message], prompt: str | None
     ) -> AsyncGenerator[Chunk]:
         """The engine's answer, not started yet."""
-        if prompt is None and not self.request.context:
+        full: str | list[int]
+        if self.tokens is not None:
+            full = [*self.request.context, *self.tokens]
+        elif prompt is None and not self.request.context:
             return self.client.chat(self._chat_body(messages))
-        text = await self._text(messages, prompt)
-        full: str | list[int] = text
-        if self.request.context:
-            full = [*self.request.context, *await self.client.tokenize(text, special=False)]
+        else:
+            full = await self._text(messages, prompt)
+            if self.request.context:
+                full = [*self.request.context, *await self.client.tokenize(full, special=False)]
         body = completion_body(
             self.request, full, self.options, context=self.context, seed=self.seed
         )
@@ -209,7 +234,9 @@ class _Turn(Struct, frozen=True, kw_only=True):
         """The token ids of prompt and answer, where they were asked for."""
         if not self.request.want_context:
             return ()
-        text = await self._text(messages, prompt)
-        before = await self.client.tokenize(text, special=not self.request.context)
+        before: Sequence[int] | None = self.tokens
+        if before is None:
+            text = await self._text(messages, prompt)
+            before = await self.client.tokenize(text, special=not self.request.context)
         after = builder.tokens or await self.client.tokenize(builder.text, special=False)
         return (*self.request.context, *before, *after)

@@ -32,7 +32,14 @@ SHOWN_DIGITS = 12
 @click.argument("source", required=False)
 @click.option("-f", "--file", metavar="PATH", help="The same as SOURCE.")
 @click.option("-q", "--quantize", metavar="TYPE", help="Quantize the weights to this type: Q4_K_M.")
-def create(model: str, source: str | None, file: str | None, quantize: str | None) -> None:
+@click.option("--draft-quantize", metavar="TYPE", help="The same for the DRAFT model.")
+def create(
+    model: str,
+    source: str | None,
+    file: str | None,
+    quantize: str | None,
+    draft_quantize: str | None,
+) -> None:
     """Create MODEL from SOURCE: a Modelfile, a GGUF file or a folder with weights.
 
     Without SOURCE, from the file Modelfile here, or else from the weights here.
@@ -43,6 +50,8 @@ def create(model: str, source: str | None, file: str | None, quantize: str | Non
     definition = read_definition(source or file)
     if quantize:
         definition.body["quantize"] = quantize
+    if draft_quantize:
+        definition.body["draft_quantize"] = draft_quantize
     call(lambda client: create_model(client, model, definition))
 
 
@@ -77,7 +86,12 @@ async def create_model(client: Client, model: str, definition: Definition) -> No
     """Upload what the server lacks of the definition's files, and make the model."""
     async with showing() as progress:
         body: dict[str, Json] = {"model": model, **definition.body}
-        for key, files in (("files", definition.files), ("adapters", definition.adapters)):
+        sent = {
+            "files": definition.files,
+            "adapters": definition.adapters,
+            "draft_files": definition.drafts,
+        }
+        for key, files in sent.items():
             if files:
                 progress.status("gathering model components")
                 body[key] = await _upload_all(client, files, progress)

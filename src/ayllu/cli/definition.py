@@ -16,11 +16,12 @@ _WEIGHT_SUFFIXES = (".gguf", ".bin", ".safetensors")
 
 
 class Definition(Struct):
-    """`body` lacks the model's name and the digests of `files` and `adapters`."""
+    """`body` lacks the model's name and the digests of `files`, `adapters` and `drafts`."""
 
     body: dict[str, Json] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     adapters: list[Path] = field(default_factory=list)
+    drafts: list[Path] = field(default_factory=list)
 
 
 def define(modelfile: Modelfile, folder: Path) -> Definition:
@@ -33,6 +34,8 @@ def define(modelfile: Modelfile, folder: Path) -> Definition:
         _apply(definition, command, folder)
     if parameters := modelfile.parameters():
         definition.body["parameters"] = parameters
+    if same := set(definition.files) & set(definition.drafts):
+        raise BadRequestError(f"DRAFT and FROM are the same file, {same.pop()}: take a smaller one")
     return definition
 
 
@@ -50,16 +53,30 @@ def _apply(definition: Definition, command: Command, folder: Path) -> None:
         case "template" | "system" | "renderer" | "parser" | "requires":
             body[name] = value
         case "draft":
-            raise BadRequestError(f"(line {command.line}): DRAFT models are not supported yet")
+            _apply_draft(definition, value, folder)
 
 
 def _apply_from(definition: Definition, value: str, folder: Path) -> None:
-    path = _path(value, folder)
-    is_path = value.startswith(_PATH_STARTS) or value.lower().endswith(_WEIGHT_SUFFIXES)
-    if is_path or value == "." or path.exists():
+    if _is_path(value, folder):
         definition.files += model_files(_existing(value, folder))
     else:
         definition.body["from"] = value
+
+
+def _apply_draft(definition: Definition, value: str, folder: Path) -> None:
+    """The last one counts."""
+    definition.drafts.clear()
+    definition.body.pop("draft", None)
+    if _is_path(value, folder):
+        definition.drafts += model_files(_existing(value, folder))
+    else:
+        definition.body["draft"] = value
+
+
+def _is_path(value: str, folder: Path) -> bool:
+    """Whether a value means files of this machine; else it is the name of a model."""
+    looks_so = value.startswith(_PATH_STARTS) or value.lower().endswith(_WEIGHT_SUFFIXES)
+    return looks_so or value == "." or _path(value, folder).exists()
 
 
 def _path(value: str, folder: Path) -> Path:

@@ -22,6 +22,7 @@ def describe(reply: ShowReply, *, verbose: bool = False) -> str:
         ("Model", _model(reply)),
         ("Capabilities", [("", name) for name in reply.capabilities or ()]),
         ("Projector", _projector(reply.projector_info or {})),
+        ("Draft", _draft(reply.draft_info or {})),
         ("Parameters", [("", *line.split()) for line in reply.parameters.splitlines() if line]),
         ("Metadata", _metadata(reply.model_info or {}) if verbose else []),
         ("Tensors", _tensors(reply) if verbose else []),
@@ -54,6 +55,16 @@ def _projector(info: dict[str, Json]) -> Rows:
         ("parameters", _count(info)),
         ("embedding length", _text(info.get(f"{architecture}.vision.embedding_length"))),
         ("dimensions", _text(info.get(f"{architecture}.vision.projection_dim"))),
+    ]
+    return [("", name, value) for name, value in rows if value]
+
+
+def _draft(info: dict[str, Json]) -> Rows:
+    rows = [
+        ("name", _text(info.get("general.name"))),
+        ("architecture", _text(info.get("general.architecture"))),
+        ("parameters", _count(info)),
+        ("quantization", _text(info.get("general.quantization"))),
     ]
     return [("", name, value) for name, value in rows if value]
 

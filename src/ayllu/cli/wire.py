@@ -78,6 +78,7 @@ class ShowReply(Struct, frozen=True):
     messages: tuple[StoredMessage, ...] | None = None
     model_info: dict[str, Json] | None = None
     projector_info: dict[str, Json] | None = None
+    draft_info: dict[str, Json] | None = None
     tensors: tuple[Tensor, ...] | None = None
     capabilities: tuple[str, ...] | None = None
     requires: str = ""

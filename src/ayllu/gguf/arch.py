@@ -165,6 +165,19 @@ def projector_capabilities(header: Header) -> frozenset[str]:
     return frozenset(({"audio"} if hears else set()) | (set() if deaf_only else {"vision"}))
 
 
+def speculation(header: Header) -> str:
+    """How a draft model drafts, in the engine's word: a usual model does so token by token.
+
+    Source: llama.cpp common/speculative.cpp, `common_speculative_types_from_gguf`.
+    """
+    name, tensors = architecture(header), {tensor.name for tensor in header.tensors}
+    if name == "dflash":
+        return "draft-dspark" if "markov_w1.weight" in tensors else "draft-dflash"
+    if f"blk.{block_count(header) - 1}.nextn.eh_proj.weight" in tensors:
+        return "draft-mtp"
+    return "draft-eagle3" if name == "eagle3" else "draft-simple"
+
+
 def split_count(header: Header) -> int:
     """Of how many files this one is a part; 0 or 1 for a whole model."""
     return _integer(header, "split.count") or 0

@@ -72,13 +72,16 @@ class GGUFArray(Struct, frozen=True, kw_only=True):
         """All items. Raises GGUFError when the file is gone or was cut since."""
         if self.values is not None:
             return list(self.values)
+        if self.element_type == STRING:
+            return list(_strings(self.raw(), self.count))
+        return list(_numbers(self.raw(), self.element_type, self.count))
+
+    def raw(self) -> bytes:
+        """The items as the file holds them. Raises GGUFError like `items`."""
         with _open(self.path) as (buffer, size):
             if self.offset + self.size > size:
                 raise GGUFError(f"{self.path.name} became shorter while it was in use")
-            data = bytes(buffer[self.offset : self.offset + self.size])
-        if self.element_type == STRING:
-            return list(_strings(data, self.count))
-        return list(_numbers(data, self.element_type, self.count))
+            return bytes(buffer[self.offset : self.offset + self.size])
 
 
 class TensorInfo(Struct, frozen=True):

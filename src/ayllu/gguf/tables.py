@@ -126,3 +126,11 @@ FILE_TYPES = {
     41: "Q2_0",
 }
 """What `general.file_type` says about a file's quantization."""
+
+QUANTIZATIONS = {name: name for name in FILE_TYPES.values() if name not in {"MXFP4", "NVFP4"}} | {
+    "Q3_K": "Q3_K_M",
+    "Q4_K": "Q4_K_M",
+    "Q5_K": "Q5_K_M",
+    "MXFP4_MOE": "MXFP4",
+}
+"""What llama-quantize can make, by its own names, and the file type that comes of it."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct, structs
 
-from ayllu.errors import BadRequestError, GGUFError, TemplateError, TooLargeError
+from ayllu.errors import BadRequestError, TemplateError, TooLargeError
 from ayllu.gguf import arch
+from ayllu.gguf.quantize import parse_quantization
 from ayllu.gguf.read import Header, cached_header
 from ayllu.models.manifest import (
-    ADAPTER_TYPE,
     CONFIG_TYPE,
     DRAFT_TYPE,
     LICENSE_TYPE,
@@ -39,20 +41,34 @@ from ayllu.models.model import MAX_LAYER_BYTES, read_config
 from ayllu.models.modelfile import DEPRECATED_PARAMETERS, KIND_WORDS, PARAMETER_KINDS, ROLES
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store
+from ayllu.models.weights import (
+    LAYER_TYPES,
+    adapter_layer,
+    config_of,
+    draft_layer,
+    header_of,
+    is_quantizable,
+    layer_of,
+    named_draft_layer,
+    quantize_layer,
+)
 from ayllu.template import parse
 from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
 
-_TYPES = {"model": MODEL_TYPE, "adapter": ADAPTER_TYPE, "projector": PROJECTOR_TYPE}
 _VERSION = re.compile(r"v?((0|[1-9]\d*)(\.(0|[1-9]\d*)){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)")
 
 
 class CreateRequest(Struct, frozen=True, kw_only=True):
-    """POST /api/create, the name apart. `files` and its kin map a relative path to a digest."""
+    """POST /api/create, the name apart. `files` and its kin map a relative path to a digest.
+
+    `draft` names a model of the store, `draft_files` a file, that drafts for the new one.
+    """
 
     from_: str = msgspec.field(default="", name="from")
     files: dict[str, str] = {}
     adapters: dict[str, str] = {}
     draft_files: dict[str, str] = {}
+    draft: str = ""
     template: str = ""
     system: str = ""
     license: str | tuple[str, ...] = ()
@@ -76,21 +92,29 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     completed: int = 0
 
 
-async def create(store: Store, name: ModelName, request: CreateRequest) -> AsyncGenerator[Progress]:
+async def create(
+    store: Store, name: ModelName, request: CreateRequest, *, quantizer: Path | None = None
+) -> AsyncGenerator[Progress]:
     """Make a model, or make it anew; yields what is being done, `success` last.
 
     Everything that is wrong with the request raises before the first status: BadRequestError in
-    Ollama's words, NotFoundError when the model to start from is not here. Close it to give up.
+    Ollama's words, NotFoundError when the model to start from is not here. `quantizer` is the path
+    of llama-quantize. Close it to give up.
     """
     request = _checked(request)
     name = await asyncio.to_thread(store.resolve, name)
     with store.creating():
-        draft = await asyncio.to_thread(_prepare, store, request)
+        draft = await asyncio.to_thread(_prepare, store, request, quantizer)
         if draft.parses:
             yield Progress("parsing GGUF")
+        for place, kind in draft.to_quantize.items():
+            async with aclosing(_quantize(store, draft, place, kind, quantizer)) as lines:
+                async for line in lines:
+                    yield line
         layers = list(draft.layers)
-        for layer in layers:
-            yield Progress(f"using existing layer {layer.digest}")
+        for place, layer in enumerate(layers):
+            what = "creating new" if place in draft.to_quantize else "using existing"
+            yield Progress(f"{what} layer {layer.digest}")
         for media_type, data in draft.texts:
             layers.append(await asyncio.to_thread(store.write_blob, data, media_type))
             yield Progress(f"creating new layer {layers[-1].digest}")
@@ -106,17 +130,27 @@ async def create(store: Store, name: ModelName, request: CreateRequest) -> Async
 
 
 class _Draft(Struct):
-    """A model to be: layers that lie in the store, texts that become layers, and the config."""
+    """A model to be: layers that lie in the store, texts that become layers, and the config.
+
+    `to_quantize` says which layers, by their places, become what.
+    """
 
     layers: list[Layer] = []
     texts: list[tuple[str, bytes]] = []
     config: ModelConfig = ModelConfig()
     params: dict[str, Json] = {}
     parses: bool = False
+    to_quantize: dict[int, str] = {}
 
     def drop(self, *media_types: str) -> None:
         """Leave out layers that are replaced."""
         self.layers = [layer for layer in self.layers if layer.media_type not in media_types]
+
+    def add(self, layer: Layer) -> None:
+        """A file's layer in place of all of its kind."""
+        self.drop(layer.media_type)
+        self.layers.append(layer)
+        self.parses = True
 
     def replace(self, data: str | bytes, media_type: str, *others: str) -> None:
         """A new layer in place of all of its kind."""
@@ -131,20 +165,25 @@ def _checked(request: CreateRequest) -> CreateRequest:
             if not _is_relative(path):
                 raise BadRequestError("file path must be relative")
             parse_digest(digest)
-    if request.draft_quantize and not request.draft_files:
+    if request.draft_quantize and not (request.draft_files or request.draft):
         raise BadRequestError("--draft-quantize requires a DRAFT model")
     if request.remote_host:
         raise BadRequestError("models on other hosts are not supported: leave out remote_host")
     if not request.from_ and not request.files:
         raise BadRequestError("neither 'from' or 'files' was specified")
-    if request.quantize or request.quantization or request.draft_quantize:
-        raise BadRequestError(
-            "quantizing is not supported yet: create from a GGUF that is quantized already"
-        )
     if len(request.adapters) > 1:
         raise BadRequestError("only one adapter is currently supported")
+    if len(request.draft_files) + bool(request.draft) > 1:
+        raise BadRequestError("only one DRAFT model is supported")
     _check_texts(request)
-    return structs.replace(request, parameters=_typed_parameters(request.parameters))
+    kinds = (request.quantize or request.quantization, request.draft_quantize)
+    quantize, draft_quantize = (parse_quantization(kind) if kind else "" for kind in kinds)
+    return structs.replace(
+        request,
+        quantize=quantize,
+        draft_quantize=draft_quantize,
+        parameters=_typed_parameters(request.parameters),
+    )
 
 
 def _check_texts(request: CreateRequest) -> None:
@@ -193,7 +232,7 @@ def _typed(name: str, value: Json) -> Json:
     raise BadRequestError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
 
 
-def _prepare(store: Store, request: CreateRequest) -> _Draft:
+def _prepare(store: Store, request: CreateRequest, quantizer: Path | None) -> _Draft:
     """Everything short of writing. Reads manifests, small layers and GGUF headers."""
     draft = _from_model(store, request.from_) if request.from_ else _from_files(store, request)
     _add_files(store, draft, request)
@@ -203,6 +242,11 @@ def _prepare(store: Store, request: CreateRequest) -> _Draft:
         if len(data) > MAX_LAYER_BYTES:
             kind = media_type.rpartition(".")[2]
             raise TooLargeError(f"the {kind} is larger than {MAX_LAYER_BYTES} bytes")
+    kinds = {MODEL_TYPE: request.quantize, DRAFT_TYPE: request.draft_quantize}
+    for place, layer in enumerate(draft.layers):
+        wanted = kinds.get(layer.media_type)
+        if wanted and is_quantizable(store, layer, wanted, quantizer):
+            draft.to_quantize[place] = wanted
     return draft
 
 
@@ -224,83 +268,38 @@ def _from_files(store: Store, request: CreateRequest) -> _Draft:
     draft = _Draft(parses=True)
     headers: dict[str, Header] = {}
     for path, digest in request.files.items():
-        header = _header(store, path, digest)
+        header = header_of(store, path, digest)
         kind = arch.kind(header)
         if kind in headers:
             raise BadRequestError(f"the files hold two {kind}s; one is what a model is made of")
         headers[kind] = header
-        draft.layers.append(_layer(store, digest, _TYPES[kind]))
+        draft.layers.append(layer_of(store, digest, LAYER_TYPES[kind]))
     if "model" not in headers:
         raise BadRequestError("the files hold no model, only what is added to one")
-    draft.config = _config(headers["model"], projector="projector" in headers)
+    draft.config = config_of(headers["model"], projector="projector" in headers)
     return draft
-
-
-def _header(store: Store, path: str, digest: str) -> Header:
-    """A blob's header, checked. Errors speak of the path that the user knows."""
-    if path.endswith((".safetensors", ".bin", ".pth", ".pt")):
-        raise BadRequestError(f"{path} cannot be imported yet: convert it to GGUF first")
-    blob = store.blob_path(digest)
-    if not store.has_blob(digest):
-        raise BadRequestError(f"the file {path} is not here: send {digest} first")
-    try:
-        header = cached_header(blob)
-        arch.check(header)
-    except GGUFError as error:
-        sentence = str(error).replace(blob.name, path)
-        if sentence.endswith("is not a GGUF file"):
-            sentence = "supplied file was not in GGUF format"
-        raise GGUFError(sentence) from error
-    if arch.split_count(header) > 1:
-        raise BadRequestError(f"{path} is a part of a model: merge the parts with llama-gguf-split")
-    return header
-
-
-def _layer(store: Store, digest: str, media_type: str) -> Layer:
-    return Layer(media_type, parse_digest(digest), store.blob_path(digest).stat().st_size)
-
-
-def _config(header: Header, *, projector: bool) -> ModelConfig:
-    family = arch.architecture(header)
-    return ModelConfig(
-        model_format="gguf",
-        model_family=family,
-        model_families=(family, "clip") if projector else (family,),
-        model_type=arch.human_count(arch.parameter_count(header)),
-        file_type=arch.file_type(header),
-        context_length=arch.context_length(header),
-        embedding_length=arch.embedding_length(header),
-        architecture="amd64",
-        os="linux",
-    )
 
 
 def _add_files(store: Store, draft: _Draft, request: CreateRequest) -> None:
     """Projector, adapter and draft model: files beside the model's own."""
     for path, digest in request.files.items() if request.from_ else ():
-        if arch.kind(_header(store, path, digest)) != "projector":
+        if arch.kind(header_of(store, path, digest)) != "projector":
             raise BadRequestError(f"'from' names the model already: {path} is one too many")
-        draft.drop(PROJECTOR_TYPE)
-        draft.layers.append(_layer(store, digest, PROJECTOR_TYPE))
-        draft.parses = True
+        draft.add(layer_of(store, digest, PROJECTOR_TYPE))
     for path, digest in request.adapters.items():
-        header = _header(store, path, digest)
-        if arch.kind(header) != "adapter":
-            raise BadRequestError(f"{path} is not a LoRA adapter")
-        if arch.architecture(header) != draft.config.model_family:
-            raise BadRequestError(
-                f"{path} is an adapter for {arch.architecture(header)} models, and this one is "
-                f"{draft.config.model_family}",
-            )
-        draft.drop(ADAPTER_TYPE)
-        draft.layers.append(_layer(store, digest, ADAPTER_TYPE))
-        draft.parses = True
+        draft.add(adapter_layer(store, path, digest, _model_header(store, draft)))
     for path, digest in request.draft_files.items():
-        if arch.kind(_header(store, path, digest)) != "model":
-            raise BadRequestError(f"{path} is not a model that could draft")
-        draft.drop(DRAFT_TYPE)
-        draft.layers.append(_layer(store, digest, DRAFT_TYPE))
-        draft.parses = True
+        draft.add(draft_layer(store, path, digest, _model_header(store, draft)))
+    if request.draft:
+        draft.add(named_draft_layer(store, request.draft, _model_header(store, draft)))
+
+
+def _model_header(store: Store, draft: _Draft) -> Header:
+    """The header of the model itself."""
+    digests = [layer.digest for layer in draft.layers if layer.media_type == MODEL_TYPE]
+    if not digests:
+        raise BadRequestError("the model has no GGUF file that anything could be added to")
+    return cached_header(store.blob_path(digests[0]))
 
 
 def _add_texts(draft: _Draft, request: CreateRequest) -> None:
@@ -330,3 +329,25 @@ def _add_config(draft: _Draft, request: CreateRequest) -> None:
         parser=request.parser or config.parser,
         requires=requires[1] if requires else config.requires,
     )
+
+
+async def _quantize(
+    store: Store, draft: _Draft, place: int, kind: str, quantizer: Path | None
+) -> AsyncGenerator[Progress]:
+    """Put a quantized layer in the place of what is there."""
+    assert quantizer is not None  # noqa: S101 - is_quantizable saw to it
+    old = draft.layers[place]
+    now = arch.file_type(cached_header(store.blob_path(old.digest)))
+    status = f"quantizing {now} model to {kind}"
+    async with aclosing(quantize_layer(store, old, kind, quantizer)) as steps:
+        async for step in steps:
+            if isinstance(step, Layer):
+                draft.layers[place] = step
+            else:
+                # Ollama's key is 19 zeros; a draft's has to be another.
+                key = f"{old.media_type != MODEL_TYPE:019d}"
+                yield Progress(status, key, total=step.total, completed=step.completed)
+    new = draft.layers[place]
+    if new.media_type == MODEL_TYPE:
+        file_type = arch.file_type(cached_header(store.blob_path(new.digest)))
+        draft.config = structs.replace(draft.config, file_type=file_type)

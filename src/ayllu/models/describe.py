@@ -11,7 +11,7 @@ import json
 from msgspec import UNSET, Struct, UnsetType
 
 from ayllu.errors import TemplateError
-from ayllu.gguf import arch
+from ayllu.gguf import arch, vocab
 from ayllu.gguf.read import GGUFArray, Header, cached_header
 from ayllu.gotime import format_time
 from ayllu.models.model import Model
@@ -73,7 +73,7 @@ class ShownTensor(Struct, frozen=True):
 
 
 class ShowResponse(Struct, frozen=True, kw_only=True):
-    """The answer of /api/show."""
+    """The answer of /api/show. `draft_info` is ours: what `projector_info` is, of a draft model."""
 
     license: str | UnsetType = UNSET
     modelfile: str | UnsetType = UNSET
@@ -88,6 +88,7 @@ class ShowResponse(Struct, frozen=True, kw_only=True):
     remote_host: str | UnsetType = UNSET
     model_info: dict[str, Json]
     projector_info: dict[str, Json] | UnsetType = UNSET
+    draft_info: dict[str, Json] | UnsetType = UNSET
     tensors: tuple[ShownTensor, ...] | UnsetType = UNSET
     capabilities: tuple[str, ...] | UnsetType = UNSET
     modified_at: str
@@ -132,6 +133,7 @@ def show(model: Model, *, system: str = "", verbose: bool = False) -> ShowRespon
         remote_host=config.remote_host or UNSET,
         model_info=model_info(header, verbose=verbose),
         projector_info=model_info(projectors[0], verbose=verbose) if projectors else UNSET,
+        draft_info=_draft_info(model, verbose=verbose) if model.drafts else UNSET,
         tensors=tensors(header) if verbose else UNSET,
         capabilities=capabilities(model) or UNSET,
         modified_at=_modified(model.modified_at),
@@ -162,6 +164,14 @@ def model_info(header: Header, *, verbose: bool = False) -> dict[str, Json]:
     return dict(sorted(info.items()))
 
 
+def _draft_info(model: Model, *, verbose: bool) -> dict[str, Json]:
+    """The draft model's keys, with its name and its quantization in words."""
+    header = cached_header(model.drafts[-1])
+    named = {"general.name": name} if (name := header.kvs.get("general.name")) else {}
+    words = {"general.quantization": arch.file_type(header)}
+    return dict(sorted((model_info(header, verbose=verbose) | named | words).items()))
+
+
 def tensors(header: Header) -> tuple[ShownTensor, ...]:
     """The tensors, with their types and shapes."""
     return tuple(ShownTensor(t.name, t.type_name, t.shape) for t in header.tensors)
@@ -176,6 +186,8 @@ def capabilities(model: Model) -> tuple[str, ...]:
     found = set(model.config.capabilities) | arch.capabilities(header)
     for path in model.projectors:
         found |= arch.projector_capabilities(cached_header(path))
+    if "completion" in found and vocab.fill_tokens(header) is not None:
+        found.add("insert")
     if model.template is None:
         found |= arch.template_capabilities(arch.chat_template(header))
     else:

@@ -294,7 +294,7 @@ _PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
 _PARAMETERS = {
     name: next(parser for word, parser in _PARSERS.items() if word in str(hint))
     for name, hint in get_type_hints(Options).items()
-} | {"draft_num_predict": _PARSERS["int"]}
+}
 """What each parameter is called when it is wrong, and how it is read."""
 
 PARAMETER_KINDS = {name: kind for name, (kind, _) in _PARAMETERS.items()}

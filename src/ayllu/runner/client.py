@@ -32,6 +32,8 @@ class EngineTimings(Struct, frozen=True):
     prompt_ms: float = 0.0
     predicted_n: int = 0
     predicted_ms: float = 0.0
+    draft_n: int = 0
+    draft_n_accepted: int = 0
 
 
 class ToolDelta(Struct, frozen=True):
@@ -242,9 +244,12 @@ class RunnerClient:
                     yield _chat_chunk(choice, line.timings)
         raise await self._broken(None)
 
-    async def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Token ids; `special` adds the begin token where the model wants one."""
-        body = {"content": text, "add_special": special, "parse_special": True}
+    async def tokenize(self, text: str, *, special: bool, parse_special: bool = True) -> list[int]:
+        """Token ids; `special` adds the begin token where the model wants one.
+
+        Without `parse_special`, the names of special tokens in the text are text.
+        """
+        body = {"content": text, "add_special": special, "parse_special": parse_special}
         return (await self._quick("/tokenize", body, _Tokens)).tokens
 
     async def apply_template(self, body: Mapping[str, Json]) -> str:

@@ -14,7 +14,7 @@ from ayllu.config import Settings
 from ayllu.gguf import arch
 from ayllu.gguf.read import cached_header
 from ayllu.models.model import Model
-from ayllu.runner.options import LoadOptions
+from ayllu.runner.options import DRAFT_TOKENS, LoadOptions
 from ayllu.types import Options
 
 MIN_CONTEXT = 4
@@ -32,12 +32,17 @@ MEMORY_SHARE = 0.8
 
 
 class ModelFacts(Struct, frozen=True):
-    """What loading needs to know of a model file; sizes in bytes."""
+    """What loading needs to know of a model file; sizes in bytes.
+
+    `width` is the embedding's, in numbers; `speculation` is how it drafts for others.
+    """
 
     weights: int
     trained_context: int
     kv_per_token: int
     pools: bool
+    width: int = 0
+    speculation: str = ""
 
 
 @lru_cache(maxsize=256)
@@ -49,6 +54,22 @@ def model_facts(path: Path, kv_cache_type: str) -> ModelFacts:
         trained_context=arch.context_length(header),
         kv_per_token=arch.kv_bytes(header, context=1, cache_type=kv_cache_type),
         pools=arch.pools(header),
+        width=arch.embedding_length(header),
+        speculation=arch.speculation(header),
+    )
+
+
+def load_facts(load: LoadOptions) -> ModelFacts:
+    """The facts of all that is loaded together: the model, what is added to it, and its draft."""
+    facts = model_facts(load.model, load.kv_cache_type)
+    added = sum(path.stat().st_size for path in (*load.projectors, *load.adapters))
+    if load.draft is None or not load.draft_tokens:
+        return structs.replace(facts, weights=facts.weights + added)
+    draft = model_facts(load.draft, load.kv_cache_type)
+    return structs.replace(
+        facts,
+        weights=facts.weights + added + draft.weights,
+        kv_per_token=facts.kv_per_token + draft.kv_per_token,
     )
 
 
@@ -60,6 +81,7 @@ def plan_load(
     context = choose_context(options.num_ctx, settings.context_length, facts.trained_context)
     usual = GPU_BATCH if gpus else CPU_BATCH
     asked = min(options.num_batch or 0, context)
+    draft = None if embedding else _draft(model, settings.kv_cache_type)
     return LoadOptions(
         model=model.path,
         context=context,
@@ -68,6 +90,9 @@ def plan_load(
         pooling="mean" if embedding and not facts.pools else None,
         projectors=model.projectors,
         adapters=model.adapters,
+        draft=draft,
+        speculation=model_facts(draft, settings.kv_cache_type).speculation if draft else "",
+        draft_tokens=_draft_tokens(options) if draft else 0,
         threads=min(options.num_thread or 0, MAX_THREADS),
         gpu_layers=options.num_gpu,
         main_gpu=options.main_gpu,
@@ -76,6 +101,20 @@ def plan_load(
         kv_cache_type=settings.kv_cache_type,
         cache_ram=settings.cache_ram,
     )
+
+
+def _draft(model: Model, kv_cache_type: str) -> Path | None:
+    """The draft model; none where its width would make the engine fail on the first image."""
+    if not model.drafts:
+        return None
+    widths = {model_facts(path, kv_cache_type).width for path in (model.path, model.drafts[-1])}
+    return None if model.projectors and len(widths) > 1 else model.drafts[-1]
+
+
+def _draft_tokens(options: Options) -> int:
+    """Tokens to draft at a time; 0 where drafting is turned off."""
+    wanted = options.draft_num_predict
+    return DRAFT_TOKENS if wanted is None else max(wanted, 0)
 
 
 def serves(loaded: LoadOptions, wanted: LoadOptions, options: Options) -> bool:
@@ -88,6 +127,7 @@ def serves(loaded: LoadOptions, wanted: LoadOptions, options: Options) -> bool:
         "gpu_layers": options.num_gpu is None or options.num_gpu < 0,
         "main_gpu": options.main_gpu is None,
         "mmap": options.use_mmap is None,
+        "draft_tokens": options.draft_num_predict is None,
     }
     same = {name: getattr(loaded, name) for name, is_open in left_open.items() if is_open}
     return structs.replace(wanted, **same) == loaded
@@ -112,5 +152,8 @@ def choose_parallel(wanted: int, *, weights: int, kv_per_slot: int, available: i
 
 
 def footprint(facts: ModelFacts, load: LoadOptions) -> int:
-    """Bytes that a loaded model takes: weights and KV cache; buffers are small beside them."""
+    """Bytes that a loaded model takes: weights and KV cache; buffers are small beside them.
+
+    `facts` are those of `load_facts`.
+    """
     return facts.weights + facts.kv_per_token * load.context * load.parallel

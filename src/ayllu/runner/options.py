@@ -36,6 +36,9 @@ DEFAULTS = Options(
 MAX_PREDICT_CONTEXTS = 10
 """An answer without a limit ends after this many contexts, as in Ollama."""
 
+DRAFT_TOKENS = 4
+"""Tokens that a draft model proposes at a time where nobody says how many, as in Ollama."""
+
 LARGEST = (1 << 31) - 1
 """The engine reads its numbers as 32-bit integers; a larger seed is cut to one."""
 
@@ -47,7 +50,11 @@ class OptionTypeError(AylluError):
 
 
 class LoadOptions(Struct, frozen=True, kw_only=True):
-    """What a llama-server is started with. `context` is tokens per slot, `cache_ram` bytes."""
+    """What a llama-server is started with. `context` is tokens per slot, `cache_ram` bytes.
+
+    `speculation` is how the draft model drafts, in the engine's word; `draft_tokens` of 0 leaves it
+    unused.
+    """
 
     model: Path
     context: int
@@ -57,6 +64,9 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     pooling: str | None = None
     projectors: tuple[Path, ...] = ()
     adapters: tuple[Path, ...] = ()
+    draft: Path | None = None
+    speculation: str = ""
+    draft_tokens: int = 0
     threads: int = 0
     gpu_layers: int | None = None
     main_gpu: int | None = None
@@ -168,4 +178,21 @@ def engine_arguments(load: LoadOptions, *, host: str, slots: Path) -> list[str]:
         arguments += ["--mmproj", str(projector)]
     for adapter in load.adapters:
         arguments += ["--lora", str(adapter)]
+    return arguments + _draft_arguments(load)
+
+
+def _draft_arguments(load: LoadOptions) -> list[str]:
+    """The flags of speculative decoding.
+
+    A step holds what all slots draft, and the token before each; the engine aborts where it cannot.
+    """
+    tokens = min(load.draft_tokens, load.batch // load.parallel - 1)
+    if load.draft is None or tokens < 1:
+        return []
+    arguments = ["--spec-type", load.speculation, "--spec-draft-model", str(load.draft)]
+    arguments += ["--spec-draft-n-max", str(tokens)]
+    arguments += ["--spec-draft-type-k", load.kv_cache_type]
+    arguments += ["--spec-draft-type-v", load.kv_cache_type]
+    if load.gpu_layers == 0:
+        arguments += ["--spec-draft-ngl", "0"]
     return arguments

@@ -186,7 +186,7 @@ class Pool:
         place.loading = True
         try:
             load = structs.replace(load, parallel=self._parallel(load))
-            size = fit.footprint(fit.model_facts(load.model, load.kv_cache_type), load)
+            size = fit.footprint(fit.load_facts(load), load)
             await self._make_room(size)
             place.runner = await self._start(place, load, size)
         finally:
@@ -309,7 +309,7 @@ class Pool:
             return 1
         if self._gpus:
             return self._settings.num_parallel
-        facts = fit.model_facts(load.model, load.kv_cache_type)
+        facts = fit.load_facts(load)
         return fit.choose_parallel(
             self._settings.num_parallel,
             weights=facts.weights,

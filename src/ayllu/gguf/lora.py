@@ -1,0 +1,70 @@
+"""Whether a LoRA adapter fits a model, told from the two headers. Pure.
+
+The engine's own rules, which it applies when it loads them: llama.cpp src/llama-adapter.cpp.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from ayllu.gguf import arch
+from ayllu.gguf.read import Header, TensorInfo
+
+A, B = ".lora_a", ".lora_b"
+
+
+class _Pair(Struct):
+    """The two matrices that are added to one tensor of the model."""
+
+    a: TensorInfo | None = None
+    b: TensorInfo | None = None
+
+
+def misfit(adapter: Header, model: Header) -> str:
+    """Why an adapter does not fit a model, as the end of a sentence; empty where it does."""
+    if (kind := adapter.kvs.get("adapter.type")) != "lora":
+        return f"is an adapter of the type {kind}: only lora is supported"
+    names = [arch.architecture(header) for header in (adapter, model)]
+    if names[0] != names[1]:
+        return f"is an adapter for {names[0]} models, and this one is {names[1]}"
+    pairs: dict[str, _Pair] = {}
+    for tensor in adapter.tensors:
+        stem, ending = tensor.name[: -len(A)], tensor.name[-len(A) :]
+        if ending == A:
+            pairs.setdefault(stem, _Pair()).a = tensor
+        elif ending == B:
+            pairs.setdefault(stem, _Pair()).b = tensor
+        elif not tensor.name.endswith("_norm.weight"):  # the engine skips norms
+            return f"holds the tensor {tensor.name}, which is no part of a LoRA adapter"
+    if not pairs:
+        return "holds no tensors"
+    shapes = {tensor.name: tensor.shape for tensor in model.tensors}
+    sentences = (_misfit(name, pair, shapes.get(name)) for name, pair in pairs.items())
+    return next((sentence for sentence in sentences if sentence), "")
+
+
+def _misfit(name: str, pair: _Pair, shape: tuple[int, ...] | None) -> str:
+    """What is wrong with one pair. Shapes are in ggml's order: a is (in, rank), b (rank, out)."""
+    if pair.a is None or pair.b is None:
+        return f"holds only one of the two matrices for {name}"
+    if shape is None:
+        return f"changes the tensor {name}, which this model does not have"
+    a, b, wanted = (_plane(item) for item in (pair.a.shape, pair.b.shape, shape))
+    if name.endswith("token_embd.weight"):  # looked up by token, so the two change places
+        given, joined = (b[1], a[1]), True
+    else:
+        given, joined = (a[0], b[1]), a[1] == b[0]
+    if not joined:
+        return f"holds two matrices for {name} that do not fit each other"
+    if given == wanted:
+        return ""
+    return (
+        f"is for another model: it changes {name} as one of {given[0]} by {given[1]} numbers, and "
+        f"this model's has {wanted[0]} by {wanted[1]}"
+    )
+
+
+def _plane(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The first two dimensions, those that are left out being 1."""
+    first, second = (*shape, 1, 1)[:2]
+    return first, second
