@@ -83,14 +83,16 @@ def install_packages() -> None:
         say("No C++ compiler: using the llama.cpp that is installed")
         lock = lock_without_engine()
     # uv keeps built wheels by their settings, so naming the CPU keeps another CPU's engine away.
-    cpu = cpu_key()
+    defines = {"AYLLU_CPU": cpu_key()} | compiler_flags()
+    built_for = " ".join(f"{name}={value}" for name, value in defines.items())
     options = ["--require-hashes"]
-    options += ["--config-settings-package", f"{ENGINE}:cmake.define.AYLLU_CPU={cpu}"]
-    if not BUILT_FOR.exists() or BUILT_FOR.read_text("ascii") != cpu:
+    for name, value in defines.items():
+        options += ["--config-settings-package", f"{ENGINE}:cmake.define.{name}={value}"]
+    if not BUILT_FOR.exists() or BUILT_FOR.read_text("ascii") != built_for:
         # To reinstall would compile again; what is only missing comes from uv's cache.
         run([BIN / "uv", "-q", "pip", "uninstall", ENGINE])
     with_progress([BIN / "uv", "-v", "pip", "sync", *options, lock])
-    BUILT_FOR.write_text(cpu, "ascii")
+    BUILT_FOR.write_text(built_for, "ascii")
     run([BIN / "uv", "-q", "pip", "install", "--no-deps", "--editable", ROOT])
 
 
@@ -171,13 +173,27 @@ def install_test_programs() -> None:
 
 def cpu_key() -> str:
     """A name for what `-march=native` means here: twelve hex digits."""
+    words = sorted({word for word in cpu_words() if _INSTRUCTION_SETS.match(word)}) or cpu_words()
+    return hashlib.sha256(" ".join([platform.machine(), *words]).encode()).hexdigest()[:12]
+
+
+def compiler_flags() -> dict[str, str]:
+    """CMake's flags where the compiler has to be held back.
+
+    gcc 12 drops the stores that configure AMX's tiles, and quantized models die of an illegal
+    instruction. Source: ggml-org/llama.cpp, pull request 26954.
+    """
+    return {"CMAKE_CXX_FLAGS": "-fno-dse -fno-tree-dse"} if "amx_tile" in cpu_words() else {}
+
+
+def cpu_words() -> list[str]:
+    """What Linux says of the processor's instruction sets; elsewhere the processor's name."""
     try:
         text = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:
-        text = platform.processor()
-    line = next((row for row in text.splitlines() if row.startswith(("flags", "Features"))), text)
-    words = sorted({word for word in line.split() if _INSTRUCTION_SETS.match(word)}) or [line]
-    return hashlib.sha256(" ".join([platform.machine(), *words]).encode()).hexdigest()[:12]
+        return [platform.processor()]
+    rows = text.splitlines()
+    return next((row.split() for row in rows if row.startswith(("flags", "Features"))), [text])
 
 
 def has_compiler() -> bool:
