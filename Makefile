@@ -1,18 +1,20 @@
 # `make run` and `make test` are all one needs; both set up what is missing first.
 PYTHON ?= python3
 BIN := .venv/bin
-MODEL ?=
-PROMPT ?= Hello! How are you today?
+MODEL ?= mini
+PROMPTS ?= "What is two plus two?" "¿De qué color es el cielo?"
 
-.PHONY: setup run test test-real check bench docs engine
+.PHONY: setup run test test-real check bench docs engine mini mini-eval
 
 setup:
 	@$(PYTHON) tools/setup.py
 
-# Starts the server, loads the model, answers the prompt; on a terminal the talk goes on.
+# Starts the server, has the model answer in two languages, and on a terminal the talk goes on.
 run: setup
-	@test -n "$(MODEL)" || { echo "Name a model: make run MODEL=path/to/model.gguf"; exit 1; }
-	@$(BIN)/ayllu run --verbose "$(MODEL)" "$(PROMPT)" </dev/null
+	@for prompt in $(PROMPTS); do \
+		echo ">>> $$prompt"; \
+		$(BIN)/ayllu run --verbose "$(MODEL)" "$$prompt" </dev/null || exit 1; \
+	done
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/ayllu run "$(MODEL)"; fi
 
 test:
@@ -33,6 +35,18 @@ check: setup
 # Speed and memory beside raw llama-server; MODEL may be any GGUF, else a small one is made.
 bench: setup
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(MODEL) || exit 1; done
+
+# Train ayllu-mini and its draft anew: about an hour on two cores; goes on where it was stopped.
+mini: setup
+	@$(PYTHON) -m venv .venv-mini
+	@.venv-mini/bin/python -m pip install --quiet --requirement tools/mini/requirements.txt
+	@PYTHONPATH=tools .venv-mini/bin/python -m mini
+	@PYTHONPATH=tools $(BIN)/python -m mini.package
+	@$(MAKE) --no-print-directory mini-eval
+
+# The scores of ayllu-mini and its quantized forms, through a running server.
+mini-eval: setup
+	@PYTHONPATH=tools $(BIN)/python -m mini.evaluate
 
 docs: setup
 	@$(BIN)/python tools/docs.py
