@@ -39,6 +39,7 @@ class EventBuilder:
         self._thinking = thinking
         self._tools = tools
         self._top = top
+        self._space = ""
         self._deltas: dict[int, ToolDelta] = {}
         self._pieces: list[str] = []
         self.tokens: list[int] = []
@@ -58,7 +59,7 @@ class EventBuilder:
         self.timings = chunk.timings or self.timings
         logprobs = self._cut(chunk.logprobs)
         if chunk.thinking:
-            yield ThinkingEvent(chunk.thinking, logprobs)
+            yield from self._think(chunk.thinking, logprobs)
         if chunk.text or (logprobs and not chunk.thinking):
             yield from self._parse(chunk.text, logprobs)
         for delta in chunk.tools:
@@ -91,6 +92,14 @@ class EventBuilder:
             yield TextEvent(text)
         if self._deltas:
             yield self._complete_calls()
+
+    def _think(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterator[Event]:
+        """Thinking that the engine told apart; white space waits, for at the end it goes."""
+        text = self._space + text
+        told = text.rstrip()
+        self._space = text[len(told) :]
+        if told or logprobs:
+            yield ThinkingEvent(told, logprobs)
 
     def _parse(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterator[Event]:
         if self._thinking is None:
