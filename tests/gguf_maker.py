@@ -15,6 +15,9 @@ START, END, THINK, THOUGHT = "<|im_start|>", "<|im_end|>", "<think>", "</think>"
 SPECIALS = (START, END, THINK, THOUGHT, "<tool_call>", "</tool_call>")
 CYCLE = "abcdefghijklmnopqrstuvwxyz "
 
+WIDE = {"?": "".join(f"{chr(65 + n // 26)}{chr(97 + n % 26)}" for n in range(220))}
+"""A reply of 220 tokens makes a model of 482 tokens and 512 numbers, which k-quants can store."""
+
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"

@@ -10,7 +10,9 @@ import ayllu
 
 SOURCE = Path(ayllu.__file__).parent
 PACKAGER = Path(__file__).parent.parent / "tools" / "mini" / "package.py"
-WRITE_MANIFESTS = runpy.run_path(str(PACKAGER))["write_manifests"]
+_TOOL = runpy.run_path(str(PACKAGER))
+WRITE_MANIFESTS = _TOOL["write_manifests"]
+PARAMETERS = _TOOL["PARAMETERS"]["mini"]
 
 
 def make_assets(folder: Path, **models: Path) -> Path:

@@ -83,7 +83,8 @@ def install_packages() -> None:
         say("No C++ compiler: using the llama.cpp that is installed")
         lock = lock_without_engine()
     # uv keeps built wheels by their settings, so naming the CPU keeps another CPU's engine away.
-    defines = {"AYLLU_CPU": cpu_key()} | compiler_flags()
+    words = cpu_words()
+    defines = {"AYLLU_CPU": cpu_key(words)} | compiler_flags(words)
     built_for = " ".join(f"{name}={value}" for name, value in defines.items())
     options = ["--require-hashes"]
     for name, value in defines.items():
@@ -171,19 +172,20 @@ def install_test_programs() -> None:
     run(["apt-get", "-qq", "install", "--no-install-recommends", *missing], env=quiet)
 
 
-def cpu_key() -> str:
+def cpu_key(words: Sequence[str]) -> str:
     """A name for what `-march=native` means here: twelve hex digits."""
-    words = sorted({word for word in cpu_words() if _INSTRUCTION_SETS.match(word)}) or cpu_words()
+    if "sse2" in words:  # x86 tells of much besides that no compiler looks at
+        words = sorted({word for word in words if _INSTRUCTION_SETS.match(word)})
     return hashlib.sha256(" ".join([platform.machine(), *words]).encode()).hexdigest()[:12]
 
 
-def compiler_flags() -> dict[str, str]:
+def compiler_flags(words: Sequence[str]) -> dict[str, str]:
     """CMake's flags where the compiler has to be held back.
 
     gcc 12 drops the stores that configure AMX's tiles, and quantized models die of an illegal
     instruction. Source: ggml-org/llama.cpp, pull request 26954.
     """
-    return {"CMAKE_CXX_FLAGS": "-fno-dse -fno-tree-dse"} if "amx_tile" in cpu_words() else {}
+    return {"CMAKE_CXX_FLAGS": "-fno-dse -fno-tree-dse"} if "amx_tile" in words else {}
 
 
 def cpu_words() -> list[str]:

@@ -89,6 +89,13 @@ class EngineError(AylluError):
     """llama-server refused a model, crashed, or stopped answering."""
 
 
+ILLEGAL_INSTRUCTION = (
+    "met an instruction that this CPU cannot run: it was built for another CPU, or a compiler got "
+    "it wrong; run `make engine`, or set AYLLU_LLAMA_BIN to the folder of a llama.cpp that runs"
+)
+"""What the engine's programs did that ended by SIGILL, as the end of a sentence."""
+
+
 class EngineMissingError(EngineError):
     """No usable llama-server was found on this machine."""
 

@@ -1,7 +1,8 @@
-"""Facts about this machine: its memory as a container sees it, its processor, who holds a port."""
+"""Facts about this machine: memory as a container sees it, processor, environment, ports."""
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
@@ -43,6 +44,11 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def child_environment() -> dict[str, str]:
+    """Our environment less our own settings, keys among them: for programs of others."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("AYLLU_")}
 
 
 def port_owner(port: int) -> str:

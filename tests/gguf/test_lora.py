@@ -73,3 +73,9 @@ def test_what_does_not_fit_is_told(
 ) -> None:
     adapter = read_header(write_gguf(tmp_path / "a", ADAPTER | kvs, tensors))
     assert sentence in misfit(adapter, model)
+
+
+def test_an_adapter_without_a_type_is_told(model: Header, tmp_path: Path) -> None:
+    kvs = {name: value for name, value in ADAPTER.items() if name != "adapter.type"}
+    adapter = read_header(write_gguf(tmp_path / "a", kvs, OUTPUT))
+    assert misfit(adapter, model) == "does not say what type of adapter it is (adapter.type)"

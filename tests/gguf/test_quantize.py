@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from gguf_maker import make_successor_model
+from gguf_maker import WIDE, make_successor_model
 from gguf_writer import Raw, write_gguf
 from small_disk import mounted
 
@@ -23,9 +23,6 @@ from ayllu.gguf.quantize import Step, needs_quantizing, parse_quantization, quan
 from ayllu.gguf.read import read_header
 from ayllu.gguf.tables import FILE_TYPES, QUANTIZATIONS
 from ayllu.runner.engine import built_folder, tool_path
-
-WIDE = {"?": "".join(f"{chr(65 + n // 26)}{chr(97 + n % 26)}" for n in range(220))}
-"""A reply of 220 tokens makes a model of 482 tokens and 512 numbers, which k-quants can store."""
 
 
 @pytest.fixture(scope="module")
@@ -106,20 +103,20 @@ def test_a_model_is_quantized_and_says_so(
         (1, "q4_0", True),
         (32, "F16", True),
         (1, "F16", False),
-        (15, "Q8_0", None),
+        (15, "Q8_0", "Q4_K_M already"),
+        (1000, "Q8_0", "of a type that is not known here"),
     ],
 )
 def test_only_what_is_not_quantized_may_be(
-    tmp_path: Path, now: int, kind: str, needed: bool | None
+    tmp_path: Path, now: int, kind: str, needed: bool | str
 ) -> None:
     kvs = {"general.architecture": "llama", "general.file_type": now}
     header = read_header(write_gguf(tmp_path / "a", kvs, {"t": np.zeros((2, 32), np.float32)}))
-    if needed is None:
+    if isinstance(needed, str):
         with pytest.raises(BadRequestError) as caught:
             needs_quantizing(header, kind)
         assert caught.value.sentence == (
-            "quantization is only supported for F16, BF16 and F32 models, and this one is Q4_K_M "
-            "already"
+            f"quantization is only supported for F16, BF16 and F32 models, and this one is {needed}"
         )
     else:
         assert needs_quantizing(header, parse_quantization(kind)) is needed
@@ -172,6 +169,7 @@ def test_what_the_engine_refuses_is_told_in_a_sentence(
     ("script", "sentence"),
     [
         ("kill -9 $$", "quantizing was killed, most likely because memory ran out"),
+        ("kill -ILL $$", "llama-quantize met an instruction that this CPU cannot run.*make engine"),
         ("exit 3", "quantizing ended with code 3"),
         ("echo 'failed to quantize: std::bad_alloc' >&2; exit 1", "memory is too short"),
         ("echo 'x: failed to quantize: odd' >&2; exit 1", "cannot make Q8_0 of this model: odd"),
@@ -183,6 +181,19 @@ def test_a_program_that_fails_is_told_with_the_reason(
 ) -> None:
     with pytest.raises(EngineError, match=sentence):
         run(fake(tmp_path, script), gguf, tmp_path / "out", "Q8_0")
+
+
+def test_the_program_gets_none_of_our_keys(
+    gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AYLLU_API_KEYS", "secret")
+    with pytest.raises(EngineError, match=r"of this model: keys= path=/"):
+        run(
+            fake(tmp_path, 'echo "failed to quantize: keys=$AYLLU_API_KEYS path=$PATH"; exit 1'),
+            gguf,
+            tmp_path / "out",
+            "Q8_0",
+        )
 
 
 def test_a_program_that_is_not_there_is_told_with_the_remedy(gguf: Path, tmp_path: Path) -> None:
@@ -236,6 +247,22 @@ def test_who_gives_up_ends_the_program(gguf: Path, tmp_path: Path) -> None:
     for after in (1, 2):
         asyncio.run(give_up(after))
     asyncio.run(cancel())
+
+
+def test_who_gives_up_on_a_program_that_nobody_listens_to_waits_for_nothing(
+    gguf: Path, tmp_path: Path
+) -> None:
+    script = "head -c 1000000 /dev/zero | tr '\\0' x; exec sleep 60"
+
+    async def give_up() -> None:
+        steps = quantize(fake(tmp_path, script), gguf, tmp_path / "out", "Q8_0")
+        assert (await anext(steps)).completed == 0
+        await asyncio.sleep(0.3)  # the pipe and its reader are full by now
+        async with asyncio.timeout(5):
+            await steps.aclose()
+        assert children() == []
+
+    asyncio.run(give_up())
 
 
 def children() -> list[psutil.Process]:

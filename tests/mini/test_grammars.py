@@ -69,7 +69,7 @@ def test_sums_are_true() -> None:
 
 
 def test_calls_fit_their_functions() -> None:
-    types = {"string": str, "integer": int, "number": (int, float)}
+    types = {"string": str, "integer": int, "number": int | float}
     for item in cases("call"):
         if not item.calls:
             assert item.follow_up

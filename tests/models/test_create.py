@@ -282,6 +282,10 @@ def test_files_are_checked_before_they_become_a_model(store: Store, gguf: str) -
             "b is an adapter for gpt2 models, and this one is llama",
         ),
         (
+            CreateRequest(files={"b": adapter(store, "gpt2"), "a": gguf}),
+            "b is an adapter for gpt2 models, and this one is llama",
+        ),
+        (
             CreateRequest(files={"a": gguf}, draft_files={"b": adapter(store)}),
             "b is not a model that could draft",
         ),

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from model_maker import age, files_of, make, put
-from packages import make_assets
+from packages import PARAMETERS, make_assets
 
 from ayllu.errors import NotFoundError, StoreError
 from ayllu.models.create import CreateRequest
+from ayllu.models.describe import capabilities
 from ayllu.models.manifest import digest_of
 from ayllu.models.model import Model, open_model, read_config
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
+from ayllu.runner.fit import model_facts
 
 MINI = parse_name("mini")
 HIDDEN = ".ayllu.hidden/registry.ollama.ai/library/mini/latest"
@@ -58,7 +61,7 @@ def test_a_new_store_has_them_without_a_byte_of_its_own(store: Store, assets: Pa
     assert {model.name.model for model in store.models()} == {"mini", "mini-draft"}
     model = open_model(store, MINI)
     assert model.path == assets / "mini-f16.gguf"
-    assert model.params == {"temperature": 0.3}
+    assert model.params == PARAMETERS
     assert model.licenses[0].startswith("MIT License")
     assert model.config.model_family == "llama"
     assert model.template is None
@@ -159,7 +162,7 @@ def test_a_copy_outlives_the_package(store: Store) -> None:
     left = without_shelves(store)
     assert shown(left) == ["foo"]
     assert is_whole(open_model(left, copy.name), left)
-    assert open_model(left, copy.name).params == {"temperature": 0.3}
+    assert open_model(left, copy.name).params == PARAMETERS
 
 
 def test_a_model_made_from_one_outlives_the_package(store: Store) -> None:
@@ -215,11 +218,18 @@ def test_an_upgrade_below_a_running_server_is_seen(
     store: Store, assets: Path, tmp_path: Path, tool_gguf: Path
 ) -> None:
     old = open_model(store, MINI)
+    assert capabilities(old) == ("completion",)
+    facts = model_facts(old.path, "f16")
     newer = make_assets(tmp_path / "newer", mini=tool_gguf)
     for path in newer.iterdir():
+        before = (assets / path.name).stat()
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as some installers do
         path.replace(assets / path.name)
     new = open_model(store, MINI)
     assert new.digest != old.digest
+    assert new.path == old.path
+    assert capabilities(new) == ("completion", "tools", "thinking")
+    assert model_facts(new.path, "f16") != facts
     assert new.size != old.size
     assert is_whole(open_model(store, store.copy(MINI, parse_name("foo")).name), store)
 

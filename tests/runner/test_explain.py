@@ -17,7 +17,11 @@ from ayllu.runner.explain import explain_exit
         (1, "E error loading model: tensors are tired", "tensors are tired"),
         (1, 'error while handling argument "-ngl": bad', "refused -ngl: bad"),
         (-signal.SIGKILL, "", "memory ran out"),
-        (-signal.SIGILL, "", "another CPU"),
+        (
+            -signal.SIGILL,
+            "",
+            "built for another CPU, or a compiler got it wrong; run `make engine`",
+        ),
         (-signal.SIGSEGV, "", "crashed (SIGSEGV)"),
         (-signal.SIGABRT, "0.00.1 E ggml assert broke", "crashed (SIGABRT): ggml assert broke"),
         (3, "all was well", "ended with code 3"),

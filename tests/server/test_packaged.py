@@ -11,7 +11,7 @@ from typing import Any
 import ollama
 import pytest
 from gguf_maker import walk
-from packages import install, make_assets
+from packages import PARAMETERS, install, make_assets
 from serving import Serving, serving, wait_until
 
 NOT_YET = {"error": "this version of Ayllu cannot download models yet"}
@@ -46,7 +46,8 @@ def test_a_new_server_answers_with_a_model_that_it_was_never_given(server: Servi
     assert says(server, "Mini") == walk(26)
     assert not (server.home / "models" / "blobs").exists()
     shown = server.post("/api/show", {"model": "mini"}).json
-    assert shown["parameters"].split() == ["temperature", "0.3"]
+    parameters = dict(line.split() for line in shown["parameters"].splitlines())
+    assert parameters == {name: str(value) for name, value in PARAMETERS.items()}
     assert shown["license"].startswith("MIT License")
 
 

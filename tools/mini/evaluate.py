@@ -213,10 +213,25 @@ def _server(home: str) -> Iterator[str]:
             process.terminate()
 
 
+def table(scores: dict[str, dict[str, float]]) -> str:
+    """The scores as docs/mini.md has them."""
+    forms = list(scores)
+    lines = ["| % | wanted | " + " | ".join(forms) + " |", "|---|---|" + "---|" * len(forms)]
+    for name in scores["F16"]:
+        least = _wanted().get(name)
+        figures = " | ".join(f"{scores[form][name]:.1f}" for form in forms)
+        lines.append(f"| {name} | {'' if least is None else f'{least:.0f}'} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
+def _wanted() -> dict[str, float]:
+    wanted = {name: score.wanted for name, score in SCORES.items() if score.wanted is not None}
+    return wanted | {STOPS: STOPS_WANTED}
+
+
 def _unmet(scores: dict[str, dict[str, float]]) -> list[str]:
     """What falls short, a sentence each."""
-    wanted = {name: score.wanted for name, score in SCORES.items() if score.wanted}
-    wanted[STOPS] = STOPS_WANTED
+    wanted = _wanted()
     short = [
         f"{name}: {scores['F16'][name]} % instead of {least} %"
         for name, least in wanted.items()
@@ -245,9 +260,7 @@ def main() -> None:
             made = {"model": name, "from": options.model, "quantize": form, "stream": False}
             _post(url, "/api/create", made)
             scores[form] = measure(url, name)
-    for name in scores["F16"]:
-        figures = "  ".join(f"{form} {scores[form][name]:5.1f} %" for form in scores)
-        sys.stdout.write(f"{name:<32}{figures}\n")
+    sys.stdout.write(table(scores))
     short = _unmet(scores)
     options.scores.write_text(json.dumps(scores, indent=2) + "\n")
     sys.stdout.writelines(f"falls short: {sentence}\n" for sentence in short)

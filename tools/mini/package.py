@@ -22,7 +22,7 @@ from ayllu.models.store import Store, StoredManifest
 from ayllu.types import Json
 
 LICENCE = Path(__file__).resolve().parents[2] / "LICENSE"
-PARAMETERS: dict[str, dict[str, Json]] = {"mini": {"temperature": 0.3}}
+PARAMETERS: dict[str, dict[str, Json]] = {"mini": {"temperature": 0.1}}
 
 
 def write_manifests(assets: Path) -> None:

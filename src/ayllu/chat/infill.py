@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec import structs
+
 from ayllu.chat.request import ChatRequest
 from ayllu.errors import ContextExceededError
 from ayllu.gguf.vocab import FillTokens
 from ayllu.runner.client import RunnerClient
-
-MARKS = 4
-"""Tokens besides the texts: the begin token and the three of filling in."""
 
 RESERVED = 4
 """A quarter of the context stays free for the answer, or what num_predict says if that is less."""
@@ -38,14 +37,14 @@ async def infill_tokens(
         client.tokenize(request.messages[-1].content, special=False, parse_special=False),
         client.tokenize(request.suffix, special=False, parse_special=False),
     )
-    room = context - len(request.context)
-    size = len(before) + len(after) + MARKS
-    if not request.truncate and size >= room:
-        raise ContextExceededError(size + len(request.context), context)
-    quarter = room // RESERVED
-    reserve = quarter if num_predict is None or num_predict < 0 else min(num_predict, quarter)
-    before, after = cut_texts(before, after, max(room - reserve - MARKS, 0))
     start = () if request.context else tuple(begin)
+    fixed = len(request.context) + len(start) + len(structs.astuple(marks))
+    size = fixed + len(before) + len(after)
+    if not request.truncate and size >= context:
+        raise ContextExceededError(size, context)
+    quarter = (context - len(request.context)) // RESERVED
+    reserve = quarter if num_predict is None or num_predict < 0 else min(num_predict, quarter)
+    before, after = cut_texts(before, after, max(context - fixed - reserve, 0))
     return (*start, marks.prefix, *before, marks.suffix, *after, marks.middle)
 
 

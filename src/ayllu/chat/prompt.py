@@ -14,7 +14,7 @@ import msgspec
 
 from ayllu.chat.request import ChatRequest
 from ayllu.gguf import arch
-from ayllu.gguf.read import cached_header
+from ayllu.gguf.cache import cached_header
 from ayllu.gguf.vocab import FillTokens, fill_tokens
 from ayllu.models.model import Model
 from ayllu.runner.options import sampling_fields

@@ -54,10 +54,6 @@ class UnreachableError(AylluError):
     """The server's address cannot be reached for another reason."""
 
 
-class NoRouteError(NotFoundError):
-    """The server does not know the request at all; it is older than this command, or another."""
-
-
 class ProtocolError(AylluError):
     """What came back is not what this API says, or it broke off."""
 
@@ -212,7 +208,7 @@ class Client:
         body = await response.content.read(LONGEST_ERROR)
         sentence = _error_sentence(body)
         if not sentence and response.status in {404, 405}:
-            raise NoRouteError(f"the server at {self.url} has no {response.url.path}")
+            raise NotFoundError(f"the server at {self.url} has no {response.url.path}")
         sentence = sentence or (
             f"the server at {self.url} answered {response.status} {_reason(response.status)}"
         )

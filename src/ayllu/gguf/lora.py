@@ -22,7 +22,10 @@ class _Pair(Struct):
 
 def misfit(adapter: Header, model: Header) -> str:
     """Why an adapter does not fit a model, as the end of a sentence; empty where it does."""
-    if (kind := adapter.kvs.get("adapter.type")) != "lora":
+    kind = adapter.kvs.get("adapter.type")
+    if kind is None:
+        return "does not say what type of adapter it is (adapter.type)"
+    if kind != "lora":
         return f"is an adapter of the type {kind}: only lora is supported"
     names = [arch.architecture(header) for header in (adapter, model)]
     if names[0] != names[1]:

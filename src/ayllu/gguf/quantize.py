@@ -17,13 +17,24 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ayllu.errors import AylluError, BadRequestError, EngineError, EngineMissingError
+from ayllu.errors import (
+    ILLEGAL_INSTRUCTION,
+    AylluError,
+    BadRequestError,
+    EngineError,
+    EngineMissingError,
+)
 from ayllu.gguf import arch
-from ayllu.gguf.read import Header, cached_header
+from ayllu.gguf.cache import cached_header
+from ayllu.gguf.read import Header
 from ayllu.gguf.tables import QUANTIZATIONS
+from ayllu.system import child_environment
 
 SOURCES = ("F16", "BF16", "F32")
 """What may be quantized: quantizing twice loses more than it saves."""
+
+REMEDY = "run `make setup`, or set AYLLU_LLAMA_BIN to a folder that has it"
+"""What to do where there is no llama-quantize that runs."""
 
 _ENVIRONMENT = {"GGML_NO_BACKTRACE": "1"}
 _LAST_WORDS = 1 << 14
@@ -54,9 +65,9 @@ def needs_quantizing(header: Header, kind: str) -> bool:
     """Whether a file is of another type than `kind`. Raises BadRequestError where it may not be."""
     now = arch.file_type(header)
     if now not in SOURCES:
+        what = "of a type that is not known here" if now == "unknown" else f"{now} already"
         raise BadRequestError(
-            "quantization is only supported for F16, BF16 and F32 models, and this one is "
-            f"{now} already"
+            f"quantization is only supported for F16, BF16 and F32 models, and this one is {what}"
         )
     return QUANTIZATIONS[kind] != now
 
@@ -112,22 +123,19 @@ async def _start(program: Path, arguments: Iterable[str]) -> Process:
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
-            env=os.environ | _ENVIRONMENT,
+            env=child_environment() | _ENVIRONMENT,
             start_new_session=True,
         )
     except OSError as error:
-        raise EngineMissingError(
-            f"{program} cannot be run ({error.strerror}): run `make setup`, or set AYLLU_LLAMA_BIN "
-            "to a folder that has it"
-        ) from error
+        raise EngineMissingError(f"{program} cannot be run ({error.strerror}): {REMEDY}") from error
 
 
 async def _end(child: Process) -> None:
-    """Kill the child where it still runs, and wait for it."""
+    """Kill the child where it still runs, and wait for it, and for words that nobody read."""
     if child.returncode is None:
         with suppress(ProcessLookupError):
             child.kill()
-        await child.wait()
+        await child.communicate()
 
 
 async def _names(child: Process, log: _Log) -> AsyncGenerator[str]:
@@ -150,6 +158,8 @@ def _failure(code: int, log: str, kind: str, target: Path) -> AylluError:
         _probe(target)
     if code == -signal.SIGKILL:
         return EngineError("quantizing was killed, most likely because memory ran out")
+    if code == -signal.SIGILL:
+        return EngineError(f"llama-quantize {ILLEGAL_INSTRUCTION}")
     for pattern, make in _REASONS:
         if found := re.search(pattern, log):
             return make(kind, *found.groups())

@@ -13,7 +13,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from struct import Struct as Format
 
@@ -121,12 +121,6 @@ def read_header(path: Path) -> Header:
     """Read and check a GGUF's header. Raises GGUFError in every case of a file we do not accept."""
     with _open(path) as (buffer, size):
         return _read(_Cursor(buffer, size, path))
-
-
-@lru_cache(maxsize=32)
-def cached_header(path: Path) -> Header:
-    """The header of a blob, read once: blobs never change under their name. Raises GGUFError."""
-    return read_header(path)
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from msgspec import Struct, structs
 
 from ayllu.errors import BadRequestError, TemplateError, TooLargeError
 from ayllu.gguf import arch
+from ayllu.gguf.cache import cached_header
 from ayllu.gguf.quantize import parse_quantization
-from ayllu.gguf.read import Header, cached_header
+from ayllu.gguf.read import Header
 from ayllu.models.manifest import (
     CONFIG_TYPE,
     DRAFT_TYPE,
@@ -104,32 +105,33 @@ async def create(
     request = _checked(request)
     name = await asyncio.to_thread(store.resolve, name)
     with store.creating():
-        draft = await asyncio.to_thread(_prepare, store, request, quantizer)
-        if draft.parses:
+        recipe = await asyncio.to_thread(_prepare, store, request, quantizer)
+        if recipe.parses:
             yield Progress("parsing GGUF")
-        for place, kind in draft.to_quantize.items():
-            async with aclosing(_quantize(store, draft, place, kind, quantizer)) as lines:
+        for place, kind in recipe.to_quantize.items():
+            async with aclosing(_quantize(store, recipe, place, kind, quantizer)) as lines:
                 async for line in lines:
                     yield line
-        layers = list(draft.layers)
+        layers = list(recipe.layers)
         for place, layer in enumerate(layers):
-            what = "creating new" if place in draft.to_quantize else "using existing"
+            what = "creating new" if place in recipe.to_quantize else "using existing"
             yield Progress(f"{what} layer {layer.digest}")
-        for media_type, data in draft.texts:
+        for media_type, data in recipe.texts:
             layers.append(await asyncio.to_thread(store.write_blob, data, media_type))
             yield Progress(f"creating new layer {layers[-1].digest}")
-        config = await asyncio.to_thread(store.write_blob, encode_config(draft.config), CONFIG_TYPE)
+        config = await asyncio.to_thread(
+            store.write_blob, encode_config(recipe.config), CONFIG_TYPE
+        )
         yield Progress("writing manifest")
         old = await asyncio.to_thread(store.find, name)
         manifest = encode_manifest(config, tuple(layers))
         await asyncio.to_thread(store.write_manifest, name, manifest)
     if old:
-        unused = (*old.manifest.layers, old.manifest.config)
-        await asyncio.to_thread(store.remove_unused, [layer.digest for layer in unused])
+        await asyncio.to_thread(store.remove_unused, old.digests)
     yield Progress("success")
 
 
-class _Draft(Struct):
+class _Recipe(Struct):
     """A model to be: layers that lie in the store, texts that become layers, and the config.
 
     `to_quantize` says which layers, by their places, become what.
@@ -232,98 +234,102 @@ def _typed(name: str, value: Json) -> Json:
     raise BadRequestError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
 
 
-def _prepare(store: Store, request: CreateRequest, quantizer: Path | None) -> _Draft:
+def _prepare(store: Store, request: CreateRequest, quantizer: Path | None) -> _Recipe:
     """Everything short of writing. Reads manifests, small layers and GGUF headers."""
-    draft = _from_model(store, request.from_) if request.from_ else _from_files(store, request)
-    _add_files(store, draft, request)
-    _add_texts(draft, request)
-    _add_config(draft, request)
-    for media_type, data in draft.texts:
+    recipe = _from_model(store, request.from_) if request.from_ else _from_files(store, request)
+    _add_files(store, recipe, request)
+    _add_texts(recipe, request)
+    _add_config(recipe, request)
+    for media_type, data in recipe.texts:
         if len(data) > MAX_LAYER_BYTES:
             kind = media_type.rpartition(".")[2]
             raise TooLargeError(f"the {kind} is larger than {MAX_LAYER_BYTES} bytes")
     kinds = {MODEL_TYPE: request.quantize, DRAFT_TYPE: request.draft_quantize}
-    for place, layer in enumerate(draft.layers):
+    for place, layer in enumerate(recipe.layers):
         wanted = kinds.get(layer.media_type)
         if wanted and is_quantizable(store, layer, wanted, quantizer):
-            draft.to_quantize[place] = wanted
-    return draft
+            recipe.to_quantize[place] = wanted
+    return recipe
 
 
-def _from_model(store: Store, source: str) -> _Draft:
+def _from_model(store: Store, source: str) -> _Recipe:
     """All layers of another model, marked as coming from it."""
     stored = store.manifest(parse_name(source))
-    draft = _Draft(config=read_config(store, stored))
+    recipe = _Recipe(config=read_config(store, stored))
     for layer in stored.manifest.layers:
         if not store.has_blob(layer.digest):
             raise BadRequestError(f"model '{source}' is incomplete: get it again first")
         if layer.media_type == PARAMS_TYPE:
-            draft.params = parse_params(store.read_blob(layer.digest, MAX_CONFIG_BYTES))
-        draft.layers.append(structs.replace(layer, from_=short_name(stored.name)))
-    return draft
+            recipe.params = parse_params(store.read_blob(layer.digest, MAX_CONFIG_BYTES))
+        recipe.layers.append(structs.replace(layer, from_=short_name(stored.name)))
+    return recipe
 
 
-def _from_files(store: Store, request: CreateRequest) -> _Draft:
-    """A model out of one GGUF, and perhaps a projector's."""
-    draft = _Draft(parses=True)
-    headers: dict[str, Header] = {}
+def _from_files(store: Store, request: CreateRequest) -> _Recipe:
+    """A model out of one GGUF, and perhaps of a projector's and an adapter's."""
+    recipe = _Recipe(parses=True)
+    files: dict[str, tuple[str, str]] = {}
     for path, digest in request.files.items():
-        header = header_of(store, path, digest)
-        kind = arch.kind(header)
-        if kind in headers:
+        kind = arch.kind(header_of(store, path, digest))
+        if kind in files:
             raise BadRequestError(f"the files hold two {kind}s; one is what a model is made of")
-        headers[kind] = header
-        draft.layers.append(layer_of(store, digest, LAYER_TYPES[kind]))
-    if "model" not in headers:
+        files[kind] = path, digest
+    if "model" not in files:
         raise BadRequestError("the files hold no model, only what is added to one")
-    draft.config = config_of(headers["model"], projector="projector" in headers)
-    return draft
+    model = header_of(store, *files["model"])
+    for type_, (path, digest) in files.items():
+        if type_ == "adapter":
+            recipe.layers.append(adapter_layer(store, path, digest, model))
+        else:
+            recipe.layers.append(layer_of(store, digest, LAYER_TYPES[type_]))
+    recipe.config = config_of(model, projector="projector" in files)
+    return recipe
 
 
-def _add_files(store: Store, draft: _Draft, request: CreateRequest) -> None:
+def _add_files(store: Store, recipe: _Recipe, request: CreateRequest) -> None:
     """Projector, adapter and draft model: files beside the model's own."""
     for path, digest in request.files.items() if request.from_ else ():
         if arch.kind(header_of(store, path, digest)) != "projector":
             raise BadRequestError(f"'from' names the model already: {path} is one too many")
-        draft.add(layer_of(store, digest, PROJECTOR_TYPE))
+        recipe.add(layer_of(store, digest, PROJECTOR_TYPE))
     for path, digest in request.adapters.items():
-        draft.add(adapter_layer(store, path, digest, _model_header(store, draft)))
+        recipe.add(adapter_layer(store, path, digest, _model_header(store, recipe)))
     for path, digest in request.draft_files.items():
-        draft.add(draft_layer(store, path, digest, _model_header(store, draft)))
+        recipe.add(draft_layer(store, path, digest, _model_header(store, recipe)))
     if request.draft:
-        draft.add(named_draft_layer(store, request.draft, _model_header(store, draft)))
+        recipe.add(named_draft_layer(store, request.draft, _model_header(store, recipe)))
 
 
-def _model_header(store: Store, draft: _Draft) -> Header:
+def _model_header(store: Store, recipe: _Recipe) -> Header:
     """The header of the model itself."""
-    digests = [layer.digest for layer in draft.layers if layer.media_type == MODEL_TYPE]
+    digests = [layer.digest for layer in recipe.layers if layer.media_type == MODEL_TYPE]
     if not digests:
         raise BadRequestError("the model has no GGUF file that anything could be added to")
     return cached_header(store.blob_path(digests[0]))
 
 
-def _add_texts(draft: _Draft, request: CreateRequest) -> None:
+def _add_texts(recipe: _Recipe, request: CreateRequest) -> None:
     """Texts of the request replace those of the model it is made from; licences are added."""
     if request.template:
-        draft.replace(request.template, TEMPLATE_TYPE, PROMPT_TYPE)
+        recipe.replace(request.template, TEMPLATE_TYPE, PROMPT_TYPE)
     if request.system:
-        draft.replace(request.system, SYSTEM_TYPE)
+        recipe.replace(request.system, SYSTEM_TYPE)
     licences = (request.license,) if isinstance(request.license, str) else request.license
-    known = {layer.digest for layer in draft.layers}
+    known = {layer.digest for layer in recipe.layers}
     for data in (text.encode() for text in licences if text):
         if digest_of(data) not in known:
-            draft.texts.append((LICENSE_TYPE, data))
-    params = draft.params | request.parameters
+            recipe.texts.append((LICENSE_TYPE, data))
+    params = recipe.params | request.parameters
     if request.parameters:
-        draft.replace(msgspec.json.encode(params, order="sorted"), PARAMS_TYPE)
+        recipe.replace(msgspec.json.encode(params, order="sorted"), PARAMS_TYPE)
     if request.messages:
-        draft.replace(msgspec.json.encode(request.messages), MESSAGES_TYPE)
+        recipe.replace(msgspec.json.encode(request.messages), MESSAGES_TYPE)
 
 
-def _add_config(draft: _Draft, request: CreateRequest) -> None:
-    config = draft.config
+def _add_config(recipe: _Recipe, request: CreateRequest) -> None:
+    config = recipe.config
     requires = _VERSION.fullmatch(request.requires)
-    draft.config = structs.replace(
+    recipe.config = structs.replace(
         config,
         renderer=request.renderer or config.renderer,
         parser=request.parser or config.parser,
@@ -332,22 +338,22 @@ def _add_config(draft: _Draft, request: CreateRequest) -> None:
 
 
 async def _quantize(
-    store: Store, draft: _Draft, place: int, kind: str, quantizer: Path | None
+    store: Store, recipe: _Recipe, place: int, kind: str, quantizer: Path | None
 ) -> AsyncGenerator[Progress]:
     """Put a quantized layer in the place of what is there."""
     assert quantizer is not None  # noqa: S101 - is_quantizable saw to it
-    old = draft.layers[place]
+    old = recipe.layers[place]
     now = arch.file_type(cached_header(store.blob_path(old.digest)))
     status = f"quantizing {now} model to {kind}"
     async with aclosing(quantize_layer(store, old, kind, quantizer)) as steps:
         async for step in steps:
             if isinstance(step, Layer):
-                draft.layers[place] = step
+                recipe.layers[place] = step
             else:
                 # Ollama's key is 19 zeros; a draft's has to be another.
                 key = f"{old.media_type != MODEL_TYPE:019d}"
                 yield Progress(status, key, total=step.total, completed=step.completed)
-    new = draft.layers[place]
+    new = recipe.layers[place]
     if new.media_type == MODEL_TYPE:
         file_type = arch.file_type(cached_header(store.blob_path(new.digest)))
-        draft.config = structs.replace(draft.config, file_type=file_type)
+        recipe.config = structs.replace(recipe.config, file_type=file_type)

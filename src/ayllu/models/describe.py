@@ -12,7 +12,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from ayllu.errors import TemplateError
 from ayllu.gguf import arch, vocab
-from ayllu.gguf.read import GGUFArray, Header, cached_header
+from ayllu.gguf.cache import cached_header
+from ayllu.gguf.read import GGUFArray, Header
 from ayllu.gotime import format_time
 from ayllu.models.model import Model
 from ayllu.models.modelfile import quote

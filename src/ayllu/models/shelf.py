@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from ayllu.gguf.cache import Stamp, stamp
 from ayllu.models.files import make_folder, sync_folder, using
 from ayllu.models.name import full_name, manifest_path, parse_name
 from ayllu.types import ModelName
@@ -53,7 +54,7 @@ class PackagedShelf:
         """Where the file of a digest lies."""
         for manifest in self._manifests.values():
             with suppress(FileNotFoundError):
-                title = _titles(manifest, manifest.stat().st_mtime_ns).get(digest)
+                title = _titles(manifest, stamp(manifest)).get(digest)
                 if title and (self._folder / title).is_file():
                     return self._folder / title
         return None
@@ -141,7 +142,7 @@ class _Manifest(Struct, frozen=True):
 
 
 @lru_cache(maxsize=64)
-def _titles(manifest: Path, _modified_at: int) -> Mapping[str, str]:
+def _titles(manifest: Path, _stamp: Stamp) -> Mapping[str, str]:
     """The file of each digest; none from a damaged manifest, which opening the model will tell."""
     try:
         found = msgspec.json.decode(manifest.read_bytes(), type=_Manifest)

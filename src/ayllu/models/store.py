@@ -7,13 +7,10 @@ every digest is checked before it becomes a path, and a manifest never points at
 from __future__ import annotations
 
 import asyncio
-import os
 import stat
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
-
-from msgspec import Struct
 
 from ayllu.errors import BadRequestError, NotFoundError, StoreError
 from ayllu.models.files import draft, gather, locked, sync_folder, using
@@ -25,39 +22,15 @@ from ayllu.models.folders import (
     scan,
     spelled,
 )
-from ayllu.models.manifest import (
-    MAX_MANIFEST_BYTES,
-    ManifestError,
-    digest_of,
-    parse_digest,
-    parse_manifest,
-)
+from ayllu.models.manifest import digest_of, parse_digest, parse_manifest
 from ayllu.models.name import is_valid, manifest_path, short_name
 from ayllu.models.shelf import Shelf, Shelves, folded
-from ayllu.types import Layer, Manifest, ModelName
+from ayllu.models.stored import Damaged, ManifestReader, StoredManifest
+from ayllu.types import Layer, ModelName
+
+__all__ = ["Damaged", "Store", "StoredManifest"]
 
 PRUNE_AGE = 3600.0
-
-
-class StoredManifest(Struct, frozen=True):
-    """A model of the store.
-
-    `digest` is the hex sha256 of the manifest file without a prefix, `modified_at` a Unix time in
-    nanoseconds, `size` the bytes of all layers and the config.
-    """
-
-    name: ModelName
-    manifest: Manifest
-    digest: str
-    modified_at: int
-    size: int
-
-
-class Damaged(Struct, frozen=True):
-    """A manifest that cannot be used, and why."""
-
-    name: ModelName
-    reason: str
 
 
 class Store:
@@ -72,7 +45,7 @@ class Store:
         self.shelves = Shelves(root, shelves)
         self.blobs = root / "blobs"
         self.manifests = root / "manifests"
-        self._seen: dict[str, tuple[tuple[int, int, int], StoredManifest]] = {}
+        self._reader = ManifestReader(root)
 
     def names(self) -> tuple[ModelName, ...]:
         """The names of all models, damaged ones too; those of shelves last."""
@@ -136,7 +109,7 @@ class Store:
     def shelved(self, name: ModelName) -> StoredManifest | None:
         """The model of that name on a shelf, hidden or not."""
         found = self.shelves.find(name, hidden=True)
-        item = self._read_file(found.name, str(found.path)) if found else None
+        item = self._reader.read(found.name, str(found.path)) if found else None
         return item if isinstance(item, StoredManifest) else None
 
     def blob_path(self, digest: str) -> Path:
@@ -284,7 +257,7 @@ class Store:
                 return ()
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
-        layers = _digests(item.manifest) if isinstance(item, StoredManifest) else ()
+        layers = item.digests if isinstance(item, StoredManifest) else ()
         return self.remove_unused(layers)
 
     def remove_unused(self, digests: Iterable[str]) -> tuple[str, ...]:
@@ -331,43 +304,18 @@ class Store:
 
     def _read_all(self) -> tuple[StoredManifest | Damaged, ...]:
         items = tuple(item for name in self.names() if (item := self._read(name)))
-        if len(self._seen) > 2 * len(items) + 64:
-            self._seen.clear()
+        self._reader.trim(len(items))
         return items
 
     def _read(self, name: ModelName) -> StoredManifest | Damaged | None:
         """A manifest by its stored name, ours or a shelf's; None where there is none."""
         item = self._read_own(name)
         if item is None and (shelved := self.shelves.find(name)):
-            return self._read_file(shelved.name, str(shelved.path))
+            return self._reader.read(shelved.name, str(shelved.path))
         return item
 
     def _read_own(self, name: ModelName) -> StoredManifest | Damaged | None:
-        return self._read_file(name, f"{self.manifests}/{manifest_path(name)}")
-
-    def _read_file(self, name: ModelName, path: str) -> StoredManifest | Damaged | None:
-        """The manifest in a file; None where there is none. Read again only when changed."""
-        with using(self.root):
-            try:
-                facts = os.stat(path)  # noqa: PTH116 - a thousand Paths take longer than the disk
-                stamp = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
-                if path in self._seen and self._seen[path][0] == stamp:
-                    return self._seen[path][1]
-                if not stat.S_ISREG(facts.st_mode):
-                    return None
-                with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - the same
-                    data = file.read(MAX_MANIFEST_BYTES + 1)
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-        try:
-            manifest = parse_manifest(data)
-        except ManifestError as error:
-            return Damaged(name, str(error))
-        size = sum(layer.size for layer in (manifest.config, *manifest.layers))
-        digest = digest_of(data).removeprefix("sha256:")
-        item = StoredManifest(name, manifest, digest, facts.st_mtime_ns, size)
-        self._seen[path] = (stamp, item)
-        return item
+        return self._reader.read(name, f"{self.manifests}/{manifest_path(name)}")
 
     def _used(self) -> frozenset[str] | None:
         """The digests that our own models refer to; None when a damaged one keeps it unknown."""
@@ -376,7 +324,7 @@ class Store:
             if isinstance(item, Damaged):
                 return None
             if item is not None:
-                used.update(_digests(item.manifest))
+                used.update(item.digests)
         return frozenset(used)
 
     def _own_blob(self, digest: str) -> Path:
@@ -386,7 +334,3 @@ class Store:
         path = self._own_blob(digest)
         with using(self.root):
             return path.is_file()
-
-
-def _digests(manifest: Manifest) -> tuple[str, ...]:
-    return tuple(layer.digest for layer in (*manifest.layers, manifest.config))

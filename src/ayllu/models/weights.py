@@ -15,16 +15,17 @@ from msgspec import structs
 
 from ayllu.errors import BadRequestError, EngineMissingError, GGUFError
 from ayllu.gguf import arch, vocab
+from ayllu.gguf.cache import cached_header
 from ayllu.gguf.lora import misfit
-from ayllu.gguf.quantize import Step, needs_quantizing, quantize
-from ayllu.gguf.read import Header, cached_header
+from ayllu.gguf.quantize import REMEDY, Step, needs_quantizing, quantize
+from ayllu.gguf.read import Header
 from ayllu.models.files import draft, using
 from ayllu.models.manifest import ADAPTER_TYPE, DRAFT_TYPE, MODEL_TYPE, PROJECTOR_TYPE, parse_digest
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store
 from ayllu.types import Layer, ModelConfig
 
-LAYER_TYPES = {"model": MODEL_TYPE, "adapter": ADAPTER_TYPE, "projector": PROJECTOR_TYPE}
+LAYER_TYPES = {"model": MODEL_TYPE, "projector": PROJECTOR_TYPE}
 
 _HASHED_AT_ONCE = 64 << 20
 """Bytes between two looks at whether anybody still waits for the digest."""
@@ -97,7 +98,7 @@ def named_draft_layer(store: Store, text: str, model: Header) -> Layer:
     layers = [layer for layer in stored.manifest.layers if layer.media_type == MODEL_TYPE]
     if not layers:
         raise BadRequestError(f"model '{text}' has no GGUF file that could draft")
-    layer = draft_layer(store, text, layers[-1].digest, model)
+    layer = draft_layer(store, text, layers[0].digest, model)
     return structs.replace(layer, from_=short_name(stored.name))
 
 
@@ -110,10 +111,7 @@ def is_quantizable(store: Store, layer: Layer, kind: str, program: Path | None) 
         return False
     if program is None or not program.exists():
         where = f" in {program.parent}" if program else ""
-        raise EngineMissingError(
-            f"there is no llama-quantize{where}: run `make setup`, or set AYLLU_LLAMA_BIN to a "
-            "folder that has it"
-        )
+        raise EngineMissingError(f"there is no llama-quantize{where}: {REMEDY}")
     return True
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ayllu.config import Settings
-from ayllu.errors import EngineMissingError
+from ayllu.errors import ILLEGAL_INSTRUCTION, EngineMissingError
 
 RPC_PROTOCOL = (7, 0)
 """Major and minor version of the RPC protocol that the pinned engine speaks."""
@@ -33,6 +33,8 @@ REQUIRED_FLAGS = (
     "--context-shift",
     "--api-key",
     "--rpc",
+    "--spec-type",
+    "--spec-draft-model",
 )
 """Flags of llama-server that the runner or the cluster uses; an older engine lacks some."""
 
@@ -223,7 +225,5 @@ def _output(program: Path, *arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineMissingError(f"{program} cannot be run: {error}; {REMEDY}") from error
     if run.returncode == -signal.SIGILL:
-        raise EngineMissingError(
-            f"{program} was built for another CPU: run `make engine` to build it for this one"
-        )
+        raise EngineMissingError(f"{program} {ILLEGAL_INSTRUCTION}")
     return run.stdout.decode("utf-8", "replace")

@@ -6,6 +6,8 @@ import re
 import signal
 from collections.abc import Sequence
 
+from ayllu.errors import ILLEGAL_INSTRUCTION
+
 
 def explain_exit(code: int | None, log: Sequence[str]) -> str:
     """Why llama-server ended, in one sentence with the remedy where there is one."""
@@ -17,7 +19,7 @@ def explain_exit(code: int | None, log: Sequence[str]) -> str:
         if code == -signal.SIGKILL:
             return "the engine was killed, most likely because memory ran out"
         if code == -signal.SIGILL:
-            return "the engine was built for another CPU: run `make engine`"
+            return f"the engine {ILLEGAL_INSTRUCTION}"
         return f"the engine crashed ({signal.Signals(-code).name}){_last_words(log)}"
     return f"the engine ended with code {code}{_last_words(log)}"
 

@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from ayllu.config import Settings
 from ayllu.gguf import arch
-from ayllu.gguf.read import cached_header
+from ayllu.gguf.cache import Stamp, cached_header, stamp
 from ayllu.models.model import Model
 from ayllu.runner.options import DRAFT_TOKENS, LoadOptions
 from ayllu.types import Options
@@ -45,12 +45,16 @@ class ModelFacts(Struct, frozen=True):
     speculation: str = ""
 
 
-@lru_cache(maxsize=256)
 def model_facts(path: Path, kv_cache_type: str) -> ModelFacts:
-    """Read a file's facts. Blobs never change under their name, so once is enough."""
+    """A file's facts, read once as long as it stays the same. Raises GGUFError."""
+    return _facts(path, stamp(path), kv_cache_type)
+
+
+@lru_cache(maxsize=256)
+def _facts(path: Path, _stamp: Stamp, kv_cache_type: str) -> ModelFacts:
     header = cached_header(path)
     return ModelFacts(
-        weights=path.stat().st_size,
+        weights=header.file_size,
         trained_context=arch.context_length(header),
         kv_per_token=arch.kv_bytes(header, context=1, cache_type=kv_cache_type),
         pools=arch.pools(header),

@@ -29,6 +29,7 @@ from ayllu.errors import EngineError
 from ayllu.runner.engine import Engine
 from ayllu.runner.explain import explain_exit
 from ayllu.runner.options import ENGINE_ENVIRONMENT, LoadOptions, engine_arguments
+from ayllu.system import child_environment
 
 LOG_LINES = 200
 STOP_SECONDS = 3.0
@@ -207,8 +208,7 @@ async def start_runner(
 
 def _environment(key: str) -> dict[str, str]:
     """The engine's environment: ours, without our own keys."""
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("AYLLU_")}
-    return inherited | ENGINE_ENVIRONMENT | {"LLAMA_API_KEY": key}
+    return child_environment() | ENGINE_ENVIRONMENT | {"LLAMA_API_KEY": key}
 
 
 def _make_folder() -> Path:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from msgspec import Struct, field
 from starlette.requests import Request
 
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, NotFoundError, TooLargeError
-from ayllu.gguf.read import cached_header
+from ayllu.gguf.cache import cached_header
+from ayllu.models.describe import capabilities
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import parse_name
 from ayllu.models.store import Store
@@ -20,13 +20,16 @@ from ayllu.server.wire import T, decode
 
 
 class State(Struct, frozen=True):
-    """One server's state, reached as `request.app.state.ayllu`."""
+    """One server's state, reached as `request.app.state.ayllu`.
+
+    `looked_at` holds the digests of the models whose files were read already.
+    """
 
     settings: Settings
     engine: Engine
     store: Store
     pool: Pool
-    headers_read: set[Path] = field(default_factory=set)
+    looked_at: set[str] = field(default_factory=set)
 
 
 def state_of(request: Request) -> State:
@@ -44,11 +47,17 @@ async def model_of(request: Request, name: str) -> Model:
         model = open_model(state.store, parsed)
     except NotFoundError as error:
         raise NotFoundError(f"model '{name}' not found") from error
-    if model.path not in state.headers_read:
-        # A big vocabulary takes longer than the event loop may stand.
-        await asyncio.to_thread(cached_header, model.path)
-        state.headers_read.add(model.path)
+    if model.digest not in state.looked_at:
+        await asyncio.to_thread(_look, model)
+        state.looked_at.add(model.digest)
     return model
+
+
+def _look(model: Model) -> None:
+    """Read what is asked of the files later: big vocabularies take too long for the event loop."""
+    for path in (model.path, *model.drafts):
+        cached_header(path)
+    capabilities(model)
 
 
 async def read_body(request: Request, kind: type[T]) -> T:

@@ -1,0 +1,63 @@
+"""How quickly the model that ships answers: as it is, quantized, with its draft; and its memory.
+
+python bench/shipped.py
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+from measure import ayllu_server
+
+ROUNDS = 7
+STORY = "Tell me a story about a llama."
+FORMS: dict[str, dict[str, Any]] = {
+    "F16": {},
+    "Q8_0": {"quantize": "Q8_0"},
+    "Q4_K_M": {"quantize": "Q4_K_M"},
+    "F16 with its draft": {"draft": "mini-draft"},
+}
+
+
+def post(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """One answer of our server."""
+    request = urllib.request.Request(url + path, json.dumps(body).encode())  # noqa: S310 - ours
+    with urllib.request.urlopen(request) as reply:  # noqa: S310 - the same
+        answer: dict[str, Any] = json.load(reply)
+        return answer
+
+
+def main() -> None:
+    """Make the forms and print their figures, medians of some rounds."""
+    with tempfile.TemporaryDirectory() as home, ayllu_server(Path(home)) as (pid, url):
+        for number, (form, fields) in enumerate(FORMS.items()):
+            name = f"form{number}"
+            post(url, "/api/create", {"model": name, "from": "mini", "stream": False, **fields})
+            body = {
+                "model": name,
+                "messages": [{"role": "user", "content": STORY}],
+                "options": {"temperature": 0},
+                "stream": False,
+            }
+            loading = post(url, "/api/chat", body)["load_duration"] / 1e6
+            replies = [post(url, "/api/chat", body) for _ in range(ROUNDS)]
+            rates = [reply["eval_count"] / reply["eval_duration"] * 1e9 for reply in replies]
+            totals = [reply["total_duration"] / 1e6 for reply in replies]
+            engine = max(
+                psutil.Process(pid).children(recursive=True), key=lambda child: child.create_time()
+            )
+            print(
+                f"{form:<20} {statistics.median(rates):6.0f} tokens/s, an answer of "
+                f"{replies[0]['eval_count']} tokens in {statistics.median(totals):4.0f} ms, "
+                f"load {loading:4.0f} ms, engine {engine.memory_info().rss >> 20} MiB"
+            )
+
+
+if __name__ == "__main__":
+    main()
