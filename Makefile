@@ -1,7 +1,7 @@
 # `make run` and `make test` are all one needs; both set up what is missing first.
 PYTHON ?= python3
 BIN := .venv/bin
-MODEL ?= mini
+MODEL ?=
 PROMPTS ?= "What is two plus two?" "¿De qué color es el cielo?"
 
 .PHONY: setup run test test-real check bench docs engine mini mini-eval
@@ -13,9 +13,9 @@ setup:
 run: setup
 	@for prompt in $(PROMPTS); do \
 		echo ">>> $$prompt"; \
-		$(BIN)/ayllu run --verbose "$(MODEL)" "$$prompt" </dev/null || exit 1; \
+		$(BIN)/ayllu run --verbose "$(or $(MODEL),mini)" "$$prompt" </dev/null || exit 1; \
 	done
-	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/ayllu run "$(MODEL)"; fi
+	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/ayllu run "$(or $(MODEL),mini)"; fi
 
 test:
 	@$(PYTHON) tools/setup.py --tests

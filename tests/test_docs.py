@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
 
 import pytest
+from mini.evaluate import table
 
 from ayllu.server.app import ROUTES
 
@@ -32,6 +34,11 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_model_card_has_the_scores_that_were_measured() -> None:
+    scores = json.loads((ROOT / "src/ayllu/assets/mini.scores.json").read_text("utf-8"))
+    assert table(scores) in (DOCS / "mini.md").read_text("utf-8"), "run `make mini-eval`"
 
 
 def test_the_readmes_tree_names_every_room() -> None:

@@ -98,15 +98,29 @@ def no_call(
     """Functions are offered, but the question is for none of them."""
     offered = rng.sample(FUNCTIONS, rng.choice((1, 1, 2, 2, 3)))
     if chance(rng, 0.35):
-        rest = [item for item in FUNCTIONS if not _alike(item, offered)]
-        function = rng.choice(rest)
-        values = {item.name: item.make(rng, language) for item in function.parameters}
-        question = pick(rng, *function.asked[language]).format(**values)
-        case = Case("no call", language, question, _CANNOT[language])
+        case = _missing(rng, language, offered)
     else:
         case = replace(other(rng, language), kind="no call")
+    return _offering(rng, case, offered)
+
+
+def missing_call(rng: random.Random, language: Language) -> Case:
+    """Functions are offered, but the question is for another one."""
+    offered = rng.sample(FUNCTIONS, rng.choice((1, 1, 2, 2, 3)))
+    return _offering(rng, _missing(rng, language, offered), offered)
+
+
+def _missing(rng: random.Random, language: Language, offered: list[Function]) -> Case:
+    """A question for a function that is not offered."""
+    function = rng.choice([item for item in FUNCTIONS if not _alike(item, offered)])
+    values = {item.name: item.make(rng, language) for item in function.parameters}
+    question = pick(rng, *function.asked[language]).format(**values)
+    return Case("no call", language, question, _CANNOT[language])
+
+
+def _offering(rng: random.Random, case: Case, offered: list[Function]) -> Case:
     tools = tuple(schema(rng, item) for item in offered)
-    return replace(case, tools=tools, thought=_NONE_FITS[language])
+    return replace(case, tools=tools, thought=_NONE_FITS[case.language])
 
 
 def _alike(function: Function, offered: list[Function]) -> bool:

@@ -25,11 +25,13 @@ Ids = NDArray[np.uint16]
 Weights = NDArray[np.float32]
 
 
-def write(path: Path, tokenizer: Tokenizer, *, seed: int, count: int) -> None:
+def write(
+    path: Path, tokenizer: Tokenizer, *, seed: int, count: int, shares: dict[str, float]
+) -> None:
     """Make the texts and store their ids and where each begins."""
     ids: list[Ids] = []
     chunk: list[str] = []
-    for place, text in enumerate(texts(seed, count), 1):
+    for place, text in enumerate(texts(seed, count, shares), 1):
         chunk.append(text)
         if len(chunk) == BUCKET or place == count:
             encoded = tokenizer.encode_batch(chunk)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +38,31 @@ SAVE_SECONDS = 120.0
 WORKERS = 2
 
 
-def train(shape: Shape, data: Path, vocabulary: Path, checkpoint: Path, seed: int) -> None:
+@dataclass(frozen=True)
+class Course:
+    """What to train: `data` and `vocabulary` are files, `start` is a checkpoint to go on from.
+
+    The network and how far it is are kept in `checkpoint`. `rate` scales the learning rates,
+    `share` is how much of the texts is gone through.
+    """
+
+    shape: Shape
+    data: Path
+    vocabulary: Path
+    checkpoint: Path
+    seed: int
+    start: Path | None = None
+    rate: float = 1.0
+    share: float = 1.0
+
+
+def train(course: Course) -> None:
     """Train a network on stored texts; ends with its checkpoint at the last step."""
-    meeting = checkpoint.with_suffix(".meeting").resolve()
+    # Every batch has a shape of its own, and oneDNN would keep a thousand of them: gigabytes.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    meeting = course.checkpoint.with_suffix(".meeting").resolve()
     meeting.unlink(missing_ok=True)
-    arguments = (meeting, shape, data, vocabulary, checkpoint, seed)
-    multiprocessing.spawn(_work, arguments, nprocs=WORKERS)
+    multiprocessing.spawn(_work, (meeting, course), nprocs=WORKERS)
     meeting.unlink(missing_ok=True)
 
 
@@ -54,36 +73,29 @@ def load(shape: Shape, checkpoint: Path) -> Net:
     return net
 
 
-def _work(
-    rank: int,
-    meeting: Path,
-    shape: Shape,
-    data: Path,
-    vocabulary: Path,
-    checkpoint: Path,
-    seed: int,
-) -> None:
+def _work(rank: int, meeting: Path, course: Course) -> None:
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=WORKERS
     )
-    corpus = Corpus(data, tokenizer.load(vocabulary), seed=seed)
-    Trainer(shape, corpus, seed=seed, path=checkpoint, rank=rank).run()
+    Trainer(course, rank).run()
     distributed.destroy_process_group()
 
 
 class Trainer:
-    """A worker: a network, its optimizers and how far they are. `path` is where it is kept."""
+    """A worker: a network, its optimizers and how far they are."""
 
-    def __init__(self, shape: Shape, corpus: Corpus, *, seed: int, path: Path, rank: int) -> None:
-        torch.manual_seed(seed)
-        self.net = Net(shape)
-        self.corpus = corpus
+    def __init__(self, course: Course, rank: int) -> None:
+        torch.manual_seed(course.seed)
+        self.net = Net(course.shape)
+        if course.start:
+            self.net.load_state_dict(torch.load(course.start, weights_only=True)["net"])
+        self.corpus = Corpus(course.data, tokenizer.load(course.vocabulary), seed=course.seed)
         self.rank = rank
-        self.steps = len(corpus.groups)
+        self.steps = round(course.share * len(self.corpus.groups))
         self.step = 0
-        self.path = path
+        self.path = course.checkpoint
         layers = self.net.blk.parameters()
         matrices = [weight for weight in layers if weight.ndim == 2]
         known = {id(weight) for weight in matrices}
@@ -91,14 +103,16 @@ class Trainer:
         self.optimizers = (
             torch.optim.Muon(
                 matrices,
-                lr=MATRIX_RATE,
+                lr=MATRIX_RATE * course.rate,
                 weight_decay=DECAY,
                 adjust_lr_fn="match_rms_adamw",
             ),
-            torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.95), weight_decay=0.0),
+            torch.optim.AdamW(
+                others, lr=OTHER_RATE * course.rate, betas=(0.9, 0.95), weight_decay=0.0
+            ),
         )
         self.schedules = [LambdaLR(optimizer, self._rate) for optimizer in self.optimizers]
-        if path.exists():
+        if self.path.exists():
             self._restore()
 
     def run(self) -> None:
