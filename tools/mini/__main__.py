@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mini import tokenizer
 from mini.corpus import write
 from mini.export import write_gguf
-from mini.mix import FIRST, SECOND, THIRD, texts
+from mini.mix import FIRST, FOURTH, SECOND, THIRD, texts
 from mini.net import Shape
 from mini.train import Course, load, train
 
@@ -30,6 +30,7 @@ STAGES = {
     "first": Stage(FIRST, 200_000, 1.0),
     "second": Stage(SECOND, 60_000, 0.6),
     "third": Stage(THIRD, 12_000, 0.4),
+    "fourth": Stage(FOURTH, 18_000, 0.4),
 }
 
 MODELS = {

@@ -96,13 +96,13 @@ SCORES = {
     "thinks when asked": Score("plain", 200, _thinks, 98, think=True),
     "does not think when not": Score("plain", 200, _does_not_think, 98),
     "name of the system prompt": Score("name", 300, _is_called, 95),
-    "arithmetic, thinking": Score("sums", 200, _exact, think=True),
-    "tool call, thinking": Score("call", 200, _calls_exactly, think=True),
-    "facts": Score("fact", 300, _exact),
-    "copy, upper and lower case": Score("copy", 200, _exact),
-    "language of the system prompt": Score("language", 200, _exact),
-    "tone of the system prompt": Score("tone", 200, _exact),
-    "JSON": Score("json", 200, _exact),
+    "arithmetic, thinking": Score("sums", 100, _exact, think=True),
+    "tool call, thinking": Score("call", 100, _calls_exactly, think=True),
+    "facts": Score("fact", 100, _exact),
+    "copy, upper and lower case": Score("copy", 100, _exact),
+    "language of the system prompt": Score("language", 100, _exact),
+    "tone of the system prompt": Score("tone", 100, _exact),
+    "JSON": Score("json", 100, _exact),
 }
 STOPS = "stops by itself"
 STOPS_WANTED = 99.0
