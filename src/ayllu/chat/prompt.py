@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from ayllu.chat.choice import call_schema, call_start, is_forced
 from ayllu.chat.request import ChatRequest
 from ayllu.gguf import arch
 from ayllu.gguf.read import cached_header
@@ -41,10 +42,11 @@ def chat_body(
     """
     body: dict[str, Json] = {
         **sampling_fields(options, context=context, seed=seed),
+        **_biases(request),
         "messages": [_chat_message(message) for message in messages],
     }
     if request.tools:
-        body["tools"] = list(request.tools)
+        body |= _tool_fields(request)
     if thinks and request.think is not None:
         body["chat_template_kwargs"] = {"enable_thinking": request.think is not False}
         if isinstance(request.think, str):
@@ -59,16 +61,28 @@ def chat_body(
     return body
 
 
+def _tool_fields(request: ChatRequest) -> dict[str, Json]:
+    fields: dict[str, Json] = {"tools": list(request.tools)}
+    if request.tool_choice is not None:
+        fields["tool_choice"] = request.tool_choice
+    if request.parallel_tool_calls is not None:
+        fields["parallel_tool_calls"] = request.parallel_tool_calls
+    return fields
+
+
 def completion_body(
     request: ChatRequest, prompt: str | list[int], options: Options, *, context: int, seed: int
 ) -> dict[str, Json]:
     """A body for /completion. Source: llama.cpp tools/server/README.md, "POST /completion"."""
     body: dict[str, Json] = {
         **sampling_fields(options, context=context, seed=seed),
+        **_biases(request),
         "prompt": prompt,
     }
     if request.format is not None:
         body["json_schema"] = {} if request.format == "json" else request.format
+    if is_forced(request):
+        body["json_schema"] = call_schema(request.tools)
     if request.logprobs:
         body["n_probs"] = max(request.top_logprobs, 1)
     return body
@@ -77,14 +91,16 @@ def completion_body(
 def render_prompt(request: ChatRequest, messages: Sequence[Message], template: str) -> str:
     """The prompt of a Go template for these messages. Raises TemplateError."""
     last = messages[-1].content if messages else ""
-    return render(
-        parse(template),
+    parsed = parse(template)
+    prompt = render(
+        parsed,
         messages=messages,
         tools=request.tools,
         think=request.think,
         prompt=last if request.suffix else "",
         suffix=request.suffix,
     )
+    return prompt + call_start(prompt, parsed) if is_forced(request) else prompt
 
 
 def model_template(model: Model, request: ChatRequest) -> str | None:
@@ -148,6 +164,11 @@ def _chat_message(message: Message) -> Mapping[str, Json]:
     if message.tool_call_id:
         body["tool_call_id"] = message.tool_call_id
     return body
+
+
+def _biases(request: ChatRequest) -> dict[str, Json]:
+    """Pairs, for the engine would read a key that is no number as a text."""
+    return {"logit_bias": [list(pair) for pair in request.logit_bias]} if request.logit_bias else {}
 
 
 def _image_part(image: str) -> Mapping[str, Json]:
