@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 
+from ayllu.chat.grammar import check_schema
 from ayllu.chat.request import ChatRequest
 from ayllu.errors import BadRequestError
 from ayllu.template import Template, thinking_tags, tool_tag
@@ -27,6 +28,11 @@ def settle(request: ChatRequest) -> ChatRequest:
     settled = _settle_choice(request)
     if settled.options.grammar and (settled.tools or settled.format is not None):
         raise BadRequestError("a grammar cannot be in one request with tools or a format")
+    if isinstance(settled.format, Mapping):
+        check_schema(settled.format, "the format's schema")
+    for tool in settled.tools:
+        function = tool["function"]
+        check_schema(function.get("parameters"), f"the schema of the tool {function['name']!r}")
     return settled
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from ayllu.chat.choice import call_schema, call_start, is_forced
 from ayllu.chat.request import ChatRequest
+from ayllu.errors import BadRequestError
 from ayllu.gguf import arch
 from ayllu.gguf.read import cached_header
 from ayllu.gguf.vocab import FillTokens, fill_tokens
@@ -38,6 +39,7 @@ def chat_body(
 ) -> dict[str, Json]:
     """A body for /v1/chat/completions; `thinks` says that the template knows of thinking.
 
+    Raises BadRequestError for what the engine cannot do at once.
     Source: llama.cpp tools/server/README.md, "POST /v1/chat/completions".
     """
     body: dict[str, Json] = {
@@ -56,6 +58,8 @@ def chat_body(
     elif request.format is not None:
         schema = {"schema": request.format}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if request.logprobs and request.tools:
+        raise BadRequestError("this model cannot give logprobs where it has tools")
     if request.logprobs:
         body |= {"logprobs": True, "top_logprobs": max(request.top_logprobs, 1)}
     return body

@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from ayllu.chat.choice import is_forced, settle
 from ayllu.chat.events import EventBuilder
+from ayllu.chat.grammar import check_grammar
 from ayllu.chat.infill import infill_tokens
 from ayllu.chat.prompt import (
     chat_body,
@@ -48,6 +49,7 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
     if request.tools or request.format is not None:
         options = structs.replace(options, grammar=None)  # the model's own gives way
+    check_grammar(options.grammar or "", "the grammar")
     seed = secrets.randbelow(1 << 31)
     replay = Replay()
     while True:

@@ -59,6 +59,8 @@ def _read_options(body: SamplingRequest, params: Mapping[str, Json]) -> Options:
     values |= {name: given[name] for name in _SAME if given[name] is not None}
     limit = given.get("max_completion_tokens")
     limit = body.max_tokens if limit is None else limit
+    if limit == 0:
+        raise BadRequestError("an answer has at least one token: max_tokens of -1 means no limit")
     more: dict[str, Json] = {
         "num_predict": limit,
         "seed": body.seed,

@@ -14,6 +14,7 @@ from ayllu.types import Json
 
 Number = Annotated[float, Meta(ge=-(2**31), le=2**31 - 1)]
 Count = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Limit = Annotated[int, Meta(ge=-2, le=2**31 - 1)]
 MAX_CHOICES = 128
 MAX_TOP = 20
 
@@ -38,7 +39,7 @@ class SamplingRequest(Struct, frozen=True, kw_only=True):
     model: str = ""
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
-    max_tokens: Count | None = None
+    max_tokens: Limit | None = None
     n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] = 1
     seed: int | None = None
     stop: Json = None
@@ -86,7 +87,7 @@ class ChatRequest(SamplingRequest, frozen=True, kw_only=True):
     """POST /v1/chat/completions."""
 
     messages: tuple[ChatMessage, ...] = ()
-    max_completion_tokens: Count | None = None
+    max_completion_tokens: Limit | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP)] | None = None
     response_format: Json = None
