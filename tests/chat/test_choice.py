@@ -16,7 +16,7 @@ ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "o
 SUB = {"type": "function", "function": {"name": "sub"}}
 CALLS = "{{ if .ToolCalls }}<call>{{ range .ToolCalls }}{{ .Function }}{{ end }}{{ end }}"
 BARE = "{{ if .ToolCalls }}{{ range .ToolCalls }}{{ .Function }}{{ end }}{{ end }}"
-THINKS = "{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}"
+THINKS = "{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ end }}"
 
 
 def named(name: str) -> Any:
