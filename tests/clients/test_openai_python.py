@@ -52,7 +52,8 @@ def test_it_calls_tools_and_reads_their_results(client: openai.OpenAI) -> None:
     message = first.choices[0].message
     assert first.choices[0].finish_reason == "tool_calls"
     assert getattr(message, "reasoning", "").strip() == "Let me see."
-    (call,) = message.tool_calls or ()
+    assert message.tool_calls
+    (call,) = message.tool_calls
     assert call.type == "function"
     assert (call.function.name, call.function.arguments) == ("add", '{"a": 1, "b": 2}')
     history: list[Any] = [*USER, message.model_dump(exclude_none=True)]
@@ -66,7 +67,9 @@ def test_its_stream_helper_puts_a_tool_call_together(client: openai.OpenAI) -> N
         for _ in stream:
             pass
         final = stream.get_final_completion()
-    (call,) = final.choices[0].message.tool_calls or ()
+    calls = final.choices[0].message.tool_calls
+    assert calls
+    (call,) = calls
     assert call.function.arguments == '{"a": 1, "b": 2}'
 
 

@@ -215,8 +215,7 @@ def go_tool(server: Serving) -> str:
 def test_tool_choice_decides_what_is_called(server: Serving, go_tool: str, model: str) -> None:
     assert go_tool
     named = {"type": "function", "function": {"name": "other"}}
-    fields = {"model": model, "tools": [ADD, OTHER], "options": {"num_ctx": 4096}}
-    fields |= {"max_tokens": 200}
+    fields: dict[str, Any] = {"model": model, "tools": [ADD, OTHER], "max_tokens": 200}
     (choice,) = ask(server, **fields, tool_choice=named).json["choices"]
     (call,) = choice["message"]["tool_calls"]
     assert call["function"]["name"] == "other"

@@ -222,11 +222,8 @@ SCALARS = (
     | st.sampled_from(("user", "text", "json_object", "auto", "required", "json_schema", "a"))
 )
 KEYS = st.sampled_from(("role", "content", "type", "function", "name", "text", "schema", "97"))
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=6,
-)
+INNER = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(KEYS, SCALARS, max_size=3)
+VALUES = INNER | st.lists(INNER, max_size=3) | st.dictionaries(KEYS, INNER, max_size=3)
 
 
 @settings(
