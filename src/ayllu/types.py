@@ -118,6 +118,7 @@ class Options(Struct, frozen=True, omit_defaults=True):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     stop: tuple[str, ...] | None = None
+    grammar: str | None = None
 
 
 class TokenLogprob(Struct, frozen=True):
@@ -130,7 +131,10 @@ class TokenLogprob(Struct, frozen=True):
 
 
 class Timings(Struct, frozen=True):
-    """What a request cost. Durations are in nanoseconds, counts in tokens."""
+    """What a request cost. Durations are in nanoseconds, counts in tokens.
+
+    `prompt_cached_count` of the `prompt_eval_count` tokens were in the engine's cache already.
+    """
 
     total_duration: int = 0
     load_duration: int = 0
@@ -138,6 +142,7 @@ class Timings(Struct, frozen=True):
     prompt_eval_duration: int = 0
     eval_count: int = 0
     eval_duration: int = 0
+    prompt_cached_count: int = 0
 
 
 class TextEvent(Struct, frozen=True):

@@ -74,7 +74,7 @@ class Guard:
                 return
             self._check_key(scope, headers)
         except AylluError as error:
-            await error_response(error)(scope, receive, send)
+            await error_response(error, scope["path"])(scope, receive, send)
             return
         await self._app(scope, receive, _with_origin(send, origin))
 

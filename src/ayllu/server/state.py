@@ -71,6 +71,12 @@ async def read_body(request: Request, kind: type[T]) -> T:
     return decode(bytes(body), kind)
 
 
+def require(model: Model, capability: str, otherwise: str) -> None:
+    """Raises BadRequestError with the sentence where a model lacks a capability."""
+    if capability not in capabilities(model):
+        raise BadRequestError(otherwise)
+
+
 def required(name: str) -> str:
     """A model's name that must be there."""
     if not name:

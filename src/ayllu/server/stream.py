@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 import structlog
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Send
 
 from ayllu.errors import AylluError
+from ayllu.server.errors import error_body
 from ayllu.server.wire import encode
-from ayllu.server.wire_ollama import ErrorResponse
 from ayllu.watch import Watch
 
 T = TypeVar("T")
@@ -29,6 +30,22 @@ class ClientLeftError(AylluError):
     """The client closed the connection before its answer was ready."""
 
     status = 499
+
+
+class Framing(Struct, frozen=True, kw_only=True):
+    """How a dialect writes a stream: an item, and what comes after the last."""
+
+    media_type: str
+    frame: Callable[[Any], bytes]
+    end: bytes = b""
+
+
+NDJSON = Framing(media_type="application/x-ndjson", frame=lambda item: encode(item) + b"\n")
+SSE = Framing(
+    media_type="text/event-stream",
+    frame=lambda item: b"data: " + encode(item) + b"\n\n",
+    end=b"data: [DONE]\n\n",
+)
 
 
 class _LineResponse(StreamingResponse):
@@ -64,33 +81,49 @@ def json_response(value: object, status: int = 200) -> Response:
     return Response(encode(value), status, media_type="application/json; charset=utf-8")
 
 
-def error_response(error: AylluError) -> Response:
-    """An error before the first byte of an answer."""
-    return json_response(ErrorResponse(error.sentence), error.status)
+def error_response(error: AylluError, path: str) -> Response:
+    """An error before the first byte of an answer, in the shape of the path's dialect."""
+    return json_response(error_body(error, path), error.status)
 
 
 async def ndjson_response(request: Request, items: AsyncGenerator[Any]) -> Response:
     """One JSON object per line. An error before the first line gets its own status."""
+    return await framed_response(request, items, NDJSON)
+
+
+async def framed_response(
+    request: Request, items: AsyncGenerator[Any], framing: Framing
+) -> Response:
+    """A stream of items. An error before the first one gets its own status."""
     try:
         first = await until_left(request, anext(items, None))
     except BaseException:
         await items.aclose()
         raise
-    return _LineResponse(_lines(first, items), "application/x-ndjson")
+    frames = _frames(first, items, framing, request.url.path)
+    return _LineResponse(frames, framing.media_type)
 
 
-async def _lines(first: Any, items: AsyncGenerator[Any]) -> AsyncGenerator[bytes]:  # noqa: ANN401
+async def _frames(
+    first: Any,  # noqa: ANN401 - what the dialect yields
+    items: AsyncGenerator[Any],
+    framing: Framing,
+    path: str,
+) -> AsyncGenerator[bytes]:
     async with aclosing(items):
         try:
             if first is not None:
-                yield encode(first) + b"\n"
+                yield framing.frame(first)
             async for item in items:
-                yield encode(item) + b"\n"
+                yield framing.frame(item)
+            if framing.end:
+                yield framing.end
         except AylluError as error:
-            yield encode(ErrorResponse(error.sentence)) + b"\n"
+            yield framing.frame(error_body(error, path))
         except Exception:
             _log.exception("a stream broke")
-            yield encode(ErrorResponse("internal error: see the server's log")) + b"\n"
+            bug = AylluError("internal error: see the server's log")
+            yield framing.frame(error_body(bug, path))
             raise
 
 
