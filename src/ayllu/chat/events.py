@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import msgspec
+from msgspec import UNSET
+
 from ayllu.chat.thinking import ThinkingParser
 from ayllu.chat.tools import ToolParser
 from ayllu.errors import EngineError
@@ -12,6 +15,7 @@ from ayllu.runner.client import Chunk, EngineTimings, ToolDelta
 from ayllu.types import (
     DoneEvent,
     Event,
+    PromptEvent,
     TextEvent,
     ThinkingEvent,
     Timings,
@@ -19,6 +23,7 @@ from ayllu.types import (
     ToolCall,
     ToolCallEvent,
     ToolFunction,
+    ToolPieceEvent,
 )
 
 
@@ -26,7 +31,7 @@ class EventBuilder:
     """Builds the Events of one run.
 
     The parsers are for text that the engine did not parse itself. `top` is how many alternatives
-    per token were asked for: the engine always sends at least one.
+    per token were asked for: the engine always sends at least one. `detailed` is the request's.
     """
 
     def __init__(
@@ -35,15 +40,19 @@ class EventBuilder:
         thinking: ThinkingParser | None = None,
         tools: ToolParser | None = None,
         top: int = 0,
+        detailed: bool = False,
     ) -> None:
         self._thinking = thinking
         self._tools = tools
         self._top = top
+        self._detailed = detailed
+        self._told_prompt = False
         self._space = ""
         self._deltas: dict[int, ToolDelta] = {}
         self._pieces: list[str] = []
         self.tokens: list[int] = []
         self.finish = ""
+        self.stop_word = ""
         self.timings = EngineTimings()
 
     @property
@@ -56,14 +65,21 @@ class EventBuilder:
         self.tokens += chunk.tokens
         self._pieces.append(chunk.text)
         self.finish = chunk.finish or self.finish
+        self.stop_word = chunk.stop_word or self.stop_word
         self.timings = chunk.timings or self.timings
         logprobs = self._cut(chunk.logprobs)
+        if chunk.progress and self._detailed and not self._told_prompt:
+            self._told_prompt = True
+            yield PromptEvent(chunk.progress.total, chunk.progress.cache)
         if chunk.thinking:
             yield from self._think(chunk.thinking, logprobs)
         if chunk.text or (logprobs and not chunk.thinking):
             yield from self._parse(chunk.text, logprobs)
         for delta in chunk.tools:
-            yield from self._collect(delta)
+            if self._detailed:
+                yield ToolPieceEvent(delta.index, delta.id, delta.name, delta.arguments)
+            else:
+                yield from self._collect(delta)
 
     def close(self, *, load_duration: int, truncated: int, context: tuple[int, ...]) -> DoneEvent:
         """The last Event. `load_duration` is in nanoseconds."""
@@ -76,9 +92,11 @@ class EventBuilder:
                 prompt_eval_duration=round(timings.prompt_ms * 1e6),
                 eval_count=timings.predicted_n,
                 eval_duration=round(timings.predicted_ms * 1e6),
+                cached=timings.cache_n,
             ),
             context=context,
             truncated=truncated,
+            stop_word=self.stop_word,
         )
 
     def flush(self) -> Iterator[Event]:
@@ -117,7 +135,9 @@ class EventBuilder:
             text, calls = self._tools.feed(text)
         if text or logprobs:
             yield TextEvent(text, logprobs)
-        if calls:
+        if calls and self._detailed:
+            yield from map(_piece, calls)
+        elif calls:
             yield ToolCallEvent(calls)
 
     def _collect(self, delta: ToolDelta) -> Iterator[Event]:
@@ -144,6 +164,13 @@ class EventBuilder:
             TokenLogprob(item.token, item.logprob, item.bytes, item.top_logprobs[: self._top])
             for item in logprobs
         )
+
+
+def _piece(call: ToolCall) -> ToolPieceEvent:
+    """A whole call in one piece."""
+    index = 0 if call.function.index is UNSET else call.function.index
+    arguments = msgspec.json.encode(call.function.arguments).decode()
+    return ToolPieceEvent(index, call.id, call.function.name, arguments)
 
 
 def _whole_call(delta: ToolDelta) -> ToolCall:

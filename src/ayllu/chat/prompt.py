@@ -44,11 +44,13 @@ def chat_body(
         "messages": [_chat_message(message) for message in messages],
     }
     if request.tools:
-        body["tools"] = list(request.tools)
+        body |= _tool_fields(request)
     if thinks and request.think is not None:
         body["chat_template_kwargs"] = {"enable_thinking": request.think is not False}
         if isinstance(request.think, str):
             body["reasoning_effort"] = request.think
+        if request.think_budget is not None:
+            body["reasoning_budget_tokens"] = request.think_budget
     if request.format == "json":
         body["response_format"] = {"type": "json_object"}
     elif request.format is not None:
@@ -56,7 +58,18 @@ def chat_body(
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     if request.logprobs:
         body |= {"logprobs": True, "top_logprobs": max(request.top_logprobs, 1)}
+    if request.detailed and options.stop:
+        body["verbose"] = True  # or else this route does not tell which stop word it was
     return body
+
+
+def _tool_fields(request: ChatRequest) -> dict[str, Json]:
+    fields: dict[str, Json] = {"tools": list(request.tools)}
+    if request.tool_choice is not None:
+        fields["tool_choice"] = request.tool_choice
+    if request.parallel_tool_calls is not None:
+        fields["parallel_tool_calls"] = request.parallel_tool_calls
+    return fields
 
 
 def completion_body(

@@ -40,7 +40,7 @@ def one(event: Event) -> Answer:
         return Answer(thinking=event.text, logprobs=event.logprobs)
     if isinstance(event, ToolCallEvent):
         return Answer(calls=event.calls)
-    return Answer(done=event)
+    return Answer(done=event) if isinstance(event, DoneEvent) else Answer()
 
 
 def whole(events: Iterable[Event]) -> Answer:
@@ -89,5 +89,10 @@ def _shared(model: str, answer: Answer) -> dict[str, Any]:
         "done_reason": done.reason if done else "",
         "truncated": done.truncated if done else 0,
         "logprobs": wire_logprobs(answer.logprobs),
-        **structs.asdict(done.timings if done else Timings()),
+        **_timings(done.timings if done else Timings()),
     }
+
+
+def _timings(timings: Timings) -> dict[str, Any]:
+    """Ollama's counts, which do not tell what the cache spared."""
+    return {name: value for name, value in structs.asdict(timings).items() if name != "cached"}
