@@ -42,6 +42,7 @@ def chat_body(
     body: dict[str, Json] = {
         **sampling_fields(options, context=context, seed=seed),
         "messages": [_chat_message(message) for message in messages],
+        **_continuation(messages),
     }
     if request.tools:
         body |= _tool_fields(request)
@@ -61,6 +62,12 @@ def chat_body(
     if request.detailed and options.stop:
         body["verbose"] = True  # or else this route does not tell which stop word it was
     return body
+
+
+def _continuation(messages: Sequence[Message]) -> dict[str, Json]:
+    """An answer that was begun goes on; the engine repeats its beginning unless told so."""
+    begun = bool(messages) and messages[-1].role == "assistant"
+    return {"continue_final_message": True, "add_generation_prompt": False} if begun else {}
 
 
 def _tool_fields(request: ChatRequest) -> dict[str, Json]:
