@@ -118,6 +118,7 @@ class Options(Struct, frozen=True, omit_defaults=True):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     stop: tuple[str, ...] | None = None
+    grammar: str | None = None
 
 
 class TokenLogprob(Struct, frozen=True):
@@ -132,7 +133,7 @@ class TokenLogprob(Struct, frozen=True):
 class Timings(Struct, frozen=True):
     """What a request cost. Durations are in nanoseconds, counts in tokens.
 
-    `cached` of the prompt's tokens were in the KV cache from before.
+    `prompt_cached_count` of the `prompt_eval_count` tokens were in the engine's cache already.
     """
 
     total_duration: int = 0
@@ -141,7 +142,7 @@ class Timings(Struct, frozen=True):
     prompt_eval_duration: int = 0
     eval_count: int = 0
     eval_duration: int = 0
-    cached: int = 0
+    prompt_cached_count: int = 0
 
 
 class PromptEvent(Struct, frozen=True):

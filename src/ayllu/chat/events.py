@@ -31,7 +31,8 @@ class EventBuilder:
     """Builds the Events of one run.
 
     The parsers are for text that the engine did not parse itself. `top` is how many alternatives
-    per token were asked for: the engine always sends at least one. `detailed` is the request's.
+    per token were asked for: the engine always sends at least one. With `one_call`, tool calls
+    after the first are left out. `detailed` is the request's.
     """
 
     def __init__(
@@ -40,11 +41,14 @@ class EventBuilder:
         thinking: ThinkingParser | None = None,
         tools: ToolParser | None = None,
         top: int = 0,
+        one_call: bool = False,
         detailed: bool = False,
     ) -> None:
         self._thinking = thinking
         self._tools = tools
         self._top = top
+        self._one_call = one_call
+        self._called = False
         self._detailed = detailed
         self._told_prompt = False
         self._space = ""
@@ -92,7 +96,7 @@ class EventBuilder:
                 prompt_eval_duration=round(timings.prompt_ms * 1e6),
                 eval_count=timings.predicted_n,
                 eval_duration=round(timings.predicted_ms * 1e6),
-                cached=timings.cache_n,
+                prompt_cached_count=timings.cache_n,
             ),
             context=context,
             truncated=truncated,
@@ -108,8 +112,8 @@ class EventBuilder:
             yield from self._parse_tools(rest.text, ())
         if self._tools is not None and (text := self._tools.finish()):
             yield TextEvent(text)
-        if self._deltas:
-            yield self._complete_calls()
+        # An answer that was cut short may end within a call's arguments: that call is none.
+        yield from self._complete_calls(cut=self.finish == "length")
 
     def _think(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterator[Event]:
         """Thinking that the engine told apart; white space waits, for at the end it goes."""
@@ -135,16 +139,13 @@ class EventBuilder:
             text, calls = self._tools.feed(text)
         if text or logprobs:
             yield TextEvent(text, logprobs)
-        if calls and self._detailed:
-            yield from map(_piece, calls)
-        elif calls:
-            yield ToolCallEvent(calls)
+        yield from self._call(calls)
 
     def _collect(self, delta: ToolDelta) -> Iterator[Event]:
         """Join the pieces of a call; a new index means that the calls before it are whole."""
         known = self._deltas.get(delta.index)
-        if known is None and self._deltas:
-            yield self._complete_calls()
+        if known is None:
+            yield from self._complete_calls()
         if known is not None:
             delta = ToolDelta(
                 delta.index,
@@ -154,10 +155,18 @@ class EventBuilder:
             )
         self._deltas[delta.index] = delta
 
-    def _complete_calls(self) -> ToolCallEvent:
-        calls = tuple(_whole_call(delta) for delta in self._deltas.values())
+    def _complete_calls(self, *, cut: bool = False) -> Iterator[Event]:
+        deltas = [delta for delta in self._deltas.values() if not (cut and _is_cut(delta))]
         self._deltas.clear()
-        return ToolCallEvent(calls)
+        yield from self._call(tuple(map(_whole_call, deltas)))
+
+    def _call(self, calls: tuple[ToolCall, ...]) -> Iterator[Event]:
+        """Calls of tools, or the first of all where one is enough."""
+        if self._one_call:
+            calls = () if self._called else calls[:1]
+        if calls:
+            self._called = True
+            yield from map(_piece, calls) if self._detailed else (ToolCallEvent(calls),)
 
     def _cut(self, logprobs: tuple[TokenLogprob, ...]) -> tuple[TokenLogprob, ...]:
         return tuple(
@@ -171,6 +180,14 @@ def _piece(call: ToolCall) -> ToolPieceEvent:
     index = 0 if call.function.index is UNSET else call.function.index
     arguments = msgspec.json.encode(call.function.arguments).decode()
     return ToolPieceEvent(index, call.id, call.function.name, arguments)
+
+
+def _is_cut(delta: ToolDelta) -> bool:
+    try:
+        json.loads(delta.arguments)
+    except ValueError:
+        return True
+    return False
 
 
 def _whole_call(delta: ToolDelta) -> ToolCall:

@@ -9,7 +9,9 @@ from contextlib import aclosing
 
 from msgspec import Struct, structs
 
+from ayllu.chat.choice import is_forced, settle
 from ayllu.chat.events import EventBuilder
+from ayllu.chat.grammar import check_grammar
 from ayllu.chat.infill import infill_tokens
 from ayllu.chat.prompt import (
     chat_body,
@@ -44,7 +46,11 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
     sent already is not sent again. Raises AylluError.
     """
     started = time.monotonic_ns()
+    request = settle(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
+    if request.tools or request.format is not None:
+        options = structs.replace(options, grammar=None)  # the model's own gives way
+    check_grammar(options.grammar or "", "the grammar")
     seed = secrets.randbelow(1 << 31)
     replay = Replay()
     while True:
@@ -94,6 +100,7 @@ async def _run(
 
 async def count_prompt(pool: Pool, model: Model, request: ChatRequest) -> int:
     """How many tokens the prompt has that `answer` would send; images do not count."""
+    request = settle(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
     async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
         return await _turn(lease, model, request, options, 0).count(request.messages)
@@ -228,17 +235,24 @@ class _Turn(Struct, frozen=True, kw_only=True):
 
     def _builder(self, prompt: str | None) -> EventBuilder:
         """Parsers are for what is rendered here; the engine parses its own and raw text stays."""
+        one_call = self.request.parallel_tool_calls is False
         if prompt is None or self.template is None or self.request.raw is not None:
-            return EventBuilder(top=self.request.top_logprobs, detailed=self.request.detailed)
+            return EventBuilder(
+                top=self.request.top_logprobs, one_call=one_call, detailed=self.request.detailed
+            )
         template = parse(self.template)
-        tags = thinking_tags(template) if self.request.think is not False else None
+        forced = is_forced(self.request)
+        wants = self.request.think is not False and not forced
+        tags = thinking_tags(template) if wants else None
         names = [tool["function"]["name"] for tool in self.request.tools]
+        tag = "{" if forced else tool_tag(template) or "{"
         return EventBuilder(
             thinking=ThinkingParser(*tags, inside=prompt.rstrip().endswith(tags[0]))
             if tags
             else None,
-            tools=ToolParser(tool_tag(template) or "{", names) if names else None,
+            tools=ToolParser(tag, names) if names else None,
             top=self.request.top_logprobs,
+            one_call=one_call,
             detailed=self.request.detailed,
         )
 

@@ -140,7 +140,7 @@ class MessageWriter:
         timings = done.timings
         yield MessageDelta(
             self._reason(done),
-            _usage(timings.prompt_eval_count, timings.cached, timings.eval_count),
+            _usage(timings.prompt_eval_count, timings.prompt_cached_count, timings.eval_count),
         )
         yield MessageStop()
 

@@ -21,7 +21,7 @@ from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
-from ayllu.server import anthropic, models, ollama
+from ayllu.server import anthropic, models, ollama, openai
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
 from ayllu.server.state import State
@@ -128,6 +128,13 @@ ROUTES = [
     Route("/api/delete", models.delete, methods=["DELETE"]),
     Route("/api/blobs/{digest}", models.has_blob, methods=["HEAD"]),
     Route("/api/blobs/{digest}", models.receive_blob, methods=["POST"]),
+    Route("/v1/chat/completions", openai.chat, methods=["POST"]),
+    Route("/v1/completions", openai.completions, methods=["POST"]),
+    Route("/v1/embeddings", openai.embeddings, methods=["POST"]),
+    Route("/v1/models", openai.models),
+    Route("/v1/models/{model:path}", openai.model),
+    Route("/v1/audio/{rest:path}", openai.not_here, methods=["GET", "POST"]),
+    Route("/v1/images/{rest:path}", openai.not_here, methods=["GET", "POST"]),
     Route("/v1/messages", anthropic.messages, methods=["POST"]),
     Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
 ]

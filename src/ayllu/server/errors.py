@@ -6,8 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ayllu.errors import AylluError, ContextExceededError
+from ayllu.server import wire_openai
 from ayllu.server.anthropic_errors import anthropic_error
 from ayllu.server.wire_ollama import ErrorResponse
+
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+_CODES = {401: "invalid_api_key", 404: "not_found", 413: "request_too_large", 501: "unsupported"}
 
 
 def error_body(error: AylluError, path: str) -> object:
@@ -34,7 +43,15 @@ def _ollama_error(sentence: str, _status: int, _code: str | None) -> ErrorRespon
     return ErrorResponse(sentence)
 
 
+def _openai_error(sentence: str, status: int, code: str | None) -> wire_openai.ErrorResponse:
+    """Source: https://platform.openai.com/docs/guides/error-codes, and Ollama's types."""
+    kind = _TYPES.get(status, "invalid_request_error" if 400 <= status < 500 else "api_error")
+    error = wire_openai.Error(message=sentence, type=kind, code=code or _CODES.get(status))
+    return wire_openai.ErrorResponse(error)
+
+
 _SHAPES: tuple[tuple[str, Callable[[str, int, str | None], Any]], ...] = (
     ("/v1/messages", anthropic_error),
+    ("/v1/", _openai_error),
 )
 """By the beginning of a path, the longest first."""

@@ -82,6 +82,8 @@ def chat_line(model: str, answer: Answer) -> ChatLine:
 def _shared(model: str, answer: Answer) -> dict[str, Any]:
     """The fields of both kinds of line."""
     done = answer.done
+    timings = structs.asdict(done.timings if done else Timings())
+    del timings["prompt_cached_count"]  # Ollama's lines have no place for it
     return {
         "model": model,
         "created_at": format_time(time.time_ns()),
@@ -89,10 +91,5 @@ def _shared(model: str, answer: Answer) -> dict[str, Any]:
         "done_reason": done.reason if done else "",
         "truncated": done.truncated if done else 0,
         "logprobs": wire_logprobs(answer.logprobs),
-        **_timings(done.timings if done else Timings()),
+        **timings,
     }
-
-
-def _timings(timings: Timings) -> dict[str, Any]:
-    """Ollama's counts, which do not tell what the cache spared."""
-    return {name: value for name, value in structs.asdict(timings).items() if name != "cached"}

@@ -119,6 +119,8 @@ async def _frames(
                 yield framing.frame(first)
             async for item in items:
                 yield framing.frame(item)
+            if framing.end:
+                yield framing.end
         except AylluError as error:
             yield framing.frame(error_body(error, path))
         except Exception:
@@ -126,8 +128,6 @@ async def _frames(
             bug = AylluError("internal error: see the server's log")
             yield framing.frame(error_body(bug, path))
             raise
-        if framing.end:
-            yield framing.end
 
 
 async def until_left(request: Request, work: Awaitable[T]) -> T:
