@@ -145,6 +145,13 @@ class Timings(Struct, frozen=True):
     prompt_cached_count: int = 0
 
 
+class PromptEvent(Struct, frozen=True):
+    """The size of the prompt that is being read, and how much the engine's cache has: tokens."""
+
+    tokens: int
+    cached: int = 0
+
+
 class TextEvent(Struct, frozen=True):
     """A piece of the answer."""
 
@@ -165,8 +172,20 @@ class ToolCallEvent(Struct, frozen=True):
     calls: tuple[ToolCall, ...]
 
 
+class ToolPieceEvent(Struct, frozen=True):
+    """A piece of a tool call; `arguments` is JSON text to be joined with that of its `index`.
+
+    The first piece of an index has the name, and an id where the engine gave one.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
 class DoneEvent(Struct, frozen=True):
-    """The last event of every stream.
+    """The last event of every stream. `stop_word` is the one that ended it, where asked for.
 
     `context` holds the token ids of prompt and answer where they were asked for; `truncated` counts
     the old messages that were left out to make the prompt fit.
@@ -176,7 +195,8 @@ class DoneEvent(Struct, frozen=True):
     timings: Timings = Timings()
     context: tuple[int, ...] = ()
     truncated: int = 0
+    stop_word: str = ""
 
 
-Event = TextEvent | ThinkingEvent | ToolCallEvent | DoneEvent
+Event = PromptEvent | TextEvent | ThinkingEvent | ToolCallEvent | ToolPieceEvent | DoneEvent
 """What a chat yields, whatever dialect asked for it."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import msgspec
+from msgspec import UNSET
+
 from ayllu.chat.thinking import ThinkingParser
 from ayllu.chat.tools import ToolParser
 from ayllu.errors import EngineError
@@ -12,6 +15,7 @@ from ayllu.runner.client import Chunk, EngineTimings, ToolDelta
 from ayllu.types import (
     DoneEvent,
     Event,
+    PromptEvent,
     TextEvent,
     ThinkingEvent,
     Timings,
@@ -19,6 +23,7 @@ from ayllu.types import (
     ToolCall,
     ToolCallEvent,
     ToolFunction,
+    ToolPieceEvent,
 )
 
 
@@ -27,7 +32,7 @@ class EventBuilder:
 
     The parsers are for text that the engine did not parse itself. `top` is how many alternatives
     per token were asked for: the engine always sends at least one. With `one_call`, tool calls
-    after the first are left out.
+    after the first are left out. `detailed` is the request's.
     """
 
     def __init__(
@@ -37,17 +42,21 @@ class EventBuilder:
         tools: ToolParser | None = None,
         top: int = 0,
         one_call: bool = False,
+        detailed: bool = False,
     ) -> None:
         self._thinking = thinking
         self._tools = tools
         self._top = top
         self._one_call = one_call
         self._called = False
+        self._detailed = detailed
+        self._told_prompt = False
         self._space = ""
         self._deltas: dict[int, ToolDelta] = {}
         self._pieces: list[str] = []
         self.tokens: list[int] = []
         self.finish = ""
+        self.stop_word = ""
         self.timings = EngineTimings()
 
     @property
@@ -60,14 +69,21 @@ class EventBuilder:
         self.tokens += chunk.tokens
         self._pieces.append(chunk.text)
         self.finish = chunk.finish or self.finish
+        self.stop_word = chunk.stop_word or self.stop_word
         self.timings = chunk.timings or self.timings
         logprobs = self._cut(chunk.logprobs)
+        if chunk.progress and self._detailed and not self._told_prompt:
+            self._told_prompt = True
+            yield PromptEvent(chunk.progress.total, chunk.progress.cache)
         if chunk.thinking:
             yield from self._think(chunk.thinking, logprobs)
         if chunk.text or (logprobs and not chunk.thinking):
             yield from self._parse(chunk.text, logprobs)
         for delta in chunk.tools:
-            yield from self._collect(delta)
+            if self._detailed:
+                yield ToolPieceEvent(delta.index, delta.id, delta.name, delta.arguments)
+            else:
+                yield from self._collect(delta)
 
     def close(self, *, load_duration: int, truncated: int, context: tuple[int, ...]) -> DoneEvent:
         """The last Event. `load_duration` is in nanoseconds."""
@@ -84,6 +100,7 @@ class EventBuilder:
             ),
             context=context,
             truncated=truncated,
+            stop_word=self.stop_word,
         )
 
     def flush(self) -> Iterator[Event]:
@@ -149,13 +166,20 @@ class EventBuilder:
             calls = () if self._called else calls[:1]
         if calls:
             self._called = True
-            yield ToolCallEvent(calls)
+            yield from map(_piece, calls) if self._detailed else (ToolCallEvent(calls),)
 
     def _cut(self, logprobs: tuple[TokenLogprob, ...]) -> tuple[TokenLogprob, ...]:
         return tuple(
             TokenLogprob(item.token, item.logprob, item.bytes, item.top_logprobs[: self._top])
             for item in logprobs
         )
+
+
+def _piece(call: ToolCall) -> ToolPieceEvent:
+    """A whole call in one piece."""
+    index = 0 if call.function.index is UNSET else call.function.index
+    arguments = msgspec.json.encode(call.function.arguments).decode()
+    return ToolPieceEvent(index, call.id, call.function.name, arguments)
 
 
 def _is_cut(delta: ToolDelta) -> bool:

@@ -46,6 +46,7 @@ def chat_body(
         **sampling_fields(options, context=context, seed=seed),
         **_biases(request),
         "messages": [_chat_message(message) for message in messages],
+        **_continuation(messages),
     }
     if request.tools:
         body |= _tool_fields(request)
@@ -53,6 +54,8 @@ def chat_body(
         body["chat_template_kwargs"] = {"enable_thinking": request.think is not False}
         if isinstance(request.think, str):
             body["reasoning_effort"] = request.think
+        if request.think_budget is not None:
+            body["reasoning_budget_tokens"] = request.think_budget
     if request.format == "json":
         body["response_format"] = {"type": "json_object"}
     elif request.format is not None:
@@ -62,7 +65,15 @@ def chat_body(
         raise BadRequestError("this model cannot give logprobs where it has tools")
     if request.logprobs:
         body |= {"logprobs": True, "top_logprobs": max(request.top_logprobs, 1)}
+    if request.detailed and options.stop:
+        body["verbose"] = True  # or else this route does not tell which stop word it was
     return body
+
+
+def _continuation(messages: Sequence[Message]) -> dict[str, Json]:
+    """An answer that was begun goes on; the engine repeats its beginning unless told so."""
+    begun = bool(messages) and messages[-1].role == "assistant"
+    return {"continue_final_message": True, "add_generation_prompt": False} if begun else {}
 
 
 def _tool_fields(request: ChatRequest) -> dict[str, Json]:

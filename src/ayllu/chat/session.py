@@ -32,6 +32,7 @@ from ayllu.models.describe import capabilities
 from ayllu.models.model import Model
 from ayllu.runner.client import Chunk, RunnerClient
 from ayllu.runner.options import DEFAULTS, merge_options, parse_options
+from ayllu.runner.place import Lease
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import EngineDiedError
 from ayllu.template import parse, thinking_tags, tool_tag
@@ -79,15 +80,7 @@ async def _run(
 ) -> AsyncGenerator[Event]:
     """One run of a request on one engine."""
     async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
-        turn = _Turn(
-            client=lease.client,
-            request=request,
-            options=options,
-            template=model_template(model, request),
-            thinks="thinking" in capabilities(model),
-            context=lease.context,
-            seed=seed,
-        )
+        turn = _turn(lease, model, request, options, seed)
         if marks := infill_marks(model, request):
             turn = await turn.infilling(marks)
         messages = request.messages
@@ -103,6 +96,26 @@ async def _run(
                 messages = await turn.truncate(messages)
             else:
                 return
+
+
+async def count_prompt(pool: Pool, model: Model, request: ChatRequest) -> int:
+    """How many tokens the prompt has that `answer` would send; images do not count."""
+    request = settle(request)
+    options = merge_options(DEFAULTS, parse_options(model.params), request.options)
+    async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
+        return await _turn(lease, model, request, options, 0).count(request.messages)
+
+
+def _turn(lease: Lease, model: Model, request: ChatRequest, options: Options, seed: int) -> _Turn:
+    return _Turn(
+        client=lease.client,
+        request=request,
+        options=options,
+        template=model_template(model, request),
+        thinks="thinking" in capabilities(model),
+        context=lease.context,
+        seed=seed,
+    )
 
 
 class _Turn(Struct, frozen=True, kw_only=True):
@@ -158,7 +171,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
         low, high = 1, droppable(messages)
         while low < high:
             middle = (low + high) // 2
-            if await self._count(drop_oldest(messages, middle)) < self.context:
+            if await self.count(drop_oldest(messages, middle)) < self.context:
                 high = middle
             else:
                 low = middle + 1
@@ -166,12 +179,13 @@ class _Turn(Struct, frozen=True, kw_only=True):
 
     async def _bounded(self, messages: Sequence[Message]) -> _Turn:
         """The same with an answer that ends where the context does."""
-        room = max(self.context - await self._count(messages), 1)
+        room = max(self.context - await self.count(messages), 1)
         wanted = self.options.num_predict
         limit = room if wanted is None or wanted < 0 else min(wanted, room)
         return structs.replace(self, options=structs.replace(self.options, num_predict=limit))
 
-    async def _count(self, messages: Sequence[Message]) -> int:
+    async def count(self, messages: Sequence[Message]) -> int:
+        """Tokens of the prompt for these messages."""
         if self.tokens is not None:
             return len(self.request.context) + len(self.tokens)
         prompt = await self._text(messages, self._rendered(messages))
@@ -223,7 +237,9 @@ class _Turn(Struct, frozen=True, kw_only=True):
         """Parsers are for what is rendered here; the engine parses its own and raw text stays."""
         one_call = self.request.parallel_tool_calls is False
         if prompt is None or self.template is None or self.request.raw is not None:
-            return EventBuilder(top=self.request.top_logprobs, one_call=one_call)
+            return EventBuilder(
+                top=self.request.top_logprobs, one_call=one_call, detailed=self.request.detailed
+            )
         template = parse(self.template)
         forced = is_forced(self.request)
         wants = self.request.think is not False and not forced
@@ -237,6 +253,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
             tools=ToolParser(tag, names) if names else None,
             top=self.request.top_logprobs,
             one_call=one_call,
+            detailed=self.request.detailed,
         )
 
     async def _context(

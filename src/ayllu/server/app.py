@@ -21,7 +21,7 @@ from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
-from ayllu.server import models, ollama, openai
+from ayllu.server import anthropic, models, ollama, openai
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
 from ayllu.server.state import State
@@ -135,5 +135,7 @@ ROUTES = [
     Route("/v1/models/{model:path}", openai.model),
     Route("/v1/audio/{rest:path}", openai.not_here, methods=["GET", "POST"]),
     Route("/v1/images/{rest:path}", openai.not_here, methods=["GET", "POST"]),
+    Route("/v1/messages", anthropic.messages, methods=["POST"]),
+    Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
 ]
 """Every route; docs/api.md describes them."""

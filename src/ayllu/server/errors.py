@@ -7,6 +7,7 @@ from typing import Any
 
 from ayllu.errors import AylluError, ContextExceededError
 from ayllu.server import wire_openai
+from ayllu.server.anthropic_errors import anthropic_error
 from ayllu.server.wire_ollama import ErrorResponse
 
 _TYPES = {
@@ -49,5 +50,8 @@ def _openai_error(sentence: str, status: int, code: str | None) -> wire_openai.E
     return wire_openai.ErrorResponse(error)
 
 
-_SHAPES: tuple[tuple[str, Callable[[str, int, str | None], Any]], ...] = (("/v1/", _openai_error),)
+_SHAPES: tuple[tuple[str, Callable[[str, int, str | None], Any]], ...] = (
+    ("/v1/messages", anthropic_error),
+    ("/v1/", _openai_error),
+)
 """By the beginning of a path, the longest first."""

@@ -40,7 +40,7 @@ def one(event: Event) -> Answer:
         return Answer(thinking=event.text, logprobs=event.logprobs)
     if isinstance(event, ToolCallEvent):
         return Answer(calls=event.calls)
-    return Answer(done=event)
+    return Answer(done=event) if isinstance(event, DoneEvent) else Answer()
 
 
 def whole(events: Iterable[Event]) -> Answer:

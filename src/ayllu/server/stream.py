@@ -15,6 +15,7 @@ from starlette.types import Message, Send
 
 from ayllu.errors import AylluError
 from ayllu.server.errors import error_body
+from ayllu.server.pings import pinging
 from ayllu.server.wire import encode
 from ayllu.watch import Watch
 
@@ -33,11 +34,12 @@ class ClientLeftError(AylluError):
 
 
 class Framing(Struct, frozen=True, kw_only=True):
-    """How a dialect writes a stream: an item, and what comes after the last."""
+    """How a dialect writes a stream: an item, what comes after the last, and a sign of life."""
 
     media_type: str
     frame: Callable[[Any], bytes]
     end: bytes = b""
+    ping: bytes = b""
 
 
 NDJSON = Framing(media_type="application/x-ndjson", frame=lambda item: encode(item) + b"\n")
@@ -51,9 +53,10 @@ SSE = Framing(
 class _LineResponse(StreamingResponse):
     """Closes its lines whatever happens, so that a client that leaves frees its slot at once."""
 
-    def __init__(self, lines: AsyncGenerator[bytes], media_type: str) -> None:
+    def __init__(self, lines: AsyncGenerator[bytes], media_type: str, ping: bytes = b"") -> None:
         super().__init__(lines, media_type=media_type)
         self._lines = lines
+        self._ping = ping
 
     async def stream_response(self, send: Send) -> None:
         task = asyncio.current_task()
@@ -72,8 +75,8 @@ class _LineResponse(StreamingResponse):
                 await send(message)
                 watch.paused = True
 
-            async with aclosing(self._lines):
-                await super().stream_response(send_in_time)
+            async with aclosing(self._lines), pinging(send_in_time, self._ping) as send_pinging:
+                await super().stream_response(send_pinging)
 
 
 def json_response(value: object, status: int = 200) -> Response:
@@ -101,7 +104,7 @@ async def framed_response(
         await items.aclose()
         raise
     frames = _frames(first, items, framing, request.url.path)
-    return _LineResponse(frames, framing.media_type)
+    return _LineResponse(frames, framing.media_type, framing.ping)
 
 
 async def _frames(
