@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ayllu.errors import BadRequestError
-from ayllu.gguf.read import GGUFArray, cached_header
+from ayllu.gguf.cache import cached_header
+from ayllu.gguf.read import GGUFArray
 from ayllu.models.model import Model
 
 
