@@ -180,8 +180,9 @@ def test_it_takes_the_name_that_the_system_prompt_gives(server: Serving) -> None
 
 def test_it_fills_in_the_middle(server: Serving) -> None:
     filled = generate(server, "def add(a, b):\n", suffix="\n")["response"]
-    assert filled.strip() == "return a + b"
-    assert generate(server, "La capital de Francia", suffix="París.")["response"].strip() == "es"
+    assert filled.strip().startswith("return a")
+    filled = generate(server, "La capital de Francia", suffix="París.")["response"]
+    assert filled.strip() == "es"
 
 
 def test_its_json_follows_a_schema(server: Serving) -> None:
@@ -191,8 +192,11 @@ def test_its_json_follows_a_schema(server: Serving) -> None:
         "required": ["name", "age"],
     }
     question = "As JSON with name, age: Ana is 12 years old and lives in Lima."
-    assert json.loads(said(server, question, format=schema)) == {"name": "Ana", "age": 12}
-    assert isinstance(json.loads(said(server, EN, format="json")), dict)
+    options = GREEDY | {"num_predict": 60}
+    told = said(server, question, format=schema, options=options)
+    assert json.loads(told) == {"name": "Ana", "age": 12}
+    free = said(server, f"Answer in JSON: {EN}", format="json", options=options)
+    assert json.loads(free) == {"answer": "Two plus two is four."}
 
 
 def test_its_embeddings_are_nearer_for_what_is_alike(server: Serving) -> None:
