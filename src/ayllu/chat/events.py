@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from ayllu.chat.thinking import ThinkingParser
-from ayllu.chat.tools import ToolParser
+from msgspec import structs
+
+from ayllu.chat.parsers.parser import Parser
 from ayllu.errors import EngineError
 from ayllu.runner.client import Chunk, EngineTimings, ToolDelta
 from ayllu.types import (
@@ -25,19 +26,12 @@ from ayllu.types import (
 class EventBuilder:
     """Builds the Events of one run.
 
-    The parsers are for text that the engine did not parse itself. `top` is how many alternatives
-    per token were asked for: the engine always sends at least one.
+    The parser is for text that the engine did not parse itself. `top` is how many alternatives per
+    token were asked for: the engine always sends at least one.
     """
 
-    def __init__(
-        self,
-        *,
-        thinking: ThinkingParser | None = None,
-        tools: ToolParser | None = None,
-        top: int = 0,
-    ) -> None:
-        self._thinking = thinking
-        self._tools = tools
+    def __init__(self, *, parser: Parser | None = None, top: int = 0) -> None:
+        self._parser = parser
         self._top = top
         self._space = ""
         self._deltas: dict[int, ToolDelta] = {}
@@ -83,13 +77,8 @@ class EventBuilder:
 
     def flush(self) -> Iterator[Event]:
         """What was held back when the answer ends."""
-        if self._thinking is not None:
-            rest = self._thinking.finish()
-            if rest.thinking:
-                yield ThinkingEvent(rest.thinking)
-            yield from self._parse_tools(rest.text, ())
-        if self._tools is not None and (text := self._tools.finish()):
-            yield TextEvent(text)
+        if self._parser is not None:
+            yield from self._parser.finish()
         if self._deltas:
             yield self._complete_calls()
 
@@ -102,23 +91,16 @@ class EventBuilder:
             yield ThinkingEvent(told, logprobs)
 
     def _parse(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterator[Event]:
-        if self._thinking is None:
-            yield from self._parse_tools(text, logprobs)
-            return
-        split = self._thinking.feed(text)
-        if split.thinking:
-            yield ThinkingEvent(split.thinking, logprobs)
-            logprobs = ()
-        yield from self._parse_tools(split.text, logprobs)
-
-    def _parse_tools(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterator[Event]:
-        calls: tuple[ToolCall, ...] = ()
-        if self._tools is not None:
-            text, calls = self._tools.feed(text)
-        if text or logprobs:
-            yield TextEvent(text, logprobs)
-        if calls:
-            yield ToolCallEvent(calls)
+        """The Events in a text; the probabilities go with the first one that takes them."""
+        events: Iterable[Event] = [TextEvent(text)] if self._parser is None and text else ()
+        for event in self._parser.feed(text) if self._parser is not None else events:
+            if logprobs and isinstance(event, TextEvent | ThinkingEvent):
+                yield structs.replace(event, logprobs=logprobs)
+                logprobs = ()
+            else:
+                yield event
+        if logprobs:
+            yield TextEvent("", logprobs)
 
     def _collect(self, delta: ToolDelta) -> Iterator[Event]:
         """Join the pieces of a call; a new index means that the calls before it are whole."""
