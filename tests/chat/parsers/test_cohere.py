@@ -6,7 +6,8 @@ from chat.parsers.reading import call, check_cuts, check_noise, check_plain, rea
 
 ACTION = (
     '<|START_ACTION|>[\n    {"tool_call_id": "0", "tool_name": "add", "parameters": {"a": 1}},\n'
-    '    {"tool_call_id": "1", "tool_name": "save", "parameters": {"note": "<|END_ACTION|> 日本"}}\n'
+    '    {"tool_call_id": "1", "tool_name": "save", "parameters": '
+    '{"note": "<|END_ACTION|> 日本"}}\n'
     "]<|END_ACTION|>"
 )
 CALLS = [call("add", a=1), call("save", note="<|END_ACTION|> 日本")]

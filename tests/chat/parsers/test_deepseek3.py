@@ -35,10 +35,12 @@ CASES = [
             call("save", note="<｜tool▁call▁end｜>` 日本"),
         ],
     ),
-    (OPEN + short("add", '{"a": {"b": [1]}}') + short("add", "{}") + CLOSE, []),
+    (
+        OPEN + short("add", '{"a": {"b": [1]}}') + short("add", "{}") + CLOSE,
+        [call("add", a={"b": [1]}), call("add")],
+    ),
     (OPEN + short("add", '{"a": 1}').removesuffix("<｜tool▁call▁end｜>"), [call("add", a=1)]),
 ]
-CASES[3] = (CASES[3][0], [call("add", a={"b": [1]}), call("add")])
 
 
 @pytest.mark.parametrize("name", ["deepseek3", "cogito"])

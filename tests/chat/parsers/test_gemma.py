@@ -16,8 +16,10 @@ GEMMA4 = [
     ("<|channel>thought\n<channel|>So.", [say("So.")]),
     (f"{ADD}<|channel>thought\nWhy?<channel|>", [call("add", a=1, b=-2.5), think("Why?")]),
     (
-        '<|tool_call>call:save{data:{k:[<|"|>},"日本<tool_call|><|"|>,true,null],<|"|>x y<|"|>:{}},'
-        'items:[],note:<|"|><|"|>}<tool_call|>',
+        (
+            '<|tool_call>call:save{data:{k:[<|"|>},"日本<tool_call|><|"|>,true,null],'
+            '<|"|>x y<|"|>:{}},items:[],note:<|"|><|"|>}<tool_call|>'
+        ),
         [
             call(
                 "save",
@@ -28,22 +30,28 @@ GEMMA4 = [
         ],
     ),
     ("<|tool_call>call:add{}<tool_call|><|tool_response>", [call("add")]),
-    ("<|tool_call>call:get_weather{city:New York,days:3}<tool_call|>", []),
-    ('<|tool_call>call:get_weather{"city": "It\'s\\n", days: 3}<tool_call|>', []),
+    (
+        "<|tool_call>call:get_weather{city:New York,days:3}<tool_call|>",
+        [call("get_weather", city="New York", days=3)],
+    ),
+    (
+        '<|tool_call>call:get_weather{"city": "It\'s\\n", days: 3}<tool_call|>',
+        [call("get_weather", city="It's\n", days=3)],
+    ),
     (
         '<|tool_call>call:get_weather{city:<|"|>Lima<|"|><tool_call|>',
         [call("get_weather", city="Lima")],
     ),
     ("<|tool_call>call:add{a:1}call:add{a:2}<tool_call|>", [call("add", a=1), call("add", a=2)]),
 ]
-GEMMA4[7] = (GEMMA4[7][0], [call("get_weather", city="New York", days=3)])
-GEMMA4[8] = (GEMMA4[8][0], [call("get_weather", city="It's\n", days=3)])
 FUNCTIONGEMMA = [
     ("Good day!\n", [say("Good day!\n")]),
     (
-        "<start_function_call>call:get_weather{city:<escape>Cusco, {Perú}<escape>,days:2}"
-        "<end_function_call><start_function_call>call:add{a:1}<end_function_call>"
-        "<start_function_response>",
+        (
+            "<start_function_call>call:get_weather{city:<escape>Cusco, {Perú}<escape>,days:2}"
+            "<end_function_call><start_function_call>call:add{a:1}<end_function_call>"
+            "<start_function_response>"
+        ),
         [call("get_weather", city="Cusco, {Perú}", days=2), call("add", a=1)],
     ),
     ("So. <start_function_call>call:add{a:1}", [say("So."), call("add", a=1)]),

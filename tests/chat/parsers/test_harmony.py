@@ -13,19 +13,25 @@ CASES = [
     (f"{HM}{HM[:-7]}{FINAL}So.<|return|>", [think("Hm < 1.Hm < 1."), say("So.")]),
     ("<|message|>So.<|end|>", [say("So.")]),
     (
-        f"{HM}<|start|>assistant to=functions.add<|channel|>commentary <|constrain|>json<|message|>"
-        '{"a": 1}<|call|>',
+        (
+            f"{HM}<|start|>assistant to=functions.add<|channel|>commentary "
+            '<|constrain|>json<|message|>{"a": 1}<|call|>'
+        ),
         [think("Hm < 1."), call("add", a=1)],
     ),
     (
-        f"{HM}<|start|>assistant<|channel|>commentary<|message|>I call.<|end|>"
-        "<|start|>assistant<|channel|>commentary to=functions.save <|constrain|>json<|message|>"
-        '{"data": {"日本": [null, "<|end"]}}',
+        (
+            f"{HM}<|start|>assistant<|channel|>commentary<|message|>I call.<|end|>"
+            "<|start|>assistant<|channel|>commentary to=functions.save <|constrain|>json<|message|>"
+            '{"data": {"日本": [null, "<|end"]}}'
+        ),
         [think("Hm < 1."), say("I call."), call("save", data={"日本": [None, "<|end"]})],
     ),
     (
-        ' to=functions.add<|channel|>commentary json<|message|>{"a": 1}<|call|>'
-        "<|start|>assistant<|channel|>commentary to=functions.add<|message|><|call|>",
+        (
+            ' to=functions.add<|channel|>commentary json<|message|>{"a": 1}<|call|>'
+            "<|start|>assistant<|channel|>commentary to=functions.add<|message|><|call|>"
+        ),
         [call("add", a=1), call("add")],
     ),
     ("<|channel|>analysis<|message|>Hm<|channel|>final<|message|>So.", [think("Hm"), say("So.")]),

@@ -8,8 +8,10 @@ OLMO3 = [
     ("Good day!\n", [say("Good day!\n")]),
     ("<function_calls>\nadd(a=1, b=2.5)\n</function_calls>", [call("add", a=1, b=2.5)]),
     (
-        'So:\n<function_calls>\nget_weather(city="Cusco (\\"Perú\\")", metric=true)\n'
-        "save(items=[1, {\"k\": 'it\\'s'}], data={'a': None}, note=null)\n</function_calls>",
+        (
+            'So:\n<function_calls>\nget_weather(city="Cusco (\\"Perú\\")", metric=true)\n'
+            "save(items=[1, {\"k\": 'it\\'s'}], data={'a': None}, note=null)\n</function_calls>"
+        ),
         [
             say("So:"),
             call("get_weather", city='Cusco ("Perú")', metric=True),
@@ -18,9 +20,11 @@ OLMO3 = [
     ),
     ("<function_calls>add()</function_calls> Done.", [call("add"), say("Done.")]),
     ("<function_calls>add(a=1)", [call("add", a=1)]),
-    ("<function_calls>save(note='</function_calls>')</function_calls>", []),
+    (
+        "<function_calls>save(note='</function_calls>')</function_calls>",
+        [call("save", note="</function_calls>")],
+    ),
 ]
-OLMO3[5] = (OLMO3[5][0], [call("save", note="</function_calls>")])
 TAGS = ("<|tool_call_start|>", "<|tool_call_end|>")
 LFM2 = [
     ("Good day!\n", [say("Good day!\n")]),

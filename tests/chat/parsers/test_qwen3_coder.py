@@ -36,11 +36,13 @@ CASES = [
         "<function=add>\n<parameter=a>\n5\n</parameter>\n</function>\n</tool_call>",
         [call("add", a=5)],
     ),
-    ("<tool_call><function=add><parameter=a>5<parameter=b>1</function></tool_call>!", []),
+    (
+        "<tool_call><function=add><parameter=a>5<parameter=b>1</function></tool_call>!",
+        [call("add", a=5, b=1), say("!")],
+    ),
     ("<tool_call><function=add><parameter=a>5</parameter>", [call("add", a=5)]),
     ('<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>', [call("add", a=1)]),
 ]
-CASES[10] = (CASES[10][0], [call("add", a=5, b=1), say("!")])
 BROKEN = [
     "<tool_call>\nnothing\n</tool_call> and more",
     "Well, <tool_call></tool_call>",
