@@ -48,7 +48,7 @@ def run(engine: Engine, name: str, prompt: Any = "P", **setting: Any) -> list[Ch
     return asyncio.run(collect())
 
 
-CASES = [
+CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("lfm2-thinking", "<think>Why?</think>\n\nIt is", "<think>Why?</think>\n\n", {}),
     ("qwen3-thinking", "Why?</think>It is", "Why?</think>", {}),
     ("gemma4", "It is", "", {}),

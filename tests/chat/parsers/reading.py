@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayllu.chat.parsers import Setting, make_parser, preserved_tags
@@ -78,6 +78,7 @@ def check_cuts(name: str, cases: Sequence[tuple[str, Told]], **setting: Any) -> 
         assert read(name, [text], **setting) == expected
         assert read(name, list(text), **setting) == expected
 
+    @settings(deadline=None)
     @given(st.data())
     def anywhere(data: st.DataObject) -> None:
         text, expected = data.draw(st.sampled_from(cases))
@@ -92,6 +93,7 @@ def check_noise(name: str, words: Sequence[str] = (), **setting: Any) -> None:
     pieces = [*preserved_tags(name), *words, "add", "{", "}", "[", "]", "(", ")", '"', "'", "\\"]
     pieces += [" ", "\n", "é", ":", ",", "=", "1", '{"name": "add"}', "<", "to=functions.add"]
 
+    @settings(deadline=None)
     @given(st.lists(st.sampled_from(pieces), max_size=14))
     def anything(parts: list[str]) -> None:
         text = "".join(parts)
@@ -104,6 +106,7 @@ def check_noise(name: str, words: Sequence[str] = (), **setting: Any) -> None:
 def check_plain(name: str, **setting: Any) -> None:
     """Text without tags is passed on as it is, at once but for white space at its end."""
 
+    @settings(deadline=None)
     @given(st.text())
     def plain(text: str) -> None:
         if not any(mark in text for mark in "<["):

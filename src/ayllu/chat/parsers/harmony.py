@@ -13,11 +13,11 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from ayllu.chat.parsers.holding import HoldingParser
 from ayllu.chat.parsers.parser import Setting
 from ayllu.chat.parsers.scan import first_tag, growing
 from ayllu.chat.parsers.values import read_arguments, schemas_of
-from ayllu.chat.tools import new_call
-from ayllu.types import Event, TextEvent, ThinkingEvent, ToolCallEvent
+from ayllu.types import Event, ThinkingEvent
 
 _MESSAGE = "<|message|>"
 _ENDS = ("<|end|>", "<|call|>", "<|return|>")
@@ -40,29 +40,20 @@ class _Header(Struct, frozen=True):
     tool: str = ""
 
 
-class HarmonyParser:
-    """Reads one answer in harmony. A model that does not write it has its text passed on."""
+class HarmonyParser(HoldingParser):
+    """Reads one answer in harmony. A model that does not write it has its text passed on.
+
+    A header that no message follows is dropped.
+    """
 
     def __init__(self, setting: Setting) -> None:
+        super().__init__()
         names = list(filter(None, schemas_of(setting.tools)))
         # The model may write a name as the identifier that TypeScript would make of it.
         self._names = {_UNSAFE.sub("_", name): name for name in names} | {n: n for n in names}
         begun = setting.prefilled or setting.prompt.endswith(_MESSAGE)
         self._header: _Header | None = _Header() if begun else None
         self._first = True
-        self._held = ""
-        self._taken = 0
-        self._count = 0
-        self.text_start: int | None = None
-
-    def feed(self, text: str) -> Iterator[Event]:
-        """The Events that are certain by now."""
-        self._held += text
-        return self._run(last=False)
-
-    def finish(self) -> Iterator[Event]:
-        """What was held back when the answer ends; a header without a message is dropped."""
-        return self._run(last=True)
 
     def _run(self, *, last: bool) -> Iterator[Event]:
         while True:
@@ -73,11 +64,6 @@ class HarmonyParser:
                 yield from self._in_message(self._header, last=last)
             if before == (len(self._held), self._header):
                 return
-
-    def _take(self, count: int) -> str:
-        text, self._held = self._held[:count], self._held[count:]
-        self._taken += count
-        return text
 
     def _read_header(self, *, last: bool) -> Iterator[Event]:
         end = self._held.find(_MESSAGE)
@@ -130,8 +116,7 @@ class HarmonyParser:
             yield from self._say(_Header(), header.text + body)
             return
         name = self._names.get(header.tool, header.tool)
-        yield ToolCallEvent((new_call(name, arguments, self._count),))
-        self._count += 1
+        yield self._called(name, arguments)
 
     def _say(self, header: _Header, text: str) -> Iterator[Event]:
         if not text:
@@ -139,6 +124,4 @@ class HarmonyParser:
         if header.channel == "analysis":
             yield ThinkingEvent(text)
             return
-        if self.text_start is None and text.strip():
-            self.text_start = self._taken - len(text)
-        yield TextEvent(text)
+        yield self._text(text)

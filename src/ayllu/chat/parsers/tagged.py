@@ -11,11 +11,11 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
+from ayllu.chat.parsers.holding import HoldingParser
 from ayllu.chat.parsers.parser import Setting
 from ayllu.chat.parsers.scan import BodyScan, Quote, first_tag, growing
 from ayllu.chat.parsers.values import Arguments, Schemas, schemas_of
-from ayllu.chat.tools import new_call
-from ayllu.types import Event, TextEvent, ThinkingEvent, ToolCallEvent
+from ayllu.types import Event, ThinkingEvent
 
 NamedCall = tuple[str, Arguments]
 Read = Callable[[str, Schemas], list[NamedCall]]
@@ -68,10 +68,11 @@ class _Mode(Enum):
     CALL = auto()
 
 
-class TaggedParser:
+class TaggedParser(HoldingParser):
     """Reads one answer in a tagged format. Calls are looked for where tools were offered."""
 
     def __init__(self, format_: TaggedFormat, setting: Setting) -> None:
+        super().__init__()
         self._schemas = schemas_of(setting.tools)
         names = list(filter(None, self._schemas))
         calls = (*format_.calls, *map(format_.more, names)) if format_.more else format_.calls
@@ -79,8 +80,6 @@ class TaggedParser:
         self._opening, self._closing = format_.thinking or ("", "")
         self._anywhere = format_.anywhere
         self._noise = format_.noise
-        self._held = ""
-        self._taken = 0
         self._mode = _Mode.THINKING if _starts_inside(format_, setting) else _Mode.TEXT
         self._outer = self._mode
         self._wrote = setting.prefilled
@@ -89,17 +88,6 @@ class TaggedParser:
         self._space = ""
         self._call: CallTags | None = None
         self._scan = BodyScan("")
-        self._count = 0
-        self.text_start: int | None = None
-
-    def feed(self, text: str) -> Iterator[Event]:
-        """The Events that are certain by now."""
-        self._held += text
-        return self._run(last=False)
-
-    def finish(self) -> Iterator[Event]:
-        """What was held back when the answer ends."""
-        return self._run(last=True)
 
     def _run(self, *, last: bool) -> Iterator[Event]:
         while True:
@@ -153,11 +141,9 @@ class TaggedParser:
 
     def _say(self, text: str) -> Iterator[Event]:
         """Send the front of what is held; the text is it, without the white space at its end."""
-        start = self._taken
         self._take(len(text))
         thinking = self._mode is _Mode.THINKING
         if self._fresh or (thinking and not self._thought):
-            start += len(text) - len(text.lstrip())
             text = text.lstrip()
         if not text:
             return
@@ -166,14 +152,8 @@ class TaggedParser:
             self._thought = True
             yield ThinkingEvent(text)
             return
-        if self.text_start is None and text.strip():
-            self.text_start = start
         self._wrote |= bool(text.strip())
-        yield TextEvent(text)
-
-    def _take(self, count: int) -> None:
-        self._held = self._held[count:]
-        self._taken += count
+        yield self._text(text)
 
     def _enter(self, tag: str) -> None:
         """Pass a tag and the white space before it."""
@@ -205,8 +185,7 @@ class TaggedParser:
             self._take(end)
             self._mode, self._fresh = _Mode.TEXT, True
             for name, arguments in named:
-                yield ToolCallEvent((new_call(name, arguments, self._count),))
-                self._count += 1
+                yield self._called(name, arguments)
             return
         end = ends[0][1]
         raw = self._held[:end]
@@ -226,10 +205,8 @@ class TaggedParser:
             self._thought = True
             yield ThinkingEvent(text)
             return
-        if self.text_start is None:
-            self.text_start = self._taken - len(text)
         self._wrote, self._fresh = True, False
-        yield TextEvent(text)
+        yield self._text(text)
 
 
 def _starts_inside(format_: TaggedFormat, setting: Setting) -> bool:
