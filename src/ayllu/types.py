@@ -118,6 +118,7 @@ class Options(Struct, frozen=True, omit_defaults=True):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     stop: tuple[str, ...] | None = None
+    grammar: str | None = None
 
 
 class TokenLogprob(Struct, frozen=True):
@@ -130,7 +131,10 @@ class TokenLogprob(Struct, frozen=True):
 
 
 class Timings(Struct, frozen=True):
-    """What a request cost. Durations are in nanoseconds, counts in tokens."""
+    """What a request cost. Durations are in nanoseconds, counts in tokens.
+
+    `prompt_cached_count` of the `prompt_eval_count` tokens were in the engine's cache already.
+    """
 
     total_duration: int = 0
     load_duration: int = 0
@@ -138,6 +142,14 @@ class Timings(Struct, frozen=True):
     prompt_eval_duration: int = 0
     eval_count: int = 0
     eval_duration: int = 0
+    prompt_cached_count: int = 0
+
+
+class PromptEvent(Struct, frozen=True):
+    """The size of the prompt that is being read, and how much the engine's cache has: tokens."""
+
+    tokens: int
+    cached: int = 0
 
 
 class TextEvent(Struct, frozen=True):
@@ -160,8 +172,20 @@ class ToolCallEvent(Struct, frozen=True):
     calls: tuple[ToolCall, ...]
 
 
+class ToolPieceEvent(Struct, frozen=True):
+    """A piece of a tool call; `arguments` is JSON text to be joined with that of its `index`.
+
+    The first piece of an index has the name, and an id where the engine gave one.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
 class DoneEvent(Struct, frozen=True):
-    """The last event of every stream.
+    """The last event of every stream. `stop_word` is the one that ended it, where asked for.
 
     `context` holds the token ids of prompt and answer where they were asked for; `truncated` counts
     the old messages that were left out to make the prompt fit.
@@ -171,7 +195,8 @@ class DoneEvent(Struct, frozen=True):
     timings: Timings = Timings()
     context: tuple[int, ...] = ()
     truncated: int = 0
+    stop_word: str = ""
 
 
-Event = TextEvent | ThinkingEvent | ToolCallEvent | DoneEvent
+Event = PromptEvent | TextEvent | ThinkingEvent | ToolCallEvent | ToolPieceEvent | DoneEvent
 """What a chat yields, whatever dialect asked for it."""

@@ -30,6 +30,9 @@ def body(request: ChatRequest, messages: list[Message], *, thinks: bool = True) 
         (ChatRequest(logprobs=True), "top_logprobs", 1),
         (ChatRequest(logprobs=True, top_logprobs=5), "top_logprobs", 5),
         (ChatRequest(tools=({"type": "function"},)), "tools", [{"type": "function"}]),
+        (ChatRequest(tools=({},), tool_choice="required"), "tool_choice", "required"),
+        (ChatRequest(tools=({},), parallel_tool_calls=False), "parallel_tool_calls", False),
+        (ChatRequest(think=True, think_budget=9), "reasoning_budget_tokens", 9),
     ],
 )
 def test_a_request_becomes_a_chat_body(request_: ChatRequest, field: str, value: Any) -> None:
@@ -38,6 +41,12 @@ def test_a_request_becomes_a_chat_body(request_: ChatRequest, field: str, value:
 
 def test_a_model_that_cannot_think_is_not_told_to() -> None:
     assert "chat_template_kwargs" not in body(ChatRequest(think=True), [USER], thinks=False)
+
+
+def test_an_answer_that_was_begun_is_gone_on_with() -> None:
+    begun = body(ChatRequest(), [USER, Message(role="assistant", content="a")])
+    assert (begun["continue_final_message"], begun["add_generation_prompt"]) == (True, False)
+    assert "continue_final_message" not in body(ChatRequest(), [USER])
 
 
 def test_messages_take_openais_form() -> None:

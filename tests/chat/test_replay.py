@@ -9,11 +9,13 @@ from ayllu.errors import EngineError
 from ayllu.types import (
     DoneEvent,
     Event,
+    PromptEvent,
     TextEvent,
     ThinkingEvent,
     ToolCall,
     ToolCallEvent,
     ToolFunction,
+    ToolPieceEvent,
 )
 
 
@@ -56,6 +58,29 @@ def test_calls_are_passed_on_once_whatever_their_ids() -> None:
     assert run(replay, [call("f", "2"), call("g", "3")]) == [call("g", "3")]
     with pytest.raises(EngineError):
         run(replay, [call("other", "4")])
+
+
+def test_pieces_of_calls_are_passed_on_once_whatever_their_borders_and_ids() -> None:
+    replay = Replay()
+    first: list[Event] = [
+        PromptEvent(9),
+        ToolPieceEvent(0, "x", "f"),
+        ToolPieceEvent(0, arguments='{"a'),
+    ]
+    assert run(replay, first) == first
+    second: list[Event] = [
+        PromptEvent(9, 8),
+        ToolPieceEvent(0, "y", "f"),
+        ToolPieceEvent(0, arguments="{"),
+        ToolPieceEvent(0, arguments='"a": 1}'),
+        ToolPieceEvent(1, "z", "g"),
+    ]
+    assert run(replay, second) == [
+        ToolPieceEvent(0, arguments='": 1}'),
+        ToolPieceEvent(1, "z", "g"),
+    ]
+    with pytest.raises(EngineError):
+        run(replay, [ToolPieceEvent(0, "w", "other")])
 
 
 def test_it_gives_up_only_when_no_run_gets_further() -> None:

@@ -121,6 +121,7 @@ def call_guard(client: str, headers: dict[str, str]) -> int:
         ("192.168.1.5", {}, 401),
         ("192.168.1.5", {"Authorization": "Bearer two"}, 200),
         ("192.168.1.5", {"X-Api-Key": "one"}, 200),
+        ("192.168.1.5", {"Authorization": "Bearer none", "X-Api-Key": "one"}, 200),
         ("192.168.1.5", {"Authorization": "Bearer three"}, 401),
         ("192.168.1.5", {"X-Forwarded-For": "127.0.0.1"}, 401),
     ],

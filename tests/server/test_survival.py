@@ -124,6 +124,17 @@ def test_a_client_that_leaves_frees_its_slot(endless: Serving, streamed: bool) -
     wait_until(lambda: busy_slots(endless) == 0, 5, "its slot coming free")
 
 
+def test_a_client_that_leaves_ends_all_of_its_choices(endless: Serving) -> None:
+    body = {"model": "endless", "messages": USER, "n": 8, "options": {"num_ctx": 8192}}
+    data = json.dumps(body | {"stream": True}).encode()
+    host, port = endless.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\n"
+        connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        wait_until(lambda: endless.engines() and busy_slots(endless) == 4, what="their start")
+    wait_until(lambda: busy_slots(endless) == 0, 5, "their slots coming free")
+
+
 def test_embeddings_survive_a_kill_too(endless: Serving) -> None:
     texts = ["x" * 2000] * 40
     body = {"model": "endless", "input": texts}

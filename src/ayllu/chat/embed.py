@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from ayllu.chat.tokens import check_tokens
 from ayllu.errors import BadRequestError, EngineError
 from ayllu.models.model import Model
 from ayllu.runner.client import RunnerClient
@@ -33,18 +34,23 @@ class Embeddings(Struct, frozen=True):
 async def embed_texts(
     pool: Pool,
     model: Model,
-    texts: Sequence[str],
+    texts: Sequence[str | Sequence[int]],
     *,
     options: Options,
     keep_alive: float | None,
     truncate: bool,
     dimensions: int,
 ) -> Embeddings:
-    """Embed texts; none only loads the model. `dimensions` of 0 keeps them all.
+    """Embed texts, or token ids as they are; none only loads the model.
+
+    `dimensions` of 0 keeps them all.
 
     Raises BadRequestError when a text is too long and `truncate` is off.
     """
     started = time.monotonic_ns()
+    for text in texts:
+        if not isinstance(text, str):
+            check_tokens(model, text)
     for attempts_left in reversed(range(ATTEMPTS)):
         try:
             async with pool.acquire(model, options, keep_alive=keep_alive, embedding=True) as lease:
@@ -67,12 +73,15 @@ async def embed_texts(
 
 
 async def _inputs(
-    client: RunnerClient, texts: Sequence[str], *, limit: int, truncate: bool
+    client: RunnerClient, texts: Sequence[str | Sequence[int]], *, limit: int, truncate: bool
 ) -> list[str | list[int]]:
     """The texts, those that may be too long as at most `limit` tokens."""
     specials: list[int] | None = None
     inputs: list[str | list[int]] = []
     for text in texts:
+        if not isinstance(text, str):
+            inputs.append(_fit(list(text), (), limit=limit, truncate=truncate))
+            continue
         # No token is shorter than a byte, but for the begin and end tokens.
         if text and len(text.encode()) + 2 <= limit:
             inputs.append(text)
@@ -90,6 +99,11 @@ async def _tokens(
     tokens = await client.tokenize(text, special=True)
     if not tokens:
         raise BadRequestError("this model cannot embed an empty text")
+    return _fit(tokens, specials, limit=limit, truncate=truncate)
+
+
+def _fit(tokens: list[int], specials: Sequence[int], *, limit: int, truncate: bool) -> list[int]:
+    """At most `limit` tokens."""
     if len(tokens) <= limit:
         return tokens
     if not truncate:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from msgspec import structs
+import msgspec
+from msgspec import UNSET, structs
 
 from ayllu.chat.parsers.parser import Parser
 from ayllu.errors import EngineError
@@ -13,6 +14,7 @@ from ayllu.runner.client import Chunk, EngineTimings, ToolDelta
 from ayllu.types import (
     DoneEvent,
     Event,
+    PromptEvent,
     TextEvent,
     ThinkingEvent,
     Timings,
@@ -20,6 +22,7 @@ from ayllu.types import (
     ToolCall,
     ToolCallEvent,
     ToolFunction,
+    ToolPieceEvent,
 )
 
 
@@ -27,17 +30,30 @@ class EventBuilder:
     """Builds the Events of one run.
 
     The parser is for text that the engine did not parse itself. `top` is how many alternatives per
-    token were asked for: the engine always sends at least one.
+    token were asked for: the engine always sends at least one. With `one_call`, tool calls after
+    the first are left out. `detailed` is the request's.
     """
 
-    def __init__(self, *, parser: Parser | None = None, top: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        parser: Parser | None = None,
+        top: int = 0,
+        one_call: bool = False,
+        detailed: bool = False,
+    ) -> None:
         self._parser = parser
         self._top = top
+        self._one_call = one_call
+        self._called = False
+        self._detailed = detailed
+        self._told_prompt = False
         self._space = ""
         self._deltas: dict[int, ToolDelta] = {}
         self._pieces: list[str] = []
         self.tokens: list[int] = []
         self.finish = ""
+        self.stop_word = ""
         self.timings = EngineTimings()
 
     @property
@@ -50,14 +66,21 @@ class EventBuilder:
         self.tokens += chunk.tokens
         self._pieces.append(chunk.text)
         self.finish = chunk.finish or self.finish
+        self.stop_word = chunk.stop_word or self.stop_word
         self.timings = chunk.timings or self.timings
         logprobs = self._cut(chunk.logprobs)
+        if chunk.progress and self._detailed and not self._told_prompt:
+            self._told_prompt = True
+            yield PromptEvent(chunk.progress.total, chunk.progress.cache)
         if chunk.thinking:
             yield from self._think(chunk.thinking, logprobs)
         if chunk.text or (logprobs and not chunk.thinking):
             yield from self._parse(chunk.text, logprobs)
         for delta in chunk.tools:
-            yield from self._collect(delta)
+            if self._detailed:
+                yield ToolPieceEvent(delta.index, delta.id, delta.name, delta.arguments)
+            else:
+                yield from self._collect(delta)
 
     def close(self, *, load_duration: int, truncated: int, context: tuple[int, ...]) -> DoneEvent:
         """The last Event. `load_duration` is in nanoseconds."""
@@ -70,17 +93,19 @@ class EventBuilder:
                 prompt_eval_duration=round(timings.prompt_ms * 1e6),
                 eval_count=timings.predicted_n,
                 eval_duration=round(timings.predicted_ms * 1e6),
+                prompt_cached_count=timings.cache_n,
             ),
             context=context,
             truncated=truncated,
+            stop_word=self.stop_word,
         )
 
     def flush(self) -> Iterator[Event]:
         """What was held back when the answer ends."""
         if self._parser is not None:
-            yield from self._parser.finish()
-        if self._deltas:
-            yield self._complete_calls()
+            yield from self._passed(self._parser.finish(), ())
+        # An answer that was cut short may end within a call's arguments: that call is none.
+        yield from self._complete_calls(cut=self.finish == "length")
 
     def _think(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterator[Event]:
         """Thinking that the engine told apart; white space waits, for at the end it goes."""
@@ -91,10 +116,17 @@ class EventBuilder:
             yield ThinkingEvent(told, logprobs)
 
     def _parse(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterator[Event]:
-        """The Events in a text; the probabilities go with the first one that takes them."""
-        events: Iterable[Event] = [TextEvent(text)] if self._parser is None and text else ()
-        for event in self._parser.feed(text) if self._parser is not None else events:
-            if logprobs and isinstance(event, TextEvent | ThinkingEvent):
+        plain: Iterable[Event] = [TextEvent(text)] if text else ()
+        yield from self._passed(self._parser.feed(text) if self._parser else plain, logprobs)
+
+    def _passed(
+        self, events: Iterable[Event], logprobs: tuple[TokenLogprob, ...]
+    ) -> Iterator[Event]:
+        """Events of a text; its probabilities go with the first one that takes them."""
+        for event in events:
+            if isinstance(event, ToolCallEvent):
+                yield from self._call(event.calls)
+            elif logprobs and isinstance(event, TextEvent | ThinkingEvent):
                 yield structs.replace(event, logprobs=logprobs)
                 logprobs = ()
             else:
@@ -105,8 +137,8 @@ class EventBuilder:
     def _collect(self, delta: ToolDelta) -> Iterator[Event]:
         """Join the pieces of a call; a new index means that the calls before it are whole."""
         known = self._deltas.get(delta.index)
-        if known is None and self._deltas:
-            yield self._complete_calls()
+        if known is None:
+            yield from self._complete_calls()
         if known is not None:
             delta = ToolDelta(
                 delta.index,
@@ -116,16 +148,39 @@ class EventBuilder:
             )
         self._deltas[delta.index] = delta
 
-    def _complete_calls(self) -> ToolCallEvent:
-        calls = tuple(_whole_call(delta) for delta in self._deltas.values())
+    def _complete_calls(self, *, cut: bool = False) -> Iterator[Event]:
+        deltas = [delta for delta in self._deltas.values() if not (cut and _is_cut(delta))]
         self._deltas.clear()
-        return ToolCallEvent(calls)
+        yield from self._call(tuple(map(_whole_call, deltas)))
+
+    def _call(self, calls: tuple[ToolCall, ...]) -> Iterator[Event]:
+        """Calls of tools, or the first of all where one is enough."""
+        if self._one_call:
+            calls = () if self._called else calls[:1]
+        if calls:
+            self._called = True
+            yield from map(_piece, calls) if self._detailed else (ToolCallEvent(calls),)
 
     def _cut(self, logprobs: tuple[TokenLogprob, ...]) -> tuple[TokenLogprob, ...]:
         return tuple(
             TokenLogprob(item.token, item.logprob, item.bytes, item.top_logprobs[: self._top])
             for item in logprobs
         )
+
+
+def _piece(call: ToolCall) -> ToolPieceEvent:
+    """A whole call in one piece."""
+    index = 0 if call.function.index is UNSET else call.function.index
+    arguments = msgspec.json.encode(call.function.arguments).decode()
+    return ToolPieceEvent(index, call.id, call.function.name, arguments)
+
+
+def _is_cut(delta: ToolDelta) -> bool:
+    try:
+        json.loads(delta.arguments)
+    except ValueError:
+        return True
+    return False
 
 
 def _whole_call(delta: ToolDelta) -> ToolCall:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from ayllu.chat.choice import call_schema, call_start, is_forced
 from ayllu.chat.request import ChatRequest
 from ayllu.errors import BadRequestError
 from ayllu.gguf import arch
@@ -38,26 +39,50 @@ def chat_body(
 ) -> dict[str, Json]:
     """A body for /v1/chat/completions; `thinks` says that the template knows of thinking.
 
+    Raises BadRequestError for what the engine cannot do at once.
     Source: llama.cpp tools/server/README.md, "POST /v1/chat/completions".
     """
     body: dict[str, Json] = {
         **sampling_fields(options, context=context, seed=seed),
+        **_biases(request),
         "messages": [_chat_message(message) for message in messages],
+        **_continuation(messages),
     }
     if request.tools:
-        body["tools"] = list(request.tools)
+        body |= _tool_fields(request)
     if thinks and request.think is not None:
         body["chat_template_kwargs"] = {"enable_thinking": request.think is not False}
         if isinstance(request.think, str):
             body["reasoning_effort"] = request.think
+        if request.think_budget is not None:
+            body["reasoning_budget_tokens"] = request.think_budget
     if request.format == "json":
         body["response_format"] = {"type": "json_object"}
     elif request.format is not None:
         schema = {"schema": request.format}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if request.logprobs and request.tools:
+        raise BadRequestError("this model cannot give logprobs where it has tools")
     if request.logprobs:
         body |= {"logprobs": True, "top_logprobs": max(request.top_logprobs, 1)}
+    if request.detailed and options.stop:
+        body["verbose"] = True  # or else this route does not tell which stop word it was
     return body
+
+
+def _continuation(messages: Sequence[Message]) -> dict[str, Json]:
+    """An answer that was begun goes on; the engine repeats its beginning unless told so."""
+    begun = bool(messages) and messages[-1].role == "assistant"
+    return {"continue_final_message": True, "add_generation_prompt": False} if begun else {}
+
+
+def _tool_fields(request: ChatRequest) -> dict[str, Json]:
+    fields: dict[str, Json] = {"tools": list(request.tools)}
+    if request.tool_choice is not None:
+        fields["tool_choice"] = request.tool_choice
+    if request.parallel_tool_calls is not None:
+        fields["parallel_tool_calls"] = request.parallel_tool_calls
+    return fields
 
 
 def completion_body(
@@ -66,10 +91,13 @@ def completion_body(
     """A body for /completion. Source: llama.cpp tools/server/README.md, "POST /completion"."""
     body: dict[str, Json] = {
         **sampling_fields(options, context=context, seed=seed),
+        **_biases(request),
         "prompt": prompt,
     }
     if request.format is not None:
         body["json_schema"] = {} if request.format == "json" else request.format
+    if is_forced(request):
+        body["json_schema"] = call_schema(request.tools)
     if request.logprobs:
         body["n_probs"] = max(request.top_logprobs, 1)
     return body
@@ -78,14 +106,16 @@ def completion_body(
 def render_prompt(request: ChatRequest, messages: Sequence[Message], template: str) -> str:
     """The prompt of a Go template for these messages. Raises TemplateError."""
     last = messages[-1].content if messages else ""
-    return render(
-        parse(template),
+    parsed = parse(template)
+    prompt = render(
+        parsed,
         messages=messages,
         tools=request.tools,
         think=request.think,
         prompt=last if request.suffix else "",
         suffix=request.suffix,
     )
+    return prompt + call_start(prompt, parsed) if is_forced(request) else prompt
 
 
 def model_template(model: Model, request: ChatRequest) -> str | None:
@@ -161,6 +191,11 @@ def _chat_message(message: Message) -> Mapping[str, Json]:
     if message.tool_call_id:
         body["tool_call_id"] = message.tool_call_id
     return body
+
+
+def _biases(request: ChatRequest) -> dict[str, Json]:
+    """Pairs, for the engine would read a key that is no number as a text."""
+    return {"logit_bias": [list(pair) for pair in request.logit_bias]} if request.logit_bias else {}
 
 
 def _image_part(image: str) -> Mapping[str, Json]:

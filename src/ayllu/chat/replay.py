@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from ayllu.errors import EngineError
-from ayllu.types import Event, TextEvent, ThinkingEvent, ToolCallEvent
+from ayllu.types import (
+    Event,
+    PromptEvent,
+    TextEvent,
+    ThinkingEvent,
+    ToolCallEvent,
+    ToolPieceEvent,
+)
 
 MAX_FRUITLESS = 3
 """Runs in a row that may end without a step forward."""
@@ -22,6 +29,8 @@ class Replay:
 
     def __init__(self) -> None:
         self._texts = {TextEvent: _Text(), ThinkingEvent: _Text()}
+        self._pieces: dict[int, tuple[str, _Text]] = {}
+        self._told_prompt = False
         self._calls: list[ToolCallEvent] = []
         self._seen_calls = 0
         self._steps = 0
@@ -32,6 +41,8 @@ class Replay:
         """A run begins."""
         for text in self._texts.values():
             text.start()
+        for _, arguments in self._pieces.values():
+            arguments.start()
         self._seen_calls = 0
 
     def may_try_again(self) -> bool:
@@ -49,7 +60,10 @@ class Replay:
                 yield event if new == event.text else structs.replace(event, text=new)
         elif isinstance(event, ToolCallEvent):
             yield from self._pass_calls(event)
-        else:
+        elif isinstance(event, ToolPieceEvent):
+            yield from self._pass_piece(event)
+        elif not (isinstance(event, PromptEvent) and self._told_prompt):
+            self._told_prompt |= isinstance(event, PromptEvent)
             yield event
 
     def _pass_calls(self, event: ToolCallEvent) -> Iterator[Event]:
@@ -60,6 +74,15 @@ class Replay:
             yield event
         elif _without_ids(self._calls[self._seen_calls - 1]) != _without_ids(event):
             raise _different()
+
+    def _pass_piece(self, event: ToolPieceEvent) -> Iterator[Event]:
+        name, arguments = self._pieces.setdefault(event.index, (event.name, _Text()))
+        if event.name and event.name != name:
+            raise _different()
+        new = arguments.take(event.arguments)
+        if new is not None:
+            self._steps += 1
+            yield event if new == event.arguments else structs.replace(event, arguments=new)
 
 
 class _Text:

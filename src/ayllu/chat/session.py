@@ -9,7 +9,9 @@ from contextlib import aclosing
 
 from msgspec import Struct, structs
 
+from ayllu.chat.choice import is_forced, settle
 from ayllu.chat.events import EventBuilder
+from ayllu.chat.grammar import check_grammar
 from ayllu.chat.infill import infill_tokens
 from ayllu.chat.parsers import Parser, Setting, make_parser, preserved_tags
 from ayllu.chat.parsers.inferred import InferredParser
@@ -32,6 +34,7 @@ from ayllu.models.formats import FORMATS, parser_name
 from ayllu.models.model import Model
 from ayllu.runner.client import Chunk, RunnerClient
 from ayllu.runner.options import DEFAULTS, merge_options, parse_options
+from ayllu.runner.place import Lease
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import EngineDiedError
 from ayllu.template import parse
@@ -45,7 +48,11 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
     sent already is not sent again. Raises AylluError.
     """
     started = time.monotonic_ns()
+    request = settle(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
+    if request.tools or request.format is not None:
+        options = structs.replace(options, grammar=None)  # the model's own gives way
+    check_grammar(options.grammar or "", "the grammar")
     seed = secrets.randbelow(1 << 31)
     replay = Replay()
     while True:
@@ -75,16 +82,7 @@ async def _run(
 ) -> AsyncGenerator[Event]:
     """One run of a request on one engine."""
     async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
-        turn = _Turn(
-            client=lease.client,
-            request=request,
-            options=options,
-            template=model_template(model, request),
-            format=parser_name(model.config, model.go_template),
-            thinks="thinking" in capabilities(model),
-            context=lease.context,
-            seed=seed,
-        )
+        turn = _turn(lease, model, request, options, seed)
         if marks := infill_marks(model, request):
             turn = await turn.infilling(marks)
         messages = request.messages
@@ -100,6 +98,27 @@ async def _run(
                 messages = await turn.truncate(messages)
             else:
                 return
+
+
+async def count_prompt(pool: Pool, model: Model, request: ChatRequest) -> int:
+    """How many tokens the prompt has that `answer` would send; images do not count."""
+    request = settle(request)
+    options = merge_options(DEFAULTS, parse_options(model.params), request.options)
+    async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
+        return await _turn(lease, model, request, options, 0).count(request.messages)
+
+
+def _turn(lease: Lease, model: Model, request: ChatRequest, options: Options, seed: int) -> _Turn:
+    return _Turn(
+        client=lease.client,
+        request=request,
+        options=options,
+        template=model_template(model, request),
+        format=parser_name(model.config, model.go_template),
+        thinks="thinking" in capabilities(model),
+        context=lease.context,
+        seed=seed,
+    )
 
 
 class _Turn(Struct, frozen=True, kw_only=True):
@@ -138,7 +157,12 @@ class _Turn(Struct, frozen=True, kw_only=True):
         prompt = self._rendered(messages)
         if prompt is None and self.request.context and self.tokens is None:
             prompt = await self._text(messages, None)
-        builder = EventBuilder(parser=self._parser(prompt), top=self.request.top_logprobs)
+        builder = EventBuilder(
+            parser=self._parser(prompt),
+            top=self.request.top_logprobs,
+            one_call=self.request.parallel_tool_calls is False,
+            detailed=self.request.detailed,
+        )
         async with aclosing(await turn.stream(messages, prompt)) as chunks:
             async for chunk in chunks:
                 for event in builder.feed(chunk):
@@ -159,7 +183,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
         low, high = 1, droppable(messages)
         while low < high:
             middle = (low + high) // 2
-            if await self._count(drop_oldest(messages, middle)) < self.context:
+            if await self.count(drop_oldest(messages, middle)) < self.context:
                 high = middle
             else:
                 low = middle + 1
@@ -167,12 +191,13 @@ class _Turn(Struct, frozen=True, kw_only=True):
 
     async def _bounded(self, messages: Sequence[Message]) -> _Turn:
         """The same with an answer that ends where the context does."""
-        room = max(self.context - await self._count(messages), 1)
+        room = max(self.context - await self.count(messages), 1)
         wanted = self.options.num_predict
         limit = room if wanted is None or wanted < 0 else min(wanted, room)
         return structs.replace(self, options=structs.replace(self.options, num_predict=limit))
 
-    async def _count(self, messages: Sequence[Message]) -> int:
+    async def count(self, messages: Sequence[Message]) -> int:
+        """Tokens of the prompt for these messages."""
         if self.tokens is not None:
             return len(self.request.context) + len(self.tokens)
         prompt = await self._text(messages, self._rendered(messages))
@@ -231,7 +256,8 @@ class _Turn(Struct, frozen=True, kw_only=True):
 
         The engine parses what it renders, by the model's Jinja template. The named format counts
         where the prompt is rendered here, and where the engine renders a prompt that goes behind
-        the tokens of an earlier one. A Go template without one is asked for its tags.
+        the tokens of an earlier one. A Go template without one is asked for its tags. A call that
+        is forced is plain JSON in every format.
         """
         if prompt is None or self.request.raw is not None or self.tokens is not None:
             return None
@@ -242,6 +268,8 @@ class _Turn(Struct, frozen=True, kw_only=True):
             prompt=prompt,
             prefilled=any(message.role == "assistant" and message.content for message in last),
         )
+        if is_forced(self.request):
+            return InferredParser(None, setting)
         if self.format:
             return make_parser(self.format, setting)
         return InferredParser(parse(self.template), setting) if self.template else None

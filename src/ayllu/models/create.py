@@ -222,8 +222,8 @@ def _typed(name: str, value: Json) -> Json:
         items = [value] if isinstance(value, str) else value
         if isinstance(items, list) and all(isinstance(item, str) for item in items):
             return items
-    elif kind == "bool":
-        if isinstance(value, bool):
+    elif kind in {"bool", "string"}:
+        if isinstance(value, bool if kind == "bool" else str):
             return value
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if not abs(value) < 1 << 63:

@@ -290,6 +290,7 @@ _PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "float": ("float", _float),
     "bool": ("bool", _bool),
     "tuple": ("list", str),
+    "str": ("string", str),
 }
 _PARAMETERS = {
     name: next(parser for word, parser in _PARSERS.items() if word in str(hint))
@@ -298,7 +299,13 @@ _PARAMETERS = {
 """What each parameter is called when it is wrong, and how it is read."""
 
 PARAMETER_KINDS = {name: kind for name, (kind, _) in _PARAMETERS.items()}
-"""The parameters there are: `int`, `float`, `bool` or `list`."""
+"""The parameters there are: `int`, `float`, `bool`, `list` or `string`."""
 
-KIND_WORDS = {"int": "integer", "float": "float32", "bool": "boolean", "list": "array"}
+KIND_WORDS = {
+    "int": "integer",
+    "float": "float32",
+    "bool": "boolean",
+    "list": "array",
+    "string": "string",
+}
 """What Ollama calls the kinds in its messages."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import aiohttp
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ayllu.errors import BadRequestError, ContextExceededError, EngineError
 from ayllu.runner.process import EngineDiedError, RunnerProcess
@@ -45,8 +45,18 @@ class ToolDelta(Struct, frozen=True):
     arguments: str = ""
 
 
+class Progress(Struct, frozen=True):
+    """How far the engine is with a prompt of `total` tokens, `cache` of which it had already."""
+
+    total: int = 0
+    cache: int = 0
+
+
 class Chunk(Struct, frozen=True):
-    """One step of an answer. `finish` is empty until the last, which carries `timings`."""
+    """One step of an answer. `finish` is empty until the last, which carries `timings`.
+
+    While the prompt is read, chunks have nothing but `progress`.
+    """
 
     text: str = ""
     thinking: str = ""
@@ -54,7 +64,9 @@ class Chunk(Struct, frozen=True):
     logprobs: tuple[TokenLogprob, ...] = ()
     tokens: tuple[int, ...] = ()
     finish: str = ""
+    stop_word: str = ""
     timings: EngineTimings | None = None
+    progress: Progress | None = None
 
 
 class _Logprob(Struct, frozen=True):
@@ -71,11 +83,12 @@ class _Logprob(Struct, frozen=True):
 
 
 class _CompletionLine(Struct, frozen=True):
-    prompt_progress: dict[str, float] | None = None
+    prompt_progress: Progress | None = None
     content: str = ""
     tokens: tuple[int, ...] = ()
     stop: bool = False
     stop_type: str = ""
+    stopping_word: str = ""
     completion_probabilities: tuple[_Logprob, ...] = ()
     timings: EngineTimings | None = None
 
@@ -107,8 +120,14 @@ class _Choice(Struct, frozen=True):
     logprobs: _Logprobs | None = None
 
 
+class _Verbose(Struct, frozen=True):
+    stopping_word: str = ""
+
+
 class _ChatLine(Struct, frozen=True):
     choices: tuple[_Choice, ...] = ()
+    prompt_progress: Progress | None = None
+    verbose: _Verbose = field(name="__verbose", default=_Verbose())
     timings: EngineTimings | None = None
 
 
@@ -221,13 +240,16 @@ class RunnerClient:
             async for data in lines:
                 line = _completion_line.decode(data)
                 if line.prompt_progress is not None:
-                    continue  # a sign of life, with a token that is none
+                    # A sign of life, with a token that is none.
+                    yield Chunk(progress=line.prompt_progress)
+                    continue
                 finished |= line.stop
                 yield Chunk(
                     text=line.content,
                     logprobs=tuple(item.public() for item in line.completion_probabilities),
                     tokens=line.tokens,
                     finish=_FINISH.get(line.stop_type, "stop") if line.stop else "",
+                    stop_word=line.stopping_word,
                     timings=line.timings,
                 )
         if not finished:
@@ -241,7 +263,7 @@ class RunnerClient:
                     return
                 line = _chat_line.decode(data)
                 for choice in line.choices:
-                    yield _chat_chunk(choice, line.timings)
+                    yield _chat_chunk(choice, line)
         raise await self._broken(None)
 
     async def tokenize(self, text: str, *, special: bool, parse_special: bool = True) -> list[int]:
@@ -332,7 +354,7 @@ class RunnerClient:
 _FINISH = {"limit": "length", "word": "stop", "eos": "stop"}
 
 
-def _chat_chunk(choice: _Choice, timings: EngineTimings | None) -> Chunk:
+def _chat_chunk(choice: _Choice, line: _ChatLine) -> Chunk:
     delta = choice.delta
     probabilities = (choice.logprobs.content if choice.logprobs else None) or ()
     return Chunk(
@@ -346,7 +368,9 @@ def _chat_chunk(choice: _Choice, timings: EngineTimings | None) -> Chunk:
         ),
         logprobs=tuple(item.public() for item in probabilities),
         finish=choice.finish_reason or "",
-        timings=timings,
+        stop_word=line.verbose.stopping_word,
+        timings=line.timings,
+        progress=line.prompt_progress,
     )
 
 

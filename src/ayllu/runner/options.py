@@ -101,6 +101,8 @@ def _typed(name: str, value: Json) -> Any:  # noqa: ANN401 - one of the option t
         return float(value)
     if kind == "bool" and isinstance(value, bool):
         return value
+    if kind == "string" and isinstance(value, str):
+        return value
     if kind == "list" and isinstance(value, list):
         if not all(isinstance(item, str) for item in value):
             raise OptionTypeError(f'option "{name}" must be of type an array of strings')
@@ -140,6 +142,8 @@ def sampling_fields(options: Options, *, context: int, seed: int) -> dict[str, J
     }
     if options.stop:
         fields["stop"] = list(options.stop)
+    if options.grammar:
+        fields["grammar"] = options.grammar
     return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -21,10 +21,11 @@ from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
-from ayllu.server import models, ollama
+from ayllu.server import anthropic, models, ollama, openai
+from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
 from ayllu.server.state import State
-from ayllu.server.stream import ClientLeftError, error_response
+from ayllu.server.stream import ClientLeftError, error_response, json_response
 from ayllu.server.wire import encode
 
 _log = structlog.get_logger(__name__)
@@ -73,26 +74,31 @@ async def _version(_: Request) -> Response:
     return Response(body, media_type="application/json; charset=utf-8")
 
 
-async def _on_error(_: Request, error: Exception) -> Response:
+async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AylluError)  # noqa: S101 - registered for it alone
-    return error_response(error)
+    return error_response(error, request.url.path)
 
 
-async def _on_http_error(_: Request, error: Exception) -> Response:
+async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
     words = {404: "404 page not found", 405: "405 method not allowed"}
     text = words.get(error.status_code, error.detail)
+    if not has_plain_errors(request.url.path):
+        body = status_body(text, error.status_code, request.url.path)
+        response = json_response(body, error.status_code)
+        response.headers.update(error.headers or {})
+        return response
     return PlainTextResponse(text, error.status_code, error.headers)
 
 
-async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+async def _on_disconnect(request: Request, _error: Exception) -> Response:
     """The client left in the middle of its own request: nobody reads this."""
-    return error_response(ClientLeftError("request canceled"))
+    return error_response(ClientLeftError("request canceled"), request.url.path)
 
 
-async def _on_bug(_request: Request, _error: Exception) -> Response:
+async def _on_bug(request: Request, _error: Exception) -> Response:
     """A bug: uvicorn logs the traceback, the client learns where to look."""
-    return error_response(AylluError("internal error: see the server's log"))
+    return error_response(AylluError("internal error: see the server's log"), request.url.path)
 
 
 def _prune(store: Store) -> None:
@@ -122,5 +128,14 @@ ROUTES = [
     Route("/api/delete", models.delete, methods=["DELETE"]),
     Route("/api/blobs/{digest}", models.has_blob, methods=["HEAD"]),
     Route("/api/blobs/{digest}", models.receive_blob, methods=["POST"]),
+    Route("/v1/chat/completions", openai.chat, methods=["POST"]),
+    Route("/v1/completions", openai.completions, methods=["POST"]),
+    Route("/v1/embeddings", openai.embeddings, methods=["POST"]),
+    Route("/v1/models", openai.models),
+    Route("/v1/models/{model:path}", openai.model),
+    Route("/v1/audio/{rest:path}", openai.not_here, methods=["GET", "POST"]),
+    Route("/v1/images/{rest:path}", openai.not_here, methods=["GET", "POST"]),
+    Route("/v1/messages", anthropic.messages, methods=["POST"]),
+    Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
 ]
 """Every route; docs/api.md describes them."""

@@ -39,7 +39,8 @@ ALLOWED_HEADERS = (
     "x-stainless-arch, x-stainless-async, x-stainless-custom-poll-interval, "
     "x-stainless-helper-method, x-stainless-lang, x-stainless-os, x-stainless-package-version, "
     "x-stainless-poll-helper, x-stainless-retry-count, x-stainless-runtime, "
-    "x-stainless-runtime-version, x-stainless-timeout"
+    "x-stainless-runtime-version, x-stainless-timeout, Anthropic-Version, Anthropic-Beta, "
+    "Anthropic-Dangerous-Direct-Browser-Access"
 )
 _LOCAL_ENDINGS = (".localhost", ".local", ".internal")
 
@@ -74,7 +75,7 @@ class Guard:
                 return
             self._check_key(scope, headers)
         except AylluError as error:
-            await error_response(error)(scope, receive, send)
+            await error_response(error, scope["path"])(scope, receive, send)
             return
         await self._app(scope, receive, _with_origin(send, origin))
 
@@ -97,10 +98,11 @@ class Guard:
         """Other machines need one of the keys, where there are any."""
         if not self._keys or _is_this_machine(scope.get("client")):
             return
-        given = headers.get("authorization", "").removeprefix("Bearer ").strip()
-        given = given or headers.get("x-api-key", "")
-        digest = hashlib.sha256(given.encode()).digest()
-        if not any(compare_digest(digest, key) for key in self._keys):
+        # Anthropic's clients may send both, one of them with a placeholder.
+        bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
+        given = [bearer, headers.get("x-api-key", "")]
+        digests = [hashlib.sha256(key.encode()).digest() for key in given]
+        if not any(compare_digest(d, key) for d in digests for key in self._keys):
             raise UnauthorizedError("this server wants an API key: Authorization: Bearer <key>")
 
 

@@ -28,7 +28,7 @@ from ayllu.server.ollama_fields import (
     with_model_messages,
 )
 from ayllu.server.ollama_lines import Answer, chat_line, generate_line, one, whole
-from ayllu.server.state import model_of, read_body, required, state_of
+from ayllu.server.state import model_of, read_body, require, required, state_of
 from ayllu.server.stream import json_response, ndjson_response, until_left
 from ayllu.types import DoneEvent, Event, Json, Message, Timings
 
@@ -44,13 +44,13 @@ async def generate(request: Request) -> Response:
         return json_response(generate_line(body.model, one(done)))
     if body.raw and (body.template or body.system or body.context):
         raise BadRequestError("raw mode does not support template, system, or context")
-    _require(model, "completion", f'"{body.model}" does not support generate')
+    require(model, "completion", f'"{body.model}" does not support generate')
     if body.suffix:
-        _require(model, "insert", f"{full_name(model.name)} does not support insert")
+        require(model, "insert", f"{full_name(model.name)} does not support insert")
         if body.images:
             raise BadRequestError("a suffix and images cannot be in one request")
     if body.images:
-        _require(model, "vision", f"{full_name(model.name)} does not support vision")
+        require(model, "vision", f"{full_name(model.name)} does not support vision")
     chat_request = ChatRequest(
         messages=() if body.raw else _generate_messages(body, model),
         raw=body.prompt if body.raw else None,
@@ -72,14 +72,15 @@ async def chat(request: Request) -> Response:
     model = await model_of(request, required(body.model))
     if not body.messages and (done := await _unload(request, model, body.keep_alive)):
         return json_response(chat_line(body.model, one(done)))
-    _require(model, "completion", f'"{body.model}" does not support chat')
+    require(model, "completion", f'"{body.model}" does not support chat')
     if body.tools:
-        _require(model, "tools", f"{full_name(model.name)} does not support tools")
+        require(model, "tools", f"{full_name(model.name)} does not support tools")
     if any(message.images for message in body.messages):
-        _require(model, "vision", f"{full_name(model.name)} does not support vision")
+        require(model, "vision", f"{full_name(model.name)} does not support vision")
     chat_request = ChatRequest(
         messages=with_model_messages(body.messages, model.system, model.messages),
         tools=read_tools(body.tools),
+        tool_choice=body.tool_choice,
         **_shared(body, model),
     )
     if not body.messages:
@@ -234,11 +235,6 @@ def _shared(body: wire.AnswerRequest, model: Model) -> dict[str, Any]:
         "truncate": body.truncate,
         "shift": body.shift,
     }
-
-
-def _require(model: Model, capability: str, otherwise: str) -> None:
-    if capability not in capabilities(model):
-        raise BadRequestError(otherwise)
 
 
 def _thinking(model: Model, name: str, value: Json) -> Think | None:

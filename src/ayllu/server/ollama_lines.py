@@ -40,7 +40,7 @@ def one(event: Event) -> Answer:
         return Answer(thinking=event.text, logprobs=event.logprobs)
     if isinstance(event, ToolCallEvent):
         return Answer(calls=event.calls)
-    return Answer(done=event)
+    return Answer(done=event) if isinstance(event, DoneEvent) else Answer()
 
 
 def whole(events: Iterable[Event]) -> Answer:
@@ -82,6 +82,8 @@ def chat_line(model: str, answer: Answer) -> ChatLine:
 def _shared(model: str, answer: Answer) -> dict[str, Any]:
     """The fields of both kinds of line."""
     done = answer.done
+    timings = structs.asdict(done.timings if done else Timings())
+    del timings["prompt_cached_count"]  # Ollama's lines have no place for it
     return {
         "model": model,
         "created_at": format_time(time.time_ns()),
@@ -89,5 +91,5 @@ def _shared(model: str, answer: Answer) -> dict[str, Any]:
         "done_reason": done.reason if done else "",
         "truncated": done.truncated if done else 0,
         "logprobs": wire_logprobs(answer.logprobs),
-        **structs.asdict(done.timings if done else Timings()),
+        **timings,
     }

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, NotFoundError, TooLargeError
 from ayllu.gguf.read import cached_header
+from ayllu.models.describe import capabilities
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import parse_name
 from ayllu.models.store import Store
@@ -60,6 +61,12 @@ async def read_body(request: Request, kind: type[T]) -> T:
         if len(body) > limit:
             raise TooLargeError(f"the request is larger than {limit} bytes")
     return decode(bytes(body), kind)
+
+
+def require(model: Model, capability: str, otherwise: str) -> None:
+    """Raises BadRequestError with the sentence where a model lacks a capability."""
+    if capability not in capabilities(model):
+        raise BadRequestError(otherwise)
 
 
 def required(name: str) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 import structlog
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Send
 
 from ayllu.errors import AylluError
+from ayllu.server.errors import error_body
+from ayllu.server.pings import pinging
 from ayllu.server.wire import encode
-from ayllu.server.wire_ollama import ErrorResponse
 from ayllu.watch import Watch
 
 T = TypeVar("T")
@@ -31,12 +33,30 @@ class ClientLeftError(AylluError):
     status = 499
 
 
+class Framing(Struct, frozen=True, kw_only=True):
+    """How a dialect writes a stream: an item, what comes after the last, and a sign of life."""
+
+    media_type: str
+    frame: Callable[[Any], bytes]
+    end: bytes = b""
+    ping: bytes = b""
+
+
+NDJSON = Framing(media_type="application/x-ndjson", frame=lambda item: encode(item) + b"\n")
+SSE = Framing(
+    media_type="text/event-stream",
+    frame=lambda item: b"data: " + encode(item) + b"\n\n",
+    end=b"data: [DONE]\n\n",
+)
+
+
 class _LineResponse(StreamingResponse):
     """Closes its lines whatever happens, so that a client that leaves frees its slot at once."""
 
-    def __init__(self, lines: AsyncGenerator[bytes], media_type: str) -> None:
+    def __init__(self, lines: AsyncGenerator[bytes], media_type: str, ping: bytes = b"") -> None:
         super().__init__(lines, media_type=media_type)
         self._lines = lines
+        self._ping = ping
 
     async def stream_response(self, send: Send) -> None:
         task = asyncio.current_task()
@@ -55,8 +75,8 @@ class _LineResponse(StreamingResponse):
                 await send(message)
                 watch.paused = True
 
-            async with aclosing(self._lines):
-                await super().stream_response(send_in_time)
+            async with aclosing(self._lines), pinging(send_in_time, self._ping) as send_pinging:
+                await super().stream_response(send_pinging)
 
 
 def json_response(value: object, status: int = 200) -> Response:
@@ -64,33 +84,49 @@ def json_response(value: object, status: int = 200) -> Response:
     return Response(encode(value), status, media_type="application/json; charset=utf-8")
 
 
-def error_response(error: AylluError) -> Response:
-    """An error before the first byte of an answer."""
-    return json_response(ErrorResponse(error.sentence), error.status)
+def error_response(error: AylluError, path: str) -> Response:
+    """An error before the first byte of an answer, in the shape of the path's dialect."""
+    return json_response(error_body(error, path), error.status)
 
 
 async def ndjson_response(request: Request, items: AsyncGenerator[Any]) -> Response:
     """One JSON object per line. An error before the first line gets its own status."""
+    return await framed_response(request, items, NDJSON)
+
+
+async def framed_response(
+    request: Request, items: AsyncGenerator[Any], framing: Framing
+) -> Response:
+    """A stream of items. An error before the first one gets its own status."""
     try:
         first = await until_left(request, anext(items, None))
     except BaseException:
         await items.aclose()
         raise
-    return _LineResponse(_lines(first, items), "application/x-ndjson")
+    frames = _frames(first, items, framing, request.url.path)
+    return _LineResponse(frames, framing.media_type, framing.ping)
 
 
-async def _lines(first: Any, items: AsyncGenerator[Any]) -> AsyncGenerator[bytes]:  # noqa: ANN401
+async def _frames(
+    first: Any,  # noqa: ANN401 - what the dialect yields
+    items: AsyncGenerator[Any],
+    framing: Framing,
+    path: str,
+) -> AsyncGenerator[bytes]:
     async with aclosing(items):
         try:
             if first is not None:
-                yield encode(first) + b"\n"
+                yield framing.frame(first)
             async for item in items:
-                yield encode(item) + b"\n"
+                yield framing.frame(item)
+            if framing.end:
+                yield framing.end
         except AylluError as error:
-            yield encode(ErrorResponse(error.sentence)) + b"\n"
+            yield framing.frame(error_body(error, path))
         except Exception:
             _log.exception("a stream broke")
-            yield encode(ErrorResponse("internal error: see the server's log")) + b"\n"
+            bug = AylluError("internal error: see the server's log")
+            yield framing.frame(error_body(bug, path))
             raise
 
 

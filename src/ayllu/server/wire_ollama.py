@@ -45,6 +45,7 @@ class ChatRequest(AnswerRequest, frozen=True):
 
     messages: tuple[Message, ...] = ()
     tools: tuple[dict[str, Json], ...] = ()
+    tool_choice: Json = None
 
 
 class EmbedRequest(Struct, frozen=True):

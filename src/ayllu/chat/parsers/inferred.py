@@ -12,12 +12,15 @@ from ayllu.types import Event, TextEvent, ThinkingEvent, ToolCallEvent
 
 
 class InferredParser:
-    """Reads one answer by the tags that a Go template writes around earlier turns."""
+    """Reads one answer by the tags that a Go template writes around earlier turns.
 
-    def __init__(self, template: Template, setting: Setting) -> None:
-        tags = thinking_tags(template) if setting.think is not False else None
+    Without a template the answer is a call's JSON.
+    """
+
+    def __init__(self, template: Template | None, setting: Setting) -> None:
+        tags = thinking_tags(template) if template and setting.think is not False else None
         names = [tool["function"]["name"] for tool in setting.tools]
-        tag = tool_tag(template) or "{"
+        tag = (tool_tag(template) if template else None) or "{"
         self._tools = ToolParser(tag, names) if names else None
         inside = tags is not None and setting.prompt.rstrip().endswith(tags[0])
         self._thinking = ThinkingParser(*tags, inside=inside) if tags else None

@@ -1,0 +1,95 @@
+"""Which tools a model may, or must, call: `tool_choice`, brought to one form for both ways. Pure.
+
+The engine forces a call by itself where it renders the prompt. Where a Go template does, the prompt
+ends with what stands before a call, and a grammar holds the answer to a call's JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import structs
+
+from ayllu.chat.grammar import check_schema
+from ayllu.chat.request import ChatRequest
+from ayllu.errors import BadRequestError
+from ayllu.template import Template, thinking_tags, tool_tag
+from ayllu.types import Json
+
+_WORDS = (None, "auto", "none", "required")
+
+
+def settle(request: ChatRequest) -> ChatRequest:
+    """The same request with only the tools that may be called, and no choice but "required".
+
+    Raises BadRequestError for a choice that there is not, and for constraints that exclude each
+    other.
+    """
+    settled = _settle_choice(request)
+    if settled.options.grammar and (settled.tools or settled.format is not None):
+        raise BadRequestError("a grammar cannot be in one request with tools or a format")
+    if isinstance(settled.format, Mapping):
+        check_schema(settled.format, "the format's schema")
+    for tool in settled.tools:
+        function = tool["function"]
+        check_schema(function.get("parameters"), f"the schema of the tool {function['name']!r}")
+    return settled
+
+
+def _settle_choice(request: ChatRequest) -> ChatRequest:
+    choice = request.tool_choice
+    if isinstance(choice, Mapping):
+        tools = (_named(choice, request.tools),)
+        return structs.replace(request, tools=tools, tool_choice="required", format=None)
+    if not isinstance(choice, str | None) or choice not in _WORDS:
+        raise BadRequestError(
+            'tool_choice must be "auto", "none", "required" or '
+            '{"type": "function", "function": {"name": "..."}}'
+        )
+    if choice == "none":
+        # A model that does not know of a tool does not try to call it.
+        return structs.replace(request, tools=(), tool_choice=None)
+    if choice != "required":
+        return structs.replace(request, tool_choice=None)
+    if not request.tools:
+        raise BadRequestError('tool_choice "required" needs tools')
+    return structs.replace(request, format=None)
+
+
+def _named(choice: Mapping[str, Json], tools: Sequence[Mapping[str, Json]]) -> Mapping[str, Json]:
+    function = choice.get("function")
+    name = function.get("name") if isinstance(function, Mapping) else None
+    for tool in tools:
+        if name is not None and tool["function"]["name"] == name:
+            return tool
+    raise BadRequestError(f"tool_choice names {name!r}, which is none of the tools")
+
+
+def is_forced(request: ChatRequest) -> bool:
+    """Whether a settled request must be answered by a tool call."""
+    return request.tool_choice == "required"
+
+
+def call_schema(tools: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
+    """The JSON of a call of any of the tools."""
+    return {"anyOf": [_call_schema(tool["function"]) for tool in tools]}
+
+
+def _call_schema(function: Mapping[str, Json]) -> dict[str, Json]:
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"const": function["name"]},
+            "arguments": function.get("parameters") or {"type": "object"},
+        },
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def call_start(prompt: str, template: Template) -> str:
+    """What a prompt has to end with so that a call's JSON comes next, without thinking before."""
+    tags = thinking_tags(template)
+    closing = f"\n{tags[1]}\n\n" if tags and prompt.rstrip().endswith(tags[0]) else ""
+    tag = tool_tag(template) or "{"
+    return closing if tag in {"{", "["} else f"{closing}{tag}\n"

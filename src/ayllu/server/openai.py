@@ -1,0 +1,244 @@
+"""OpenAI's API: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import struct
+from collections.abc import AsyncGenerator, Sequence
+
+from msgspec import structs
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ayllu.chat.embed import embed_texts
+from ayllu.chat.request import ChatRequest, Think
+from ayllu.chat.session import answer
+from ayllu.chat.tokens import check_tokens
+from ayllu.errors import AylluError, BadRequestError
+from ayllu.models.describe import capabilities
+from ayllu.models.model import Model
+from ayllu.models.name import full_name, short_name
+from ayllu.runner.options import merge_options, parse_options
+from ayllu.server import wire_openai as wire
+from ayllu.server.ollama_fields import read_keep_alive, read_tools, with_model_messages
+from ayllu.server.openai_fields import (
+    Prompt,
+    check_chat,
+    choice_options,
+    read_effort,
+    read_prompts,
+    read_response_format,
+    read_shared,
+)
+from ayllu.server.openai_messages import read_messages
+from ayllu.server.openai_replies import (
+    ChatDeltas,
+    TextPieces,
+    chat_choices,
+    chunks,
+    collect,
+    make_head,
+    text_choices,
+    usage,
+)
+from ayllu.server.several import several
+from ayllu.server.state import model_of, read_body, require, required, state_of
+from ayllu.server.stream import SSE, framed_response, json_response, until_left
+from ayllu.types import Event, Message
+
+
+class UnsupportedError(AylluError):
+    """A part of OpenAI's API that is not here."""
+
+    status = 501
+
+
+async def chat(request: Request) -> Response:
+    """POST /v1/chat/completions."""
+    body = await read_body(request, wire.ChatRequest)
+    model = await model_of(request, required(body.model))
+    check_chat(body)
+    asked = _chat_request(body, model)
+    events = _answers(request, model, [asked], body.n)
+    head = make_head(
+        "chatcmpl",
+        "chat.completion.chunk" if body.stream else "chat.completion",
+        body.model,
+        per_prompt=body.n,
+        include_usage=body.stream_options.include_usage,
+    )
+    if body.stream:
+        deltas = ChatDeltas(logprobs=body.logprobs)
+        return await framed_response(request, chunks(head, events, deltas), SSE)
+    answers = await until_left(request, collect(events))
+    choices = chat_choices(answers, logprobs=body.logprobs)
+    return json_response(head.reply(choices, usage([a.done for a in answers], body.n)))
+
+
+async def completions(request: Request) -> Response:
+    """POST /v1/completions."""
+    body = await read_body(request, wire.CompletionRequest)
+    model = await model_of(request, required(body.model))
+    prompts = read_prompts(body.prompt, "prompt")
+    _check_completion(body, prompts, model)
+    asked = [_text_request(body, model, prompt) for prompt in prompts]
+    events = _answers(request, model, asked, body.n)
+    echoes = [str(prompt) if body.echo else "" for prompt in prompts for _ in range(body.n)]
+    head = make_head(
+        "cmpl",
+        "text_completion",
+        body.model,
+        per_prompt=body.n,
+        include_usage=body.stream_options.include_usage,
+    )
+    if body.stream:
+        pieces = TextPieces(echoes, body.logprobs)
+        return await framed_response(request, chunks(head, events, pieces), SSE)
+    answers = await until_left(request, collect(events))
+    choices = text_choices(answers, echoes, logprobs=body.logprobs)
+    return json_response(head.reply(choices, usage([a.done for a in answers], body.n)))
+
+
+async def embeddings(request: Request) -> Response:
+    """POST /v1/embeddings."""
+    body = await read_body(request, wire.EmbeddingsRequest)
+    model = await model_of(request, required(body.model))
+    if body.input is None or body.input == []:
+        raise BadRequestError("invalid input")
+    result = await until_left(
+        request,
+        embed_texts(
+            state_of(request).pool,
+            model,
+            read_prompts(body.input, "input"),
+            options=merge_options(parse_options(model.params), parse_options(body.options)),
+            keep_alive=read_keep_alive(body.keep_alive),
+            truncate=True,
+            dimensions=body.dimensions or 0,
+        ),
+    )
+    in_base64 = body.encoding_format == "base64"
+    return json_response(
+        wire.EmbeddingsResponse(
+            data=[
+                wire.Embedding(index=place, embedding=_base64(vector) if in_base64 else vector)
+                for place, vector in enumerate(result.vectors)
+            ],
+            model=body.model,
+            usage=wire.EmbeddingsUsage(result.tokens, result.tokens),
+        )
+    )
+
+
+async def models(request: Request) -> Response:
+    """GET /v1/models."""
+    stored = await asyncio.to_thread(state_of(request).store.models)
+    rows = [
+        wire.ModelRow(
+            id=short_name(item.name),
+            created=item.modified_at // 10**9,
+            owned_by=item.name.namespace,
+        )
+        for item in stored
+    ]
+    return json_response(wire.ModelList(data=rows))
+
+
+async def model(request: Request) -> Response:
+    """GET /v1/models/{model}."""
+    name = request.path_params["model"]
+    found = await model_of(request, name)
+    return json_response(
+        wire.ModelRow(id=name, created=found.modified_at // 10**9, owned_by=found.name.namespace)
+    )
+
+
+async def not_here(request: Request) -> Response:
+    """/v1/audio/* and /v1/images/*."""
+    # A client that is still sending would see a broken connection instead of the answer.
+    async for _ in request.stream():
+        pass
+    raise UnsupportedError(f"{request.url.path} is not supported: Ayllu answers in text alone")
+
+
+def _answers(
+    request: Request, model: Model, asked: Sequence[ChatRequest], n: int
+) -> AsyncGenerator[tuple[int, Event]]:
+    """The Events of `n` answers to each request."""
+    state = state_of(request)
+    answers = [
+        answer(state.pool, model, structs.replace(one, options=choice_options(one.options, number)))
+        for one in asked
+        for number in range(n)
+    ]
+    return several(answers, at_once=state.settings.num_parallel)
+
+
+def _chat_request(body: wire.ChatRequest, model: Model) -> ChatRequest:
+    require(model, "completion", f'"{body.model}" does not support chat')
+    messages = read_messages(body.messages)
+    if body.tools and body.tool_choice != "none":
+        require(model, "tools", f"{full_name(model.name)} does not support tools")
+    if any(message.images for message in messages):
+        require(model, "vision", f"{full_name(model.name)} does not support vision")
+    return ChatRequest(
+        messages=with_model_messages(messages, model.system, model.messages),
+        tools=read_tools(body.tools),
+        tool_choice=body.tool_choice,
+        parallel_tool_calls=body.parallel_tool_calls,
+        think=_think(body, model),
+        format=read_response_format(body.response_format),
+        logprobs=body.logprobs,
+        top_logprobs=body.top_logprobs or 0,
+        **read_shared(body, model.params),
+    )
+
+
+def _think(body: wire.ChatRequest, model: Model) -> Think | None:
+    """Whether to think: a model that can does unless told otherwise."""
+    think = read_effort(body)
+    can = "thinking" in capabilities(model)
+    if think and not can:
+        raise BadRequestError(f'"{body.model}" does not support thinking')
+    return True if think is None and can else think
+
+
+def _check_completion(
+    body: wire.CompletionRequest, prompts: Sequence[Prompt], model: Model
+) -> None:
+    require(model, "completion", f'"{body.model}" does not support completions')
+    if len(prompts) * body.n > wire.MAX_CHOICES:
+        raise BadRequestError(f"prompts and n make more than {wire.MAX_CHOICES} choices")
+    if body.best_of is not None and body.best_of != body.n:
+        raise BadRequestError("best_of is not supported: n gives all of the answers")
+    if body.echo and body.logprobs is not None:
+        raise BadRequestError("logprobs of an echoed prompt are not supported")
+    if body.suffix:
+        require(model, "insert", f"{full_name(model.name)} does not support insert")
+    for prompt in prompts:
+        if not isinstance(prompt, str):
+            check_tokens(model, prompt)
+            if body.echo or body.suffix:
+                raise BadRequestError("echo and suffix need a prompt of text")
+
+
+def _text_request(body: wire.CompletionRequest, model: Model, prompt: Prompt) -> ChatRequest:
+    """Ollama puts a prompt into the chat template; token ids, and `raw`, go as they are."""
+    chat = isinstance(prompt, str) and not body.raw
+    user = Message(role="user", content=str(prompt))
+    return ChatRequest(
+        messages=with_model_messages([user], model.system, model.messages) if chat else (),
+        raw=None if chat else prompt if isinstance(prompt, str) else "",
+        context=() if isinstance(prompt, str) else prompt,
+        suffix=body.suffix,
+        # There is no place for thinking in a completion.
+        think=False if "thinking" in capabilities(model) else None,
+        logprobs=body.logprobs is not None,
+        top_logprobs=body.logprobs or 0,
+        **read_shared(body, model.params),
+    )
+
+
+def _base64(vector: Sequence[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -1,0 +1,151 @@
+"""OpenAI's request fields, read into ours. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import structs
+
+from ayllu.chat.request import Think
+from ayllu.errors import BadRequestError
+from ayllu.runner.options import LARGEST, parse_options
+from ayllu.server.ollama_fields import read_keep_alive
+from ayllu.server.wire_openai import ChatRequest, SamplingRequest
+from ayllu.types import Json, Options
+
+Prompt = str | tuple[int, ...]
+"""A text, or token ids."""
+
+_EFFORTS: dict[str, Think] = {
+    "none": False,
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "max": "max",
+    "xhigh": "max",
+    "ultra": "max",
+}
+_SAME = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repeat_penalty",
+    "frequency_penalty",
+    "presence_penalty",
+    "grammar",
+)
+_OURS_UNLESS_THE_MODELS = {"temperature": 1.0, "top_p": 1.0}
+"""OpenAI's defaults, where neither request nor model says otherwise."""
+
+
+def read_shared(body: SamplingRequest, params: Mapping[str, Json]) -> dict[str, Any]:
+    """The fields of a ChatRequest that both routes read alike. Raises BadRequestError."""
+    return {
+        "options": _read_options(body, params),
+        "keep_alive": read_keep_alive(body.keep_alive),
+        "logit_bias": tuple(_read_bias(key, value) for key, value in body.logit_bias.items()),
+    }
+
+
+def _read_options(body: SamplingRequest, params: Mapping[str, Json]) -> Options:
+    """`options` as in Ollama's API, then the fields of OpenAI's."""
+    values = {k: v for k, v in _OURS_UNLESS_THE_MODELS.items() if params.get(k) is None}
+    values |= {k: v for k, v in body.options.items() if v is not None}
+    given = structs.asdict(body)
+    values |= {name: given[name] for name in _SAME if given[name] is not None}
+    limit = given.get("max_completion_tokens")
+    limit = body.max_tokens if limit is None else limit
+    if limit == 0:
+        raise BadRequestError("an answer has at least one token: max_tokens of -1 means no limit")
+    more: dict[str, Json] = {
+        "num_predict": limit,
+        "seed": body.seed,
+        "stop": read_stop(body.stop),
+    }
+    return parse_options(values | {k: v for k, v in more.items() if v is not None})
+
+
+def read_stop(value: Json) -> list[str] | None:
+    """The texts to stop at; None where nobody said."""
+    if value is None:
+        return None
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise BadRequestError("stop is neither a string nor a list of strings")
+    return [word for word in words if word]
+
+
+def _read_bias(key: str, value: float) -> tuple[int, float]:
+    if not re.fullmatch(r"[0-9]{1,10}", key) or int(key) > LARGEST:
+        raise BadRequestError(f"logit_bias has the key {key!r}, which is no token id")
+    return int(key), value
+
+
+def choice_options(options: Options, number: int) -> Options:
+    """The options of one of several answers, which must not all be drawn from the same seed."""
+    if options.seed is None or options.seed < 0:
+        return options
+    return structs.replace(options, seed=(options.seed + number) & LARGEST)
+
+
+def read_effort(body: ChatRequest) -> Think | None:
+    """Whether to think, or how hard. Raises BadRequestError."""
+    effort = body.reasoning_effort or body.reasoning.effort
+    if effort is None:
+        return None
+    if effort not in _EFFORTS:
+        raise BadRequestError(f"reasoning_effort {effort!r} is none of {', '.join(_EFFORTS)}")
+    return _EFFORTS[effort]
+
+
+def read_response_format(value: Json) -> Literal["json"] | Mapping[str, Json] | None:
+    """The format that is forced on an answer, which a schema always is, strict or not."""
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    if value is None or kind == "text":
+        return None
+    if kind == "json_object":
+        return "json"
+    if kind != "json_schema":
+        raise BadRequestError("response_format has no type text, json_object or json_schema")
+    named = value.get("json_schema")
+    schema = named.get("schema") if isinstance(named, Mapping) else None
+    if not isinstance(schema, Mapping):
+        raise BadRequestError("response_format.json_schema has no schema")
+    return schema
+
+
+def read_prompts(value: Json, field: str) -> list[Prompt]:
+    """One prompt or several, of text or token ids. Raises BadRequestError."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and value:
+        if all(isinstance(item, str) for item in value):
+            return list(value)
+        if _are_tokens(value):
+            return [tuple(value)]
+        if all(isinstance(item, list) and item and _are_tokens(item) for item in value):
+            return [tuple(item) for item in value]
+    raise BadRequestError(
+        f"{field} is neither a text, a list of texts, token ids nor lists of token ids"
+    )
+
+
+def _are_tokens(items: list[Json]) -> bool:
+    return all(
+        isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= LARGEST
+        for item in items
+    )
+
+
+def check_chat(body: ChatRequest) -> None:
+    """Refuse what would be silently something else. Raises BadRequestError."""
+    if body.functions is not None or body.function_call is not None:
+        raise BadRequestError("functions and function_call are of an older API: use tools")
+    if "audio" in body.modalities:
+        raise BadRequestError("answers in audio are not supported: modalities must be text")
+    if body.top_logprobs and not body.logprobs:
+        raise BadRequestError("top_logprobs needs logprobs")

@@ -1,0 +1,289 @@
+"""OpenAI's requests and responses, field by field. Unknown fields of a request are ignored.
+
+Source: https://platform.openai.com/docs/api-reference; what Ollama does there is ours where the two
+differ (`reasoning`, defaults of 1.0). docs/api.md says of every field what becomes of it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from ayllu.types import Json
+
+Number = Annotated[float, Meta(ge=-(2**31), le=2**31 - 1)]
+Count = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Limit = Annotated[int, Meta(ge=-2, le=2**31 - 1)]
+MAX_CHOICES = 128
+MAX_TOP = 20
+
+FINGERPRINT = "fp_ayllu"
+
+
+class StreamOptions(Struct, frozen=True):
+    """What a stream tells besides the answer."""
+
+    include_usage: bool = False
+
+
+class Reasoning(Struct, frozen=True):
+    """`reasoning` of a request, as in /v1/responses."""
+
+    effort: str | None = None
+
+
+class SamplingRequest(Struct, frozen=True, kw_only=True):
+    """What /v1/chat/completions and /v1/completions share. `options` and the last five are ours."""
+
+    model: str = ""
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    max_tokens: Limit | None = None
+    n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] = 1
+    seed: int | None = None
+    stop: Json = None
+    temperature: Number | None = None
+    top_p: Number | None = None
+    frequency_penalty: Number | None = None
+    presence_penalty: Number | None = None
+    logit_bias: dict[str, Number] = field(default_factory=dict)
+    options: dict[str, Json] = field(default_factory=dict)
+    keep_alive: Json = None
+    top_k: Count | None = None
+    min_p: Number | None = None
+    repeat_penalty: Number | None = None
+    grammar: str | None = None
+
+
+class Function(Struct, frozen=True):
+    """The call of a function; `arguments` is JSON in a string."""
+
+    name: str = ""
+    arguments: Json = ""
+
+
+class Call(Struct, frozen=True):
+    """A tool call, of a message or of an answer."""
+
+    id: str = ""
+    type: str = "function"
+    function: Function = Function()
+
+
+class ChatMessage(Struct, frozen=True):
+    """A message of a request: `content` is a text or a list of parts."""
+
+    role: str = ""
+    content: Json = None
+    name: str = ""
+    reasoning: str = ""
+    reasoning_content: str = ""
+    tool_calls: tuple[Call, ...] = ()
+    tool_call_id: str = ""
+
+
+class ChatRequest(SamplingRequest, frozen=True, kw_only=True):
+    """POST /v1/chat/completions."""
+
+    messages: tuple[ChatMessage, ...] = ()
+    max_completion_tokens: Limit | None = None
+    logprobs: bool = False
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP)] | None = None
+    response_format: Json = None
+    tools: tuple[dict[str, Json], ...] = ()
+    tool_choice: Json = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    reasoning: Reasoning = Reasoning()
+    functions: Json = None
+    function_call: Json = None
+    modalities: tuple[str, ...] = ()
+
+
+class CompletionRequest(SamplingRequest, frozen=True, kw_only=True):
+    """POST /v1/completions. `raw`, which is ours, sends a prompt without the chat template."""
+
+    prompt: Json = ""
+    suffix: str = ""
+    echo: bool = False
+    best_of: int | None = None
+    logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP)] | None = None
+    raw: bool = False
+
+
+class EmbeddingsRequest(Struct, frozen=True, kw_only=True):
+    """POST /v1/embeddings. The last two are ours."""
+
+    model: str = ""
+    input: Json = None
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    options: dict[str, Json] = field(default_factory=dict)
+    keep_alive: Json = None
+
+
+class Error(Struct, frozen=True, kw_only=True):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorResponse(Struct, frozen=True):
+    """An error, as an answer or within a stream."""
+
+    error: Error
+
+
+class PromptDetails(Struct, frozen=True):
+    """Of the prompt's tokens, those that the KV cache held already."""
+
+    cached_tokens: int
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What a request cost, in tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+
+
+class TopLogprob(Struct, frozen=True, kw_only=True):
+    """A token that the model might have chosen."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...]
+
+
+class Logprob(TopLogprob, frozen=True, kw_only=True):
+    """A token of the answer with its alternatives."""
+
+    top_logprobs: tuple[TopLogprob, ...]
+
+
+class ChatLogprobs(Struct, frozen=True):
+    """Probabilities of a chat's answer."""
+
+    content: tuple[Logprob, ...]
+    refusal: None = None
+
+
+class TextLogprobs(Struct, frozen=True, kw_only=True):
+    """Probabilities of a completion; `text_offset` counts characters."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]] | None
+    text_offset: list[int]
+
+
+class CallDelta(Struct, frozen=True, kw_only=True):
+    """A tool call within a stream, always whole."""
+
+    index: int
+    id: str
+    type: str
+    function: Function
+
+
+class AssistantMessage(Struct, frozen=True, kw_only=True):
+    """The message of a whole answer."""
+
+    role: str = "assistant"
+    content: str | None
+    reasoning: str | UnsetType = UNSET
+    tool_calls: tuple[Call, ...] | UnsetType = UNSET
+
+
+class Delta(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a chunk adds to a message."""
+
+    role: str = ""
+    content: str | UnsetType = UNSET
+    reasoning: str = ""
+    tool_calls: tuple[CallDelta, ...] = ()
+
+
+class ChatChoice(Struct, frozen=True, kw_only=True):
+    """One of the answers."""
+
+    index: int
+    message: AssistantMessage
+    logprobs: ChatLogprobs | None = None
+    finish_reason: str
+
+
+class ChunkChoice(Struct, frozen=True, kw_only=True):
+    """A piece of one of the answers."""
+
+    index: int
+    delta: Delta
+    logprobs: ChatLogprobs | None = None
+    finish_reason: str | None = None
+
+
+class TextChoice(Struct, frozen=True, kw_only=True):
+    """One of the texts, or a piece of it."""
+
+    index: int
+    text: str
+    logprobs: TextLogprobs | None = None
+    finish_reason: str | None = None
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """A whole answer or a chunk of one; `usage` is null in the chunks before the last."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    system_fingerprint: str = FINGERPRINT
+    choices: tuple[ChatChoice | ChunkChoice | TextChoice, ...]
+    usage: Usage | UnsetType | None = UNSET
+
+
+class Embedding(Struct, frozen=True, kw_only=True):
+    """One input's vector: numbers, or the base64 of little-endian 32-bit floats."""
+
+    object: str = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsUsage(Struct, frozen=True):
+    """What embedding cost, in tokens."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsResponse(Struct, frozen=True, kw_only=True):
+    """The answer of /v1/embeddings."""
+
+    object: str = "list"
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingsUsage
+
+
+class ModelRow(Struct, frozen=True, kw_only=True):
+    """A model; `created` is when it last changed, in seconds since 1970."""
+
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str
+
+
+class ModelList(Struct, frozen=True, kw_only=True):
+    """The answer of /v1/models."""
+
+    object: str = "list"
+    data: list[ModelRow]
