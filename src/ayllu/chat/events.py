@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
-from ayllu.chat.thinking import ThinkingParser
-from ayllu.chat.tools import ToolParser
+from ayllu.chat.parsers.parser import Parser
 from ayllu.errors import EngineError
 from ayllu.runner.client import Chunk, EngineTimings, ToolDelta
 from ayllu.types import (
@@ -30,22 +29,20 @@ from ayllu.types import (
 class EventBuilder:
     """Builds the Events of one run.
 
-    The parsers are for text that the engine did not parse itself. `top` is how many alternatives
-    per token were asked for: the engine always sends at least one. With `one_call`, tool calls
-    after the first are left out. `detailed` is the request's.
+    The parser is for text that the engine did not parse itself. `top` is how many alternatives per
+    token were asked for: the engine always sends at least one. With `one_call`, tool calls after
+    the first are left out. `detailed` is the request's.
     """
 
     def __init__(
         self,
         *,
-        thinking: ThinkingParser | None = None,
-        tools: ToolParser | None = None,
+        parser: Parser | None = None,
         top: int = 0,
         one_call: bool = False,
         detailed: bool = False,
     ) -> None:
-        self._thinking = thinking
-        self._tools = tools
+        self._parser = parser
         self._top = top
         self._one_call = one_call
         self._called = False
@@ -105,13 +102,8 @@ class EventBuilder:
 
     def flush(self) -> Iterator[Event]:
         """What was held back when the answer ends."""
-        if self._thinking is not None:
-            rest = self._thinking.finish()
-            if rest.thinking:
-                yield ThinkingEvent(rest.thinking)
-            yield from self._parse_tools(rest.text, ())
-        if self._tools is not None and (text := self._tools.finish()):
-            yield TextEvent(text)
+        if self._parser is not None:
+            yield from self._passed(self._parser.finish(), ())
         # An answer that was cut short may end within a call's arguments: that call is none.
         yield from self._complete_calls(cut=self.finish == "length")
 
@@ -124,22 +116,23 @@ class EventBuilder:
             yield ThinkingEvent(told, logprobs)
 
     def _parse(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterator[Event]:
-        if self._thinking is None:
-            yield from self._parse_tools(text, logprobs)
-            return
-        split = self._thinking.feed(text)
-        if split.thinking:
-            yield ThinkingEvent(split.thinking, logprobs)
-            logprobs = ()
-        yield from self._parse_tools(split.text, logprobs)
+        plain: Iterable[Event] = [TextEvent(text)] if text else ()
+        yield from self._passed(self._parser.feed(text) if self._parser else plain, logprobs)
 
-    def _parse_tools(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterator[Event]:
-        calls: tuple[ToolCall, ...] = ()
-        if self._tools is not None:
-            text, calls = self._tools.feed(text)
-        if text or logprobs:
-            yield TextEvent(text, logprobs)
-        yield from self._call(calls)
+    def _passed(
+        self, events: Iterable[Event], logprobs: tuple[TokenLogprob, ...]
+    ) -> Iterator[Event]:
+        """Events of a text; its probabilities go with the first one that takes them."""
+        for event in events:
+            if isinstance(event, ToolCallEvent):
+                yield from self._call(event.calls)
+            elif logprobs and isinstance(event, TextEvent | ThinkingEvent):
+                yield structs.replace(event, logprobs=logprobs)
+                logprobs = ()
+            else:
+                yield event
+        if logprobs:
+            yield TextEvent("", logprobs)
 
     def _collect(self, delta: ToolDelta) -> Iterator[Event]:
         """Join the pieces of a call; a new index means that the calls before it are whole."""

@@ -121,12 +121,24 @@ def render_prompt(request: ChatRequest, messages: Sequence[Message], template: s
 def model_template(model: Model, request: ChatRequest) -> str | None:
     """The Go template to render with; None where the model's own Jinja is for the engine.
 
-    Only the engine can place images within a prompt.
+    Only the engine can place images within a prompt. A named renderer stands for the Jinja template
+    that comes with the same model, and goes before a Go template, as in Ollama. Raises
+    BadRequestError where the GGUF has none and no Go template fills its place.
     """
     pictures = any(message.images for message in request.messages)
-    if (request.template or model.template) and not pictures:
-        return request.template or model.template
-    return None if arch.chat_template(cached_header(model.path)) else PLAIN_TEMPLATE
+    jinja = arch.chat_template(cached_header(model.path))
+    named = model.config.renderer
+    own = None if named and jinja else model.go_template
+    if (request.template or own) and not pictures:
+        return request.template or own
+    if jinja:
+        return None
+    if named and request.raw is None and infill_marks(model, request) is None:
+        raise BadRequestError(
+            f'the renderer "{named}" needs the chat template of its model, and this GGUF file has '
+            "none: create the model again from a GGUF with one, or with a TEMPLATE"
+        )
+    return PLAIN_TEMPLATE
 
 
 def infill_marks(model: Model, request: ChatRequest) -> FillTokens | None:

@@ -13,6 +13,9 @@ from ayllu.chat.choice import is_forced, settle
 from ayllu.chat.events import EventBuilder
 from ayllu.chat.grammar import check_grammar
 from ayllu.chat.infill import infill_tokens
+from ayllu.chat.parsers import Parser, Setting, make_parser, preserved_tags
+from ayllu.chat.parsers.inferred import InferredParser
+from ayllu.chat.phases import form_after_thinking, without_loops
 from ayllu.chat.prompt import (
     chat_body,
     completion_body,
@@ -24,18 +27,17 @@ from ayllu.chat.prompt import (
 )
 from ayllu.chat.replay import Replay
 from ayllu.chat.request import ChatRequest
-from ayllu.chat.thinking import ThinkingParser
-from ayllu.chat.tools import ToolParser
 from ayllu.errors import ContextExceededError
 from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
+from ayllu.models.formats import FORMATS, parser_name
 from ayllu.models.model import Model
 from ayllu.runner.client import Chunk, RunnerClient
 from ayllu.runner.options import DEFAULTS, merge_options, parse_options
 from ayllu.runner.place import Lease
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import EngineDiedError
-from ayllu.template import parse, thinking_tags, tool_tag
+from ayllu.template import parse
 from ayllu.types import DoneEvent, Event, Json, Message, Options
 
 
@@ -112,6 +114,7 @@ def _turn(lease: Lease, model: Model, request: ChatRequest, options: Options, se
         request=request,
         options=options,
         template=model_template(model, request),
+        format=parser_name(model.config, model.go_template),
         thinks="thinking" in capabilities(model),
         context=lease.context,
         seed=seed,
@@ -122,12 +125,14 @@ class _Turn(Struct, frozen=True, kw_only=True):
     """A request on its way through one engine. `template` is None where the engine renders.
 
     `tokens` are the prompt where something is to be filled in, and then no template counts.
+    `format` names how the model writes, "" where only its template tells.
     """
 
     client: RunnerClient
     request: ChatRequest
     options: Options
     template: str | None
+    format: str
     thinks: bool
     context: int
     seed: int
@@ -150,7 +155,14 @@ class _Turn(Struct, frozen=True, kw_only=True):
         """The Events of the answer to these messages."""
         turn = self if self.request.shift else await self._bounded(messages)
         prompt = self._rendered(messages)
-        builder = self._builder(prompt)
+        if prompt is None and self.request.context and self.tokens is None:
+            prompt = await self._text(messages, None)
+        builder = EventBuilder(
+            parser=self._parser(prompt),
+            top=self.request.top_logprobs,
+            one_call=self.request.parallel_tool_calls is False,
+            detailed=self.request.detailed,
+        )
         async with aclosing(await turn.stream(messages, prompt)) as chunks:
             async for chunk in chunks:
                 for event in builder.feed(chunk):
@@ -231,30 +243,48 @@ class _Turn(Struct, frozen=True, kw_only=True):
         body = completion_body(
             self.request, full, self.options, context=self.context, seed=self.seed
         )
-        return self.client.complete(body)
+        parser = self._parser(prompt)
+        if parser is None:
+            return self.client.complete(body)
+        body["preserved_tokens"] = list(self._tags(parser))
+        if self._forms_later(parser):
+            return without_loops(form_after_thinking(self.client, body, parser))
+        return without_loops(self.client.complete(body))
 
-    def _builder(self, prompt: str | None) -> EventBuilder:
-        """Parsers are for what is rendered here; the engine parses its own and raw text stays."""
-        one_call = self.request.parallel_tool_calls is False
-        if prompt is None or self.template is None or self.request.raw is not None:
-            return EventBuilder(
-                top=self.request.top_logprobs, one_call=one_call, detailed=self.request.detailed
-            )
-        template = parse(self.template)
-        forced = is_forced(self.request)
-        wants = self.request.think is not False and not forced
-        tags = thinking_tags(template) if wants else None
-        names = [tool["function"]["name"] for tool in self.request.tools]
-        tag = "{" if forced else tool_tag(template) or "{"
-        return EventBuilder(
-            thinking=ThinkingParser(*tags, inside=prompt.rstrip().endswith(tags[0]))
-            if tags
-            else None,
-            tools=ToolParser(tag, names) if names else None,
-            top=self.request.top_logprobs,
-            one_call=one_call,
-            detailed=self.request.detailed,
+    def _parser(self, prompt: str | None) -> Parser | None:
+        """A parser for what the engine does not parse itself; raw and filled-in text stays.
+
+        The engine parses what it renders, by the model's Jinja template. The named format counts
+        where the prompt is rendered here, and where the engine renders a prompt that goes behind
+        the tokens of an earlier one. A Go template without one is asked for its tags. A call that
+        is forced is plain JSON in every format.
+        """
+        if prompt is None or self.request.raw is not None or self.tokens is not None:
+            return None
+        last = self.request.messages[-1:]
+        setting = Setting(
+            tools=self.request.tools,
+            think=self.request.think,
+            prompt=prompt,
+            prefilled=any(message.role == "assistant" and message.content for message in last),
         )
+        if is_forced(self.request):
+            return InferredParser(None, setting)
+        if self.format:
+            return make_parser(self.format, setting)
+        return InferredParser(parse(self.template), setting) if self.template else None
+
+    def _tags(self, parser: Parser) -> Sequence[str]:
+        return parser.tags if isinstance(parser, InferredParser) else preserved_tags(self.format)
+
+    def _forms_later(self, parser: Parser) -> bool:
+        """Whether the answer's form must wait until the model has thought."""
+        if self.request.format is None:
+            return False
+        if isinstance(parser, InferredParser):
+            return parser.thinks
+        known = FORMATS[self.format]
+        return known.always or (known.thinks and self.request.think is not False)
 
     async def _context(
         self, messages: Sequence[Message], prompt: str | None, builder: EventBuilder

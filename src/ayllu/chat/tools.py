@@ -110,10 +110,15 @@ class ToolParser:
 
     def _call(self, name: str, value: dict[str, Json]) -> ToolCall:
         index, self._count = self._count, self._count + 1
-        return ToolCall(
-            id="call_" + "".join(secrets.choice(_ID_LETTERS) for _ in range(8)),
-            function=ToolFunction(name=name, arguments=_arguments(value, name), index=index),
-        )
+        return new_call(name, _arguments(value, name), index)
+
+
+def new_call(name: str, arguments: dict[str, Json], index: int) -> ToolCall:
+    """A call with an id of its own, in Ollama's form."""
+    return ToolCall(
+        id="call_" + "".join(secrets.choice(_ID_LETTERS) for _ in range(8)),
+        function=ToolFunction(name=name, arguments=arguments, index=index),
+    )
 
 
 class _Scan:

@@ -15,6 +15,7 @@ from ayllu.gguf import arch, vocab
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.read import GGUFArray, Header
 from ayllu.gotime import format_time
+from ayllu.models.formats import HARMONY_FAMILIES, format_capabilities, parser_name
 from ayllu.models.model import Model
 from ayllu.models.modelfile import quote
 from ayllu.models.name import short_name
@@ -35,7 +36,6 @@ CAPABILITIES = (
 """In the order in which they are shown."""
 
 _LEFT_OUT = frozenset({"general.name", "tokenizer.chat_template"})
-_HARMONY = frozenset({"gptoss", "gpt-oss"})
 
 
 class Details(Struct, frozen=True, kw_only=True):
@@ -179,7 +179,7 @@ def tensors(header: Header) -> tuple[ShownTensor, ...]:
 
 
 def capabilities(model: Model) -> tuple[str, ...]:
-    """What a model can do, from its config, its weights, its projectors and its template.
+    """What a model can do, from its config, its weights, its projectors, its template and parser.
 
     Where there is a Go template it is the one in use, and the Jinja template does not count.
     """
@@ -189,11 +189,13 @@ def capabilities(model: Model) -> tuple[str, ...]:
         found |= arch.projector_capabilities(cached_header(path))
     if "completion" in found and vocab.fill_tokens(header) is not None:
         found.add("insert")
-    if model.template is None:
+    template = model.go_template
+    if template is None:
         found |= arch.template_capabilities(arch.chat_template(header))
     else:
-        found |= go_template_capabilities(model.template)
-    if model.config.model_family in _HARMONY:
+        found |= go_template_capabilities(template)
+    found |= format_capabilities(parser_name(model.config, template))
+    if model.config.model_family in HARMONY_FAMILIES:
         found.add("thinking")
     return tuple(name for name in CAPABILITIES if name in found)
 

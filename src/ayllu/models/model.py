@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -29,6 +30,7 @@ from ayllu.models.store import Store, StoredManifest
 from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
 
 MAX_LAYER_BYTES = 16 << 20
+_PLACE = re.compile(r"\s*\{\{-?\s*\.Prompt\s*-?\}\}\s*")
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -54,6 +56,12 @@ class Model(Struct, frozen=True, kw_only=True):
     modified_at: int = 0
     size: int = 0
     parent: str = ""
+
+    @property
+    def go_template(self) -> str | None:
+        """The Go template in use: none where what there is only holds a named renderer's place."""
+        text = self.template
+        return None if self.config.renderer and text and _PLACE.fullmatch(text) else text
 
 
 def open_model(store: Store, name: ModelName) -> Model:
