@@ -15,6 +15,7 @@ from ayllu.models.shelf import ASSETS
 def texts(assets: Path) -> dict[str, bytes]:
     """The files that the tool writes, by their names."""
     paths = [*assets.glob("*.json"), *assets.glob("LICENSE")]
+    paths = [path for path in paths if path.name != "mini.scores.json"]
     return {path.name: path.read_bytes() for path in paths}
 
 

@@ -218,29 +218,30 @@ def table(scores: dict[str, dict[str, float]]) -> str:
     forms = list(scores)
     lines = ["| % | wanted | " + " | ".join(forms) + " |", "|---|---|" + "---|" * len(forms)]
     for name in scores["F16"]:
-        least = _wanted().get(name)
+        least = wanted().get(name)
         figures = " | ".join(f"{scores[form][name]:.1f}" for form in forms)
         lines.append(f"| {name} | {'' if least is None else f'{least:.0f}'} | {figures} |")
     return "\n".join(lines) + "\n"
 
 
-def _wanted() -> dict[str, float]:
-    wanted = {name: score.wanted for name, score in SCORES.items() if score.wanted is not None}
-    return wanted | {STOPS: STOPS_WANTED}
+def wanted() -> dict[str, float]:
+    """The least that is wanted of a score, in percent."""
+    least = {name: score.wanted for name, score in SCORES.items() if score.wanted is not None}
+    return least | {STOPS: STOPS_WANTED}
 
 
 def _unmet(scores: dict[str, dict[str, float]]) -> list[str]:
     """What falls short, a sentence each."""
-    wanted = _wanted()
+    asked = wanted()
     short = [
         f"{name}: {scores['F16'][name]} % instead of {least} %"
-        for name, least in wanted.items()
+        for name, least in asked.items()
         if scores["F16"][name] < least
     ]
     for form, points in QUANTIZED.items():
         short += [
             f"{name}: {form} loses {scores['F16'][name] - scores[form][name]:.1f} points"
-            for name in wanted
+            for name in asked
             if scores["F16"][name] - scores[form][name] > points
         ]
     return short
