@@ -26,8 +26,7 @@ DRAFTS = "loading draft model"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, chat_gguf: Path) -> Iterator[Serving]:
-    # gcc 12 drops the set-up of AMX from the engine, whose quantized kernels then crash.
-    with serving(tmp_path_factory.mktemp("home"), LLAMA_ARG_REPACK="0") as running:
+    with serving(tmp_path_factory.mktemp("home")) as running:
         running.create("chat", chat_gguf)
         yield running
 
