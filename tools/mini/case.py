@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Literal
@@ -92,10 +91,3 @@ def as_typed(rng: random.Random, question: str, *, keep: bool = False) -> str:
     if not keep and chance(rng, 0.03):
         question = question.lower()
     return question
-
-
-def listed(items: Sequence[str], word: str) -> str:
-    """A list as a sentence has it: `a, b and c`."""
-    if len(items) == 1:
-        return items[0]
-    return f"{', '.join(items[:-1])} {word} {items[-1]}"

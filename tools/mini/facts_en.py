@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mini import tables_en as tables
 from mini.facts_words import WORDS
-from mini.grammar import Kind, both_ways, counts, follow, having, larger, order, shifted
+from mini.grammar import Kind, both_ways, counting, follow, having, larger, order, shifted
 
 AFTER = (
     "(What|Which) {t} (comes|is|goes) (right |)after {{x}}?",
@@ -312,15 +312,7 @@ KINDS: tuple[Kind, ...] = (
         "The plural of {x} is {y}.",
         tables.PLURALS,
     ),
-    *(
-        Kind(weight, COUNT, "{L}.", counts(names, down=down))
-        for weight, names, down in (
-            (2, DIGITS, False),
-            (2, tables.NUMBERS, False),
-            (1, DIGITS, True),
-            (1, tables.NUMBERS, True),
-        )
-    ),
+    *counting(COUNT, tables.NUMBERS),
     Kind(
         2,
         (

@@ -188,6 +188,16 @@ def counts(names: Sequence[str], *, down: bool = False) -> tuple[Row, ...]:
     return tuple(found)
 
 
+def counting(questions: tuple[str, ...], names: Sequence[str]) -> tuple[Kind, ...]:
+    """Counting up and, half as often, down: in digits and by the names, which start at zero."""
+    digits = [str(number) for number in range(len(names))]
+    return tuple(
+        Kind(1 if down else 2, questions, "{L}.", counts(words, down=down))
+        for down in (False, True)
+        for words in (digits, names)
+    )
+
+
 def order(names: Sequence[str], ordinals: Sequence[str]) -> tuple[Row, ...]:
     """Each name with its place."""
     return tuple({"x": x, "o": o} for x, o in zip(names, ordinals, strict=False))

@@ -46,6 +46,7 @@ class EventBuilder:
         self._top = top
         self._one_call = one_call
         self._called = False
+        self._first: int | None = None
         self._detailed = detailed
         self._told_prompt = False
         self._space = ""
@@ -78,7 +79,7 @@ class EventBuilder:
             yield from self._parse(chunk.text, logprobs)
         for delta in chunk.tools:
             if self._detailed:
-                yield ToolPieceEvent(delta.index, delta.id, delta.name, delta.arguments)
+                yield from self._pass_on(delta)
             else:
                 yield from self._collect(delta)
 
@@ -147,6 +148,13 @@ class EventBuilder:
                 known.arguments + delta.arguments,
             )
         self._deltas[delta.index] = delta
+
+    def _pass_on(self, delta: ToolDelta) -> Iterator[Event]:
+        """A piece of a call, or of the first of all where one is enough."""
+        if self._first is None:
+            self._first = delta.index
+        if not self._one_call or delta.index == self._first:
+            yield ToolPieceEvent(delta.index, delta.id, delta.name, delta.arguments)
 
     def _complete_calls(self, *, cut: bool = False) -> Iterator[Event]:
         deltas = [delta for delta in self._deltas.values() if not (cut and _is_cut(delta))]

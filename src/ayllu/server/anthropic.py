@@ -17,7 +17,7 @@ from ayllu.server import wire_anthropic as wire
 from ayllu.server.anthropic_events import Manner, MessageWriter, whole
 from ayllu.server.anthropic_fields import read_options, read_prompt, shows_thinking
 from ayllu.server.state import model_of, read_body, require, required, state_of
-from ayllu.server.stream import Framing, framed_response, json_response, until_left
+from ayllu.server.stream import Framing, collect, framed_response, json_response, until_left
 from ayllu.server.wire import encode
 from ayllu.types import Event
 
@@ -30,7 +30,7 @@ async def messages(request: Request) -> Response:
     events = _written(answer(state_of(request).pool, model, chat_request), _manner(body))
     if body.stream:
         return await framed_response(request, events, FRAMING)
-    return json_response(whole(await until_left(request, _collect(events))))
+    return json_response(whole(await until_left(request, collect(events))))
 
 
 async def count_tokens(request: Request) -> Response:
@@ -58,7 +58,6 @@ def _manner(body: wire.MessagesRequest) -> Manner:
         stops=body.stop_sequences,
         thinking=shows_thinking(body),
         thinking_text=body.thinking is None or body.thinking.display != "omitted",
-        one_call=body.tool_choice is not None and body.tool_choice.disable_parallel_tool_use,
     )
 
 
@@ -70,11 +69,6 @@ async def _written(
         async for event in events:
             for written in writer.feed(event):
                 yield written
-
-
-async def _collect(events: AsyncGenerator[wire.StreamEvent]) -> list[wire.StreamEvent]:
-    async with aclosing(events):
-        return [event async for event in events]
 
 
 def _frame(event: wire.StreamEvent) -> bytes:

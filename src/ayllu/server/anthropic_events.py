@@ -48,7 +48,6 @@ class Manner(Struct, frozen=True, kw_only=True):
     stops: Sequence[str] = ()
     thinking: bool = False
     thinking_text: bool = True
-    one_call: bool = False
 
 
 class MessageWriter:
@@ -60,7 +59,6 @@ class MessageWriter:
         self._index = -1
         self._open: OutputBlock | None = None
         self._call = -1
-        self._calls = 0
         self._space = ""
         self._thought = hashlib.sha256()
 
@@ -107,16 +105,10 @@ class MessageWriter:
     def _use(self, piece: ToolPieceEvent) -> Iterator[StreamEvent]:
         if piece.index != self._call:
             self._call = piece.index
-            self._calls += 1
-            if self._shows_call():
-                ident = piece.id or f"toolu_{secrets.token_hex(12)}"
-                yield from self._begin(ToolUseBlock(ident, piece.name))
-        if piece.arguments and self._shows_call():
+            ident = piece.id or f"toolu_{secrets.token_hex(12)}"
+            yield from self._begin(ToolUseBlock(ident, piece.name))
+        if piece.arguments:
             yield BlockDelta(self._index, InputJSONDelta(piece.arguments))
-
-    def _shows_call(self) -> bool:
-        """A Go template cannot keep the model from a second call, so it is left out here."""
-        return self._calls == 1 or not self._manner.one_call
 
     def _begin(self, block: OutputBlock) -> Iterator[StreamEvent]:
         yield from self._end()
@@ -149,7 +141,7 @@ class MessageWriter:
             return Stop("max_tokens")
         if done.stop_word in self._manner.stops:
             return Stop("stop_sequence", done.stop_word)
-        return Stop("tool_use" if self._calls else "end_turn")
+        return Stop("tool_use" if self._call >= 0 else "end_turn")
 
 
 def whole(events: Iterable[StreamEvent]) -> Message:

@@ -23,7 +23,7 @@ from ayllu.models.store import Store, StoredManifest
 from ayllu.runner.engine import tool_path
 from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_ollama as wire
-from ayllu.server.state import model_of, read_body, required, state_of
+from ayllu.server.state import drain, model_of, read_body, required, state_of
 from ayllu.server.stream import json_response, ndjson_response, until_left
 from ayllu.types import ModelConfig
 
@@ -113,9 +113,7 @@ async def receive_blob(request: Request) -> Response:
     store = state_of(request).store
     new = await store.receive_blob(request.path_params["digest"], request.stream())
     if not new:
-        # A client that is still sending would see a broken connection instead of the answer.
-        async for _ in request.stream():
-            pass
+        await drain(request)
     return Response(status_code=201 if new else 200)
 
 

@@ -11,10 +11,9 @@ from starlette.responses import Response
 
 from ayllu.chat.embed import Embeddings, embed_texts
 from ayllu.chat.prompt import infill_marks
-from ayllu.chat.request import ChatRequest, Think
+from ayllu.chat.request import ChatRequest
 from ayllu.chat.session import answer
 from ayllu.errors import BadRequestError, NotFoundError
-from ayllu.models.describe import capabilities
 from ayllu.models.model import Model
 from ayllu.models.name import full_name
 from ayllu.runner.options import merge_options, parse_options
@@ -28,8 +27,8 @@ from ayllu.server.ollama_fields import (
     with_model_messages,
 )
 from ayllu.server.ollama_lines import Answer, chat_line, generate_line, one, whole
-from ayllu.server.state import model_of, read_body, require, required, state_of
-from ayllu.server.stream import json_response, ndjson_response, until_left
+from ayllu.server.state import model_of, read_body, require, required, state_of, thinking_of
+from ayllu.server.stream import collect, json_response, ndjson_response, until_left
 from ayllu.types import DoneEvent, Event, Json, Message, Timings
 
 
@@ -182,7 +181,7 @@ async def _respond(
     events = answer(state_of(request).pool, model, chat_request)
     if stream:
         return await ndjson_response(request, _each(events, line))
-    return json_response(line(whole(await until_left(request, _collect(events)))))
+    return json_response(line(whole(await until_left(request, collect(events)))))
 
 
 def _line_maker(make: Callable[[str, Answer], object], model: str) -> Callable[[Answer], object]:
@@ -195,11 +194,6 @@ async def _each(
     async with aclosing(events):
         async for event in events:
             yield line(one(event))
-
-
-async def _collect(events: AsyncGenerator[Event]) -> list[Event]:
-    async with aclosing(events):
-        return [event async for event in events]
 
 
 async def _unload(request: Request, model: Model, keep_alive: Json) -> DoneEvent | None:
@@ -226,7 +220,7 @@ async def _load(request: Request, model: Model, body: wire.AnswerRequest) -> Don
 def _shared(body: wire.AnswerRequest, model: Model) -> dict[str, Any]:
     """The fields of a ChatRequest that both routes read alike."""
     return {
-        "think": _thinking(model, body.model, body.think),
+        "think": thinking_of(model, body.model, read_think(body.think)),
         "format": read_format(body.format),
         "options": parse_options(body.options),
         "keep_alive": read_keep_alive(body.keep_alive),
@@ -235,12 +229,3 @@ def _shared(body: wire.AnswerRequest, model: Model) -> dict[str, Any]:
         "truncate": body.truncate,
         "shift": body.shift,
     }
-
-
-def _thinking(model: Model, name: str, value: Json) -> Think | None:
-    """Whether to think: a model that can does unless told otherwise."""
-    think = read_think(value)
-    can = "thinking" in capabilities(model)
-    if think and not can:
-        raise BadRequestError(f'"{name}" does not support thinking')
-    return True if think is None and can else think

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ayllu.chat.embed import embed_texts
-from ayllu.chat.request import ChatRequest, Think
+from ayllu.chat.request import ChatRequest
 from ayllu.chat.session import answer
 from ayllu.chat.tokens import check_tokens
 from ayllu.errors import AylluError, BadRequestError
@@ -43,7 +43,7 @@ from ayllu.server.openai_replies import (
     usage,
 )
 from ayllu.server.several import several
-from ayllu.server.state import model_of, read_body, require, required, state_of
+from ayllu.server.state import drain, model_of, read_body, require, required, state_of, thinking_of
 from ayllu.server.stream import SSE, framed_response, json_response, until_left
 from ayllu.types import Event, Message
 
@@ -156,9 +156,7 @@ async def model(request: Request) -> Response:
 
 async def not_here(request: Request) -> Response:
     """/v1/audio/* and /v1/images/*."""
-    # A client that is still sending would see a broken connection instead of the answer.
-    async for _ in request.stream():
-        pass
+    await drain(request)
     raise UnsupportedError(f"{request.url.path} is not supported: Ayllu answers in text alone")
 
 
@@ -187,21 +185,12 @@ def _chat_request(body: wire.ChatRequest, model: Model) -> ChatRequest:
         tools=read_tools(body.tools),
         tool_choice=body.tool_choice,
         parallel_tool_calls=body.parallel_tool_calls,
-        think=_think(body, model),
+        think=thinking_of(model, body.model, read_effort(body)),
         format=read_response_format(body.response_format),
         logprobs=body.logprobs,
         top_logprobs=body.top_logprobs or 0,
         **read_shared(body, model.params),
     )
-
-
-def _think(body: wire.ChatRequest, model: Model) -> Think | None:
-    """Whether to think: a model that can does unless told otherwise."""
-    think = read_effort(body)
-    can = "thinking" in capabilities(model)
-    if think and not can:
-        raise BadRequestError(f'"{body.model}" does not support thinking')
-    return True if think is None and can else think
 
 
 def _check_completion(

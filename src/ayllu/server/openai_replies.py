@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 
-from msgspec import UNSET, Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from ayllu.server import wire_openai as wire
 from ayllu.server.ollama_lines import Answer, one, whole
@@ -31,8 +31,8 @@ class Head(Struct, frozen=True, kw_only=True):
     per_prompt: int
     include_usage: bool = False
 
-    def reply(self, choices: Choices, usage: wire.Usage | None = None) -> wire.Reply:
-        """A whole answer, which always tells its usage."""
+    def reply(self, choices: Choices, usage: wire.Usage | UnsetType | None) -> wire.Reply:
+        """A whole answer, which always tells its usage, or a chunk."""
         return wire.Reply(
             id=self.id,
             object=self.object,
@@ -44,14 +44,7 @@ class Head(Struct, frozen=True, kw_only=True):
 
     def chunk(self, choices: Choices) -> wire.Reply:
         """A chunk before the one with the usage."""
-        return wire.Reply(
-            id=self.id,
-            object=self.object,
-            created=self.created,
-            model=self.model,
-            choices=choices,
-            usage=None if self.include_usage else UNSET,
-        )
+        return self.reply(choices, None if self.include_usage else UNSET)
 
 
 def make_head(

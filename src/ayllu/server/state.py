@@ -7,6 +7,7 @@ import asyncio
 from msgspec import Struct, field
 from starlette.requests import Request
 
+from ayllu.chat.request import Think
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header
@@ -71,10 +72,30 @@ async def read_body(request: Request, kind: type[T]) -> T:
     return decode(bytes(body), kind)
 
 
+async def drain(request: Request) -> None:
+    """Read the rest of a body that nobody wants.
+
+    A client that is still sending would see a broken connection instead of the answer.
+    """
+    async for _ in request.stream():
+        pass
+
+
 def require(model: Model, capability: str, otherwise: str) -> None:
     """Raises BadRequestError with the sentence where a model lacks a capability."""
     if capability not in capabilities(model):
         raise BadRequestError(otherwise)
+
+
+def thinking_of(model: Model, name: str, think: Think | None) -> Think | None:
+    """Whether to think: a model that can does unless told otherwise.
+
+    Raises BadRequestError where thinking is asked of one that cannot; `name` is the caller's.
+    """
+    can = "thinking" in capabilities(model)
+    if think and not can:
+        raise BadRequestError(f'"{name}" does not support thinking')
+    return True if think is None and can else think
 
 
 def required(name: str) -> str:

@@ -130,6 +130,12 @@ async def _frames(
             raise
 
 
+async def collect(items: AsyncGenerator[T]) -> list[T]:
+    """All items of a stream that is to be one answer."""
+    async with aclosing(items):
+        return [item async for item in items]
+
+
 async def until_left(request: Request, work: Awaitable[T]) -> T:
     """The work's result, or ClientLeftError as soon as the client closes the connection.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from ayllu.chat.parsers.values import Arguments
@@ -9,7 +10,7 @@ from ayllu.chat.tools import new_call
 from ayllu.types import Event, TextEvent, ToolCallEvent
 
 
-class HoldingParser:
+class HoldingParser(ABC):
     """A parser whose `_run` takes from the front of what is `_held` all that is certain."""
 
     def __init__(self) -> None:
@@ -27,8 +28,9 @@ class HoldingParser:
         """What was held back when the answer ends."""
         return self._run(last=True)
 
+    @abstractmethod
     def _run(self, *, last: bool) -> Iterator[Event]:
-        raise NotImplementedError
+        """The Events that are certain; all that is held is, where it is the `last` call."""
 
     def _take(self, count: int) -> str:
         text, self._held = self._held[:count], self._held[count:]
