@@ -13,7 +13,7 @@ from mini.evaluate import table
 from msgspec import Struct
 
 from ayllu.server import wire_openai
-from ayllu.server.app import ROUTES
+from ayllu.server.routes import ROUTES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

@@ -10,7 +10,6 @@ from ayllu.errors import BadRequestError
 from ayllu.runner.options import (
     DEFAULTS,
     LoadOptions,
-    OptionTypeError,
     engine_arguments,
     merge_options,
     parse_options,
@@ -105,7 +104,7 @@ def test_unknown_options_and_nulls_are_left_out() -> None:
     ],
 )
 def test_a_wrong_type_is_named_as_ollama_names_it(name: str, value: Any, kind: str) -> None:
-    with pytest.raises(OptionTypeError, match=f'option "{name}" must be of type {kind}'):
+    with pytest.raises(BadRequestError, match=f'option "{name}" must be of type {kind}'):
         parse_options({name: value})
 
 

@@ -289,11 +289,11 @@ def test_num_ctx_is_clamped_to_what_the_model_was_trained_for(server: Serving) -
             'option "num_gpu" is out of range',
         ),
         ("generate", {"model": "chat", "prompt": "a", "suffix": "b"}, 400, "support insert"),
-        ("chat", {"model": "chat", "messages": USER, "format": 5}, 500, "invalid format: 5"),
+        ("chat", {"model": "chat", "messages": USER, "format": 5}, 400, "invalid format: 5"),
         (
             "chat",
             {"model": "chat", "messages": USER, "options": {"num_ctx": "x"}},
-            500,
+            400,
             'option "num_ctx" must be of type integer',
         ),
         ("chat", {"model": "chat", "messages": USER, "top_logprobs": 21}, 400, "between 0 and 20"),

@@ -29,18 +29,19 @@ from ayllu.types import ModelConfig
 
 
 async def tags(request: Request) -> Response:
-    """GET /api/tags."""
+    """GET /api/tags: list the models."""
     rows = await asyncio.to_thread(_rows, state_of(request).store)
-    return json_response({"models": rows})
+    return json_response(wire.TagsResponse(rows))
 
 
 async def loaded(request: Request) -> Response:
-    """GET /api/ps."""
-    return json_response({"models": [_loaded_row(row) for row in state_of(request).pool.loaded()]})
+    """GET /api/ps: list the loaded models."""
+    rows = [_loaded_row(row) for row in state_of(request).pool.loaded()]
+    return json_response(wire.LoadedResponse(rows))
 
 
 async def show(request: Request) -> Response:
-    """POST /api/show."""
+    """POST /api/show: show a model."""
     body = await read_body(request, wire.ShowRequest)
     name = parse_name(required(body.model or body.name))
     try:
@@ -52,7 +53,7 @@ async def show(request: Request) -> Response:
 
 
 async def create(request: Request) -> Response:
-    """POST /api/create."""
+    """POST /api/create: make a model from GGUF files or another model."""
     body = await read_body(request, wire.CreateRequest)
     name, state = parse_name(body.model or body.name), state_of(request)
     quantizer = tool_path(state.engine.folder, "llama-quantize")
@@ -61,14 +62,14 @@ async def create(request: Request) -> Response:
 
 
 async def pull(request: Request) -> Response:
-    """POST /api/pull."""
+    """POST /api/pull: get a model by its name."""
     body = await read_body(request, wire.PullRequest)
     work = pull_model(state_of(request).store, parse_name(body.model or body.name))
     return await _progress(request, work, stream=body.stream)
 
 
 async def copy(request: Request) -> Response:
-    """POST /api/copy."""
+    """POST /api/copy: give a model a second name."""
     body = await read_body(request, wire.CopyRequest)
     names = []
     for word, text in (("source", body.source), ("destination", body.destination)):
@@ -84,7 +85,7 @@ async def copy(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """DELETE /api/delete."""
+    """DELETE /api/delete: remove a model."""
     body = await read_body(request, wire.NameRequest)
     text = required(body.model or body.name)
     try:
@@ -103,13 +104,13 @@ async def delete(request: Request) -> Response:
 
 
 async def has_blob(request: Request) -> Response:
-    """HEAD /api/blobs/:digest."""
+    """HEAD /api/blobs/:digest: ask whether a file is there."""
     there = state_of(request).store.has_blob(request.path_params["digest"])
     return Response(status_code=200 if there else 404)
 
 
 async def receive_blob(request: Request) -> Response:
-    """POST /api/blobs/:digest."""
+    """POST /api/blobs/:digest: upload a file."""
     store = state_of(request).store
     new = await store.receive_blob(request.path_params["digest"], request.stream())
     if not new:

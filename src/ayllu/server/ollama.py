@@ -13,6 +13,7 @@ from ayllu.chat.embed import Embeddings, embed_texts
 from ayllu.chat.prompt import infill_marks
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.session import answer
+from ayllu.chat.tokens import check_tokens
 from ayllu.errors import BadRequestError, NotFoundError
 from ayllu.models.model import Model
 from ayllu.models.name import full_name
@@ -33,7 +34,7 @@ from ayllu.types import DoneEvent, Event, Json, Message, Timings
 
 
 async def generate(request: Request) -> Response:
-    """POST /api/generate."""
+    """POST /api/generate: answer a prompt, or fill in between `prompt` and `suffix`."""
     body = await read_body(request, wire.GenerateRequest)
     if not body.model:
         raise NotFoundError("model '' not found")
@@ -59,6 +60,7 @@ async def generate(request: Request) -> Response:
         want_context=not body.raw,
         **_shared(body, model),
     )
+    check_tokens(model, body.context)
     if not asks:
         return json_response(generate_line(body.model, one(await _load(request, model, body))))
     line = _line_maker(generate_line, body.model)
@@ -66,7 +68,7 @@ async def generate(request: Request) -> Response:
 
 
 async def chat(request: Request) -> Response:
-    """POST /api/chat."""
+    """POST /api/chat: answer a conversation."""
     body = await read_body(request, wire.ChatRequest)
     model = await model_of(request, required(body.model))
     if not body.messages and (done := await _unload(request, model, body.keep_alive)):
@@ -89,7 +91,7 @@ async def chat(request: Request) -> Response:
 
 
 async def embed(request: Request) -> Response:
-    """POST /api/embed."""
+    """POST /api/embed: turn texts into vectors."""
     body = await read_body(request, wire.EmbedRequest)
     result = await _embed(
         request, body, _texts(body.input), truncate=body.truncate, dimensions=body.dimensions
@@ -106,12 +108,12 @@ async def embed(request: Request) -> Response:
 
 
 async def embeddings(request: Request) -> Response:
-    """POST /api/embeddings, the older form with one prompt."""
+    """POST /api/embeddings: turn one text into a vector, in the older form."""
     body = await read_body(request, wire.EmbeddingsRequest)
     required(body.model)
     texts = [body.prompt] if body.prompt else []
     result = await _embed(request, body, texts, truncate=True, dimensions=0)
-    return json_response({"embedding": result.vectors[0] if result.vectors else []})
+    return json_response(wire.EmbeddingsResponse(result.vectors[0] if result.vectors else []))
 
 
 async def _embed(

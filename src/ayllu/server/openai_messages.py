@@ -10,16 +10,10 @@ from collections.abc import Mapping, Sequence
 from msgspec import structs
 
 from ayllu.errors import BadRequestError
+from ayllu.server.schemas import ROLES
 from ayllu.server.wire_openai import Call, ChatMessage
-from ayllu.types import Json, Message, Role, ToolCall, ToolFunction
+from ayllu.types import Json, Message, ToolCall, ToolFunction
 
-_ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-}
 _DATA_URL = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp))?;base64,", re.IGNORECASE)
 
 
@@ -37,10 +31,10 @@ def read_messages(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
 
 def _read_message(message: ChatMessage, where: str, names: Mapping[str, str]) -> Message:
     """One turn; `names` are the tools of the calls before it, by the calls' ids."""
-    role = _ROLES.get(message.role.lower())
+    role = ROLES.get(message.role.lower())
     if role is None:
         raise BadRequestError(
-            f"{where} has the unknown role {message.role!r}: there are {', '.join(_ROLES)}"
+            f"{where} has the unknown role {message.role!r}: there are {', '.join(ROLES)}"
         )
     text, images = _read_content(message.content, f"{where}.content")
     read = Message(role=role, content=text, images=images)

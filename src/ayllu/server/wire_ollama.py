@@ -5,27 +5,39 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md.
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct, field
 
 from ayllu.models import create as models_create
-from ayllu.types import Json, Message, TokenLogprob, ToolCall
+from ayllu.models import describe
+from ayllu.server.schemas import (
+    Format,
+    KeepAlive,
+    Name,
+    OldName,
+    Options,
+    Texts,
+    Think,
+    Token,
+    Tool,
+    ToolChoice,
+    TopLogprobs,
+)
+from ayllu.types import Message, TokenLogprob, ToolCall
 
 
 class AnswerRequest(Struct, frozen=True):
     """What /api/generate and /api/chat share."""
 
-    model: str = ""
+    model: Name = ""
     stream: bool = True
-    format: Json = None
-    keep_alive: Json = None
-    options: dict[str, Json] = field(default_factory=dict)
-    think: Json = None
+    format: Format = None
+    keep_alive: KeepAlive = None
+    options: Options = field(default_factory=dict)
+    think: Think = None
     truncate: bool = True
     shift: bool = True
     logprobs: bool = False
-    top_logprobs: int = 0
+    top_logprobs: TopLogprobs = 0
 
 
 class GenerateRequest(AnswerRequest, frozen=True):
@@ -35,7 +47,7 @@ class GenerateRequest(AnswerRequest, frozen=True):
     suffix: str = ""
     system: str = ""
     template: str = ""
-    context: tuple[int, ...] = ()
+    context: tuple[Token, ...] = ()
     raw: bool = False
     images: tuple[str, ...] = ()
 
@@ -44,42 +56,42 @@ class ChatRequest(AnswerRequest, frozen=True):
     """POST /api/chat."""
 
     messages: tuple[Message, ...] = ()
-    tools: tuple[dict[str, Json], ...] = ()
-    tool_choice: Json = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = None
 
 
 class EmbedRequest(Struct, frozen=True):
     """POST /api/embed."""
 
-    model: str = ""
-    input: Json = None
-    keep_alive: Json = None
+    model: Name = ""
+    input: Texts = None
+    keep_alive: KeepAlive = None
     truncate: bool = True
     dimensions: int = 0
-    options: dict[str, Json] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
 
 
 class EmbeddingsRequest(Struct, frozen=True):
     """POST /api/embeddings, the older form."""
 
-    model: str = ""
+    model: Name = ""
     prompt: str = ""
-    keep_alive: Json = None
-    options: dict[str, Json] = field(default_factory=dict)
+    keep_alive: KeepAlive = None
+    options: Options = field(default_factory=dict)
 
 
 class NameRequest(Struct, frozen=True):
     """DELETE /api/delete: `model`, or `name` as older clients send."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
 
 
 class ShowRequest(Struct, frozen=True):
     """POST /api/show."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
     system: str = ""
     verbose: bool = False
 
@@ -87,16 +99,16 @@ class ShowRequest(Struct, frozen=True):
 class CreateRequest(models_create.CreateRequest, frozen=True, kw_only=True):
     """POST /api/create."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
     stream: bool = True
 
 
 class PullRequest(Struct, frozen=True):
     """POST /api/pull: `model`, or `name` as older clients send."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
     insecure: bool = False
     stream: bool = True
 
@@ -104,8 +116,20 @@ class PullRequest(Struct, frozen=True):
 class CopyRequest(Struct, frozen=True):
     """POST /api/copy."""
 
-    source: str = ""
-    destination: str = ""
+    source: Name = ""
+    destination: Name = ""
+
+
+class VersionResponse(Struct, frozen=True):
+    """The answer of /api/version."""
+
+    version: str
+
+
+class TagsResponse(Struct, frozen=True):
+    """The answer of /api/tags."""
+
+    models: list[describe.TagsModel]
 
 
 class Logprob(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -168,6 +192,12 @@ class EmbedResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
     prompt_eval_count: int = 0
 
 
+class EmbeddingsResponse(Struct, frozen=True):
+    """The answer of /api/embeddings."""
+
+    embedding: list[float]
+
+
 class ErrorResponse(Struct, frozen=True):
     """An error, as an answer or as the last line of a stream."""
 
@@ -181,10 +211,16 @@ class LoadedRow(Struct, frozen=True, kw_only=True):
     model: str
     size: int
     digest: str
-    details: Any
+    details: describe.Details
     expires_at: str
     size_vram: int
     context_length: int
+
+
+class LoadedResponse(Struct, frozen=True):
+    """The answer of /api/ps."""
+
+    models: list[LoadedRow]
 
 
 def wire_logprobs(logprobs: tuple[TokenLogprob, ...]) -> tuple[Logprob, ...]:
