@@ -9,6 +9,7 @@ from msgspec import structs
 from ayllu.errors import BadRequestError
 from ayllu.runner.options import (
     DEFAULTS,
+    LARGEST,
     LoadOptions,
     engine_arguments,
     merge_options,
@@ -108,6 +109,12 @@ def test_a_wrong_type_is_named_as_ollama_names_it(name: str, value: Any, kind: s
         parse_options({name: value})
 
 
+@pytest.mark.parametrize(("name", "value"), [("num_keep", -2), ("repeat_penalty", 0)])
+def test_what_the_engine_does_not_take_is_refused_before_it(name: str, value: float) -> None:
+    with pytest.raises(BadRequestError, match=f'option "{name}" is out of range'):
+        parse_options({name: value})
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, 10**400, -(10**400)])
 def test_numbers_must_be_finite_and_fit_the_engine(value: float) -> None:
     with pytest.raises(BadRequestError, match="out of range"):
@@ -134,6 +141,8 @@ def test_later_options_outrank_earlier_ones() -> None:
         (Options(seed=-1), "seed", 7),
         (Options(seed=3), "seed", 3),
         (Options(repeat_last_n=-1), "repeat_last_n", 100),
+        (Options(repeat_last_n=5), "repeat_last_n", 5),
+        (Options(repeat_last_n=LARGEST), "repeat_last_n", 100),
         (Options(stop=("x",)), "stop", ["x"]),
     ],
 )

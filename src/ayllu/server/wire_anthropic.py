@@ -1,6 +1,6 @@
 """Anthropic's requests, answers and stream events, field by field.
 
-What is not named here is accepted and ignored; docs/api.md says why.
+What is not named here is accepted and ignored; docs/compat.md says why.
 Source: https://platform.claude.com/docs/en/api/messages.
 """
 

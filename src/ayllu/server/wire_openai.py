@@ -1,7 +1,7 @@
 """OpenAI's requests and responses, field by field. Unknown fields of a request are ignored.
 
 Source: https://platform.openai.com/docs/api-reference; what Ollama does there is ours where the two
-differ (`reasoning`, defaults of 1.0). docs/api.md says of every field what becomes of it.
+differ (`reasoning`, defaults of 1.0). docs/compat.md says of every field what becomes of it.
 """
 
 from __future__ import annotations
