@@ -21,6 +21,7 @@ from ayllu.server.errors import dialect_of
 from ayllu.server.openapi import Endpoint
 from ayllu.server.routes import ROUTES
 
+USER = [{"role": "user", "content": "hello"}]
 READERS = [route for route in ROUTES if route.takes not in (None, bytes)]
 """The routes that read JSON."""
 
@@ -89,9 +90,7 @@ def words(size: int) -> st.SearchStrategy[str]:
     return st.text(st.sampled_from("aB0 \n{}[]<>/\"'\\\x00\ufffe\u00e9\U0001f600"), max_size=size)
 
 
-KNOWN = st.sampled_from(
-    ("user", "tool", "json", "high", "0", "5m", "chat", "{{ .Prompt }}", "AAAA")
-)
+KNOWN = st.sampled_from(("user", "tool", "json", "high", "0", "5m", "{{ .Prompt }}", "AAAA"))
 SIMPLE = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False)
 KEYS = st.sampled_from(("role", "content", "type", "function", "name", "parameters", "images", "x"))
 JUNK = st.recursive(
@@ -132,12 +131,20 @@ PATHS = [route for route in READERS if dialect_of(route.path).name == "Ollama"]
 def test_arbitrary_json_is_answered_or_refused(
     server: Serving, route: Endpoint, model: str, fields: dict[str, Any]
 ) -> None:
-    keeps = {"/api/delete": "nobodys", "/api/create": "nobodys", "/api/pull": "nobodys"}
-    usual = {"model": keeps.get(route.path, model), "prompt": "a", "input": "a"}
-    body: dict[str, Any] = usual | {"messages": [{"role": "user", "content": "a"}]} | fields
-    options = body.get("options") or {}
-    if isinstance(options, dict):
-        body["options"] = {"num_predict": 2} | options
+    changes = route.path in {"/api/delete", "/api/create", "/api/pull"}
+    usual: dict[str, Any] = {
+        "model": "nobodys" if changes else model,
+        "messages": USER,
+        "prompt": "a",
+        "input": "a",
+        "options": {},
+        "from": model,
+        "source": model,
+        "destination": "nobodys",
+    }
+    body = usual | fields
+    if isinstance(body.get("options"), dict):
+        body["options"] = {"num_predict": 2} | body["options"]
     data = json.dumps(body).encode("utf-8", "surrogatepass")
     answer = server.request(route.method, route.path, data)
     assert answer.status in {200, 400, 404}, (answer.body, body)
@@ -149,7 +156,7 @@ def test_arbitrary_json_is_answered_or_refused(
 
 def test_after_all_that_every_slot_is_free(server: Serving) -> None:
     wait_until(lambda: server.busy_slots() == 0, what="every slot coming free")
-    body = {"model": "chat", "messages": [{"role": "user", "content": "hello"}], "stream": False}
+    body = {"model": "chat", "messages": USER, "stream": False}
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(lambda _: server.post("/api/chat", body).json, range(5)))
     assert [answer["message"]["content"] for answer in answers] == [walk(26)] * 5

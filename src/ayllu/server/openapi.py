@@ -137,6 +137,8 @@ def _renamed(schema: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - an
 
 def _as_read(component: Schema) -> Schema:
     """A struct of a request: null is absent, and what is needed must be there."""
+    if "properties" not in component:
+        return component
     required = list(component["required"])
     properties = {}
     for name, schema in component["properties"].items():
@@ -158,9 +160,12 @@ def _without_null(schema: Schema) -> Schema:
 def _or_null(schema: Schema) -> Schema:
     default = {"default": schema["default"]} if schema.get("default") is not None else {}
     plain = {key: value for key, value in schema.items() if key != "default"}
-    if not plain or {"type": "null"} in plain.get("anyOf", ()):
+    null = {"type": "null"}
+    if not plain or null in plain.get("anyOf", ()):
         return plain | default
-    return {"anyOf": [plain, {"type": "null"}]} | default
+    if "anyOf" in plain and not plain.keys() & {"type", "enum", "const"}:
+        return {**plain, "anyOf": [*plain["anyOf"], null]} | default
+    return {"anyOf": [plain, null]} | default
 
 
 def _operation(endpoint: Endpoint, dialect: Dialect, schemas: _Schemas) -> Schema:
@@ -219,7 +224,9 @@ def _responses(endpoint: Endpoint, dialect: Dialect, schemas: _Schemas) -> Schem
         content[_JSON] = {"schema": schemas.given[endpoint.gives]}
     if endpoint.streams is not None:
         framing, kind = endpoint.streams
-        item = {"anyOf": [schemas.given[kind], error]}
+        item = schemas.given[kind]
+        if error not in item.get("anyOf", ()):
+            item = {"anyOf": [item, error]}
         content[framing.media_type] = {"schema": _framed(framing, item)}
     answer = {"content": content} if content else {}
     failure = {} if endpoint.method == "HEAD" else {"content": {_JSON: {"schema": error}}}
