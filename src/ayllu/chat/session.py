@@ -104,8 +104,28 @@ async def count_prompt(pool: Pool, model: Model, request: ChatRequest) -> int:
     """How many tokens the prompt has that `answer` would send; images do not count."""
     request = settle(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
-    async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
+    async with pool.acquire(model, options, keep_alive=request.keep_alive, slot=False) as lease:
         return await _turn(lease, model, request, options, 0).count(request.messages)
+
+
+async def show_prompt(pool: Pool, model: Model, request: ChatRequest) -> str:
+    """The prompt that `answer` would send, shortened as it would be, and nothing is answered.
+
+    Raises ContextExceededError where it would be too long.
+    """
+    request = settle(request)
+    options = merge_options(DEFAULTS, parse_options(model.params), request.options)
+    async with pool.acquire(model, options, keep_alive=request.keep_alive, slot=False) as lease:
+        turn = _turn(lease, model, request, options, 0)
+        if marks := infill_marks(model, request):
+            turn = await turn.infilling(marks)
+        messages, size = request.messages, await turn.count(request.messages)
+        if size >= lease.context and request.truncate and droppable(messages):
+            messages = await turn.truncate(messages)
+            size = await turn.count(messages)
+        if size >= lease.context:
+            raise ContextExceededError(size, lease.context)
+        return await turn.text(messages)
 
 
 def _turn(lease: Lease, model: Model, request: ChatRequest, options: Options, seed: int) -> _Turn:
@@ -202,6 +222,13 @@ class _Turn(Struct, frozen=True, kw_only=True):
             return len(self.request.context) + len(self.tokens)
         prompt = await self._text(messages, self._rendered(messages))
         return len(self.request.context) + len(await self.client.tokenize(prompt, special=True))
+
+    async def text(self, messages: Sequence[Message]) -> str:
+        """The prompt for these messages with what goes before it; tokens become text."""
+        before = await self.client.detokenize(self.request.context) if self.request.context else ""
+        if self.tokens is not None:
+            return before + await self.client.detokenize(self.tokens)
+        return before + await self._text(messages, self._rendered(messages))
 
     def _rendered(self, messages: Sequence[Message]) -> str | None:
         """The prompt, where it is made here."""

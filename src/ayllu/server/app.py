@@ -21,7 +21,7 @@ from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
-from ayllu.server import anthropic, models, ollama, openai
+from ayllu.server import anthropic, cloud, models, ollama, openai, rerank, tokens
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
 from ayllu.server.state import State
@@ -119,18 +119,26 @@ ROUTES = [
     Route("/api/chat", ollama.chat, methods=["POST"]),
     Route("/api/embed", ollama.embed, methods=["POST"]),
     Route("/api/embeddings", ollama.embeddings, methods=["POST"]),
+    Route("/api/rerank", rerank.rerank, methods=["POST"]),
+    Route("/api/tokenize", tokens.tokenize, methods=["POST"]),
+    Route("/api/detokenize", tokens.detokenize, methods=["POST"]),
     Route("/api/tags", models.tags),
     Route("/api/ps", models.loaded),
     Route("/api/show", models.show, methods=["POST"]),
     Route("/api/create", models.create, methods=["POST"]),
     Route("/api/pull", models.pull, methods=["POST"]),
+    Route("/api/push", models.push, methods=["POST"]),
     Route("/api/copy", models.copy, methods=["POST"]),
     Route("/api/delete", models.delete, methods=["DELETE"]),
     Route("/api/blobs/{digest}", models.has_blob, methods=["HEAD"]),
     Route("/api/blobs/{digest}", models.receive_blob, methods=["POST"]),
+    Route("/api/status", cloud.status),
+    Route("/api/me", cloud.refuse_account, methods=["POST"]),
+    Route("/api/signout", cloud.refuse_account, methods=["POST"]),
     Route("/v1/chat/completions", openai.chat, methods=["POST"]),
     Route("/v1/completions", openai.completions, methods=["POST"]),
     Route("/v1/embeddings", openai.embeddings, methods=["POST"]),
+    Route("/v1/rerank", rerank.rerank_as_jina, methods=["POST"]),
     Route("/v1/models", openai.models),
     Route("/v1/models/{model:path}", openai.model),
     Route("/v1/audio/{rest:path}", openai.not_here, methods=["GET", "POST"]),

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 from starlette.requests import Request
 
 from ayllu.chat.request import Think
 from ayllu.config import Settings
-from ayllu.errors import BadRequestError, NotFoundError, TooLargeError
+from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model, open_model
-from ayllu.models.name import parse_name
+from ayllu.models.name import parse_name, split_source
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
+from ayllu.runner.options import merge_options, parse_options
 from ayllu.runner.pool import Pool
 from ayllu.server.wire import T, decode
+from ayllu.types import Json, Options
 
 
 class State(Struct, frozen=True):
@@ -41,17 +44,35 @@ def state_of(request: Request) -> State:
 
 
 async def model_of(request: Request, name: str) -> Model:
-    """The named model. Raises NotFoundError with the name as the caller wrote it."""
-    parsed = parse_name(name)
+    """The named model. Raises NotFoundError with the name as the caller wrote it.
+
+    Where no model has just this name, its end may say that the model is local, or in a cloud: that
+    raises ForbiddenError.
+    """
     state = state_of(request)
     try:
-        model = open_model(state.store, parsed)
+        model = _open(state.store, name)
     except NotFoundError as error:
         raise NotFoundError(f"model '{name}' not found") from error
     if model.digest not in state.looked_at:
         await asyncio.to_thread(_look, model)
         state.looked_at.add(model.digest)
     return model
+
+
+def _open(store: Store, name: str) -> Model:
+    bare, source = split_source(name)
+    try:
+        return open_model(store, parse_name(name))
+    except (NotFoundError, BadRequestError):
+        if source == "cloud":
+            raise ForbiddenError(
+                f"'{name}' is a model in a cloud, and nothing leaves your machines: "
+                "choose one that runs here"
+            ) from None
+        if source == "local":
+            return open_model(store, parse_name(bare))
+        raise
 
 
 def _look(model: Model) -> None:
@@ -79,6 +100,11 @@ async def drain(request: Request) -> None:
     """
     async for _ in request.stream():
         pass
+
+
+def options_of(model: Model, options: Mapping[str, Json]) -> Options:
+    """A request's options over the model's own, for what needs no others."""
+    return merge_options(parse_options(model.params), parse_options(options))
 
 
 def require(model: Model, capability: str, otherwise: str) -> None:
