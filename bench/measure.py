@@ -18,14 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+from gguf_maker import CHATML, make_successor_model
 
 from ayllu.config import load_settings
 from ayllu.runner import fit
 from ayllu.runner.engine import find_engine
 from ayllu.runner.options import ENGINE_ENVIRONMENT, LoadOptions, engine_arguments
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from gguf_maker import CHATML, make_successor_model
 
 _START_SECONDS = 120.0
 
@@ -69,14 +67,6 @@ def child(command: list[Any], pattern: str, env: Mapping[str, str]) -> Iterator[
 
 
 @contextmanager
-def ayllu_server(home: Path, **settings: str) -> Iterator[tuple[int, str]]:
-    """Our server with a home of its own: its pid and URL."""
-    env = {"AYLLU_HOME": str(home), "AYLLU_HOST": "127.0.0.1:0", **settings}
-    with child([sys.executable, "-m", "ayllu", "serve"], r'"url": "([^"]+)"', env) as found:
-        yield found
-
-
-@contextmanager
 def raw_server(model: Path, home: Path, parallel: int) -> Iterator[tuple[int, str]]:
     """llama-server itself, started with the flags that ours would start it with."""
     settings = load_settings({"AYLLU_HOME": str(home)})
@@ -92,12 +82,6 @@ def raw_server(model: Path, home: Path, parallel: int) -> Iterator[tuple[int, st
     command = [find_engine(settings).server, *arguments]
     with child(command, r"listening on (http://\S+)", ENGINE_ENVIRONMENT) as found:
         yield found
-
-
-def create(url: str, name: str, model: Path) -> None:
-    """Make a model of the GGUF on our server, through the command line."""
-    command = [sys.executable, "-m", "ayllu", "create", name, "-f", str(model)]
-    subprocess.run(command, check=True, env=os.environ | {"AYLLU_HOST": url}, capture_output=True)
 
 
 @asynccontextmanager

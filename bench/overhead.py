@@ -1,6 +1,6 @@
 """What our server adds to llama-server: time to the first token, and decoding speed.
 
-    python bench/overhead.py [MODEL.gguf] [ROUNDS]
+    make bench SCRIPTS=bench/overhead.py [MODEL="FILE.gguf ROUNDS"]
 
 Both run the same engine with the same flags on the same model and get the same prompts in turn.
 """
@@ -13,8 +13,6 @@ import tempfile
 from pathlib import Path
 
 from measure import (
-    ayllu_server,
-    create,
     http,
     model_path,
     our_stream,
@@ -23,6 +21,7 @@ from measure import (
     run,
     show,
 )
+from serving import serving
 
 TOKENS = 128
 PARALLEL = 4
@@ -35,10 +34,11 @@ async def main() -> None:
     raw_first, our_first, raw_rate, our_rate = [], [], [], []
     with (
         tempfile.TemporaryDirectory() as folder,
-        ayllu_server(Path(folder), AYLLU_NUM_PARALLEL=str(PARALLEL)) as (_, ours),
+        serving(Path(folder), AYLLU_NUM_PARALLEL=str(PARALLEL)) as server,
         raw_server(model, Path(folder), PARALLEL) as (_, raw),
     ):
-        create(ours, "bench", model)
+        ours = server.url
+        server.create("bench", model)
         async with http() as session:
             for turn in range(-1, rounds):  # the first one warms both up
                 prompt = f"Once upon a time number {turn} "
