@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -26,6 +25,7 @@ from ayllu.runner.engine import find_engine
 from ayllu.runner.options import ENGINE_ENVIRONMENT, LoadOptions, engine_arguments
 
 _START_SECONDS = 120.0
+_SAMPLING = {"temperature": 0, "seed": 1, "top_k": 40, "top_p": 0.9, "min_p": 0}
 
 
 class Stream(NamedTuple):
@@ -92,28 +92,35 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def raw_stream(session: aiohttp.ClientSession, url: str, prompt: str, tokens: int) -> Stream:
-    """A completion of llama-server's."""
-    body = {"prompt": prompt, "n_predict": tokens, "temperature": 0, "stream": True, "seed": 1}
-    body |= {"ignore_eos": False, "top_k": 40, "top_p": 0.9, "min_p": 0}
+async def raw_chat(session: aiohttp.ClientSession, url: str, prompt: str, tokens: int) -> Stream:
+    """An answer of llama-server's own chat route."""
+    body = {
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": tokens,
+        "stream": True,
+        **_SAMPLING,
+    }
 
     def is_token(line: bytes) -> bool:
-        return line.startswith(b"data: ") and b'"content":""' not in line
+        return line.startswith(b"data: ") and b'"content":"' in line
 
-    return await _timed(session, f"{url}/completion", body, is_token)
+    return await _timed(session, f"{url}/v1/chat/completions", body, is_token)
 
 
-async def our_stream(
+async def our_chat(
     session: aiohttp.ClientSession, url: str, model: str, prompt: str, tokens: int
 ) -> Stream:
-    """The same through our /api/generate."""
-    options = {"num_predict": tokens, "temperature": 0, "seed": 1}
-    body = {"model": model, "prompt": prompt, "raw": True, "options": options}
+    """The same through our /api/chat."""
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt}],
+        "options": {"num_predict": tokens, **_SAMPLING},
+    }
 
     def is_token(line: bytes) -> bool:
-        return bool(line.strip()) and json.loads(line).get("response", "") != ""
+        return b'"content":"' in line and b'"content":""' not in line
 
-    return await _timed(session, f"{url}/api/generate", body, is_token)
+    return await _timed(session, f"{url}/api/chat", body, is_token)
 
 
 async def _timed(

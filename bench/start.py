@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import psutil
-from measure import http, model_path, our_stream, raw_server, run, show
+from measure import http, model_path, our_chat, raw_server, run, show
 from serving import serving
 
 ROUNDS = 7
@@ -46,7 +46,7 @@ async def main() -> None:
             begun = time.perf_counter()
             with serving(home) as server:
                 async with http() as session:
-                    await our_stream(session, server.url, "bench", "Once upon a time ", 2)
+                    await our_chat(session, server.url, "bench", "Once upon a time ", 2)
                 answers.append(time.perf_counter() - begun)
     print(f"{model.name}, {ROUNDS} rounds")
     show("the server answers after", starts, "s")
