@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
 from msgspec import Struct, structs
 
@@ -27,6 +28,7 @@ from ayllu.chat.prompt import (
 )
 from ayllu.chat.replay import Replay
 from ayllu.chat.request import ChatRequest
+from ayllu.chat.tokens import ask_beside
 from ayllu.errors import ContextExceededError
 from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
@@ -39,6 +41,8 @@ from ayllu.runner.pool import Pool
 from ayllu.runner.process import EngineDiedError
 from ayllu.template import parse
 from ayllu.types import DoneEvent, Event, Json, Message, Options
+
+T = TypeVar("T")
 
 
 async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerator[Event]:
@@ -102,10 +106,7 @@ async def _run(
 
 async def count_prompt(pool: Pool, model: Model, request: ChatRequest) -> int:
     """How many tokens the prompt has that `answer` would send; images do not count."""
-    request = settle(request)
-    options = merge_options(DEFAULTS, parse_options(model.params), request.options)
-    async with pool.acquire(model, options, keep_alive=request.keep_alive, slot=False) as lease:
-        return await _turn(lease, model, request, options, 0).count(request.messages)
+    return await _beside(pool, model, request, lambda turn: turn.count(turn.request.messages))
 
 
 async def show_prompt(pool: Pool, model: Model, request: ChatRequest) -> str:
@@ -113,19 +114,36 @@ async def show_prompt(pool: Pool, model: Model, request: ChatRequest) -> str:
 
     Raises ContextExceededError where it would be too long.
     """
-    request = settle(request)
-    options = merge_options(DEFAULTS, parse_options(model.params), request.options)
-    async with pool.acquire(model, options, keep_alive=request.keep_alive, slot=False) as lease:
-        turn = _turn(lease, model, request, options, 0)
+
+    async def show(turn: _Turn) -> str:
         if marks := infill_marks(model, request):
             turn = await turn.infilling(marks)
-        messages, size = request.messages, await turn.count(request.messages)
-        if size >= lease.context and request.truncate and droppable(messages):
+        messages = turn.request.messages
+        size = await turn.count(messages)
+        if size >= turn.context and request.truncate and droppable(messages):
             messages = await turn.truncate(messages)
             size = await turn.count(messages)
-        if size >= lease.context:
-            raise ContextExceededError(size, lease.context)
-        return await turn.text(messages)
+        if size >= turn.context:
+            raise ContextExceededError(size, turn.context)
+        return await turn.shown(messages)
+
+    return await _beside(pool, model, request, show)
+
+
+async def _beside(
+    pool: Pool, model: Model, request: ChatRequest, ask: Callable[[_Turn], Awaitable[T]]
+) -> T:
+    """What can be told of a request while all slots are busy."""
+    settled = settle(request)
+    options = merge_options(DEFAULTS, parse_options(model.params), request.options)
+    told, _ = await ask_beside(
+        pool,
+        model,
+        lambda lease: ask(_turn(lease, model, settled, options, 0)),
+        options=options,
+        keep_alive=request.keep_alive,
+    )
+    return told
 
 
 def _turn(lease: Lease, model: Model, request: ChatRequest, options: Options, seed: int) -> _Turn:
@@ -223,7 +241,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
         prompt = await self._text(messages, self._rendered(messages))
         return len(self.request.context) + len(await self.client.tokenize(prompt, special=True))
 
-    async def text(self, messages: Sequence[Message]) -> str:
+    async def shown(self, messages: Sequence[Message]) -> str:
         """The prompt for these messages with what goes before it; tokens become text."""
         before = await self.client.detokenize(self.request.context) if self.request.context else ""
         if self.tokens is not None:

@@ -11,7 +11,7 @@ from ayllu.gguf.cache import cached_header
 from ayllu.gguf.read import GGUFArray
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model
-from ayllu.runner.client import RunnerClient
+from ayllu.runner.place import Lease
 from ayllu.runner.pool import Pool
 from ayllu.types import Options
 
@@ -41,17 +41,18 @@ def surely_fits(text: str, room: int) -> bool:
     return letters < room
 
 
-async def ask_tokenizer(
+async def ask_beside(
     pool: Pool,
     model: Model,
-    ask: Callable[[RunnerClient], Awaitable[T]],
+    ask: Callable[[Lease], Awaitable[T]],
     *,
     options: Options,
     keep_alive: float | None,
 ) -> tuple[T, int]:
-    """What the tokenizer of a loaded model answers, and the nanoseconds until it was loaded.
+    """What a loaded model tells of texts, and the nanoseconds until it was loaded.
 
-    It is loaded as it serves best, and its tokenizer answers while all its slots are busy.
+    Its tokenizer and its template answer while all its slots are busy. One that is not loaded is
+    loaded as it serves best.
     """
     embedding = "completion" not in capabilities(model)
 
@@ -59,6 +60,6 @@ async def ask_tokenizer(
         async with pool.acquire(
             model, options, keep_alive=keep_alive, embedding=embedding, slot=False
         ) as lease:
-            return await ask(lease.client), lease.load_duration
+            return await ask(lease), lease.load_duration
 
     return await persevere(run)

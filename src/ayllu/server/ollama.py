@@ -226,7 +226,9 @@ async def _load(request: Request, model: Model, body: wire.AnswerRequest) -> Don
     async def load() -> int:
         options = options_of(model, body.options)
         keep_alive = read_keep_alive(body.keep_alive)
-        async with state_of(request).pool.acquire(model, options, keep_alive=keep_alive) as lease:
+        async with state_of(request).pool.acquire(
+            model, options, keep_alive=keep_alive, slot=False
+        ) as lease:
             return lease.load_duration
 
     duration = await until_left(request, load())

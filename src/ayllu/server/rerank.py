@@ -13,7 +13,7 @@ from ayllu.server import wire_ollama, wire_openai
 from ayllu.server.ollama_fields import read_keep_alive
 from ayllu.server.state import model_of, options_of, read_body, require, required, state_of
 from ayllu.server.stream import json_response, until_left
-from ayllu.server.wire_ollama import RankedDocument, RankedRow
+from ayllu.server.wire_ollama import RerankDocument, RerankResult
 from ayllu.types import Json
 
 
@@ -93,13 +93,13 @@ def _rows(
     body: wire_ollama.RerankRequest | wire_openai.RerankRequest,
     documents: Sequence[str],
     ranking: Ranking,
-) -> list[RankedRow]:
+) -> list[RerankResult]:
     """The documents that were asked for, the most relevant first."""
     return [
-        RankedRow(
+        RerankResult(
             index=found.index,
             relevance_score=found.score,
-            document=RankedDocument(documents[found.index]) if body.return_documents else None,
+            document=RerankDocument(documents[found.index]) if body.return_documents else None,
         )
         for found in ranking.results[: body.top_n]
     ]

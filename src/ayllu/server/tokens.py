@@ -9,10 +9,10 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ayllu.chat.tokens import ask_tokenizer, check_tokens
+from ayllu.chat.tokens import ask_beside, check_tokens
 from ayllu.errors import BadRequestError
 from ayllu.models.model import Model
-from ayllu.runner.client import RunnerClient
+from ayllu.runner.place import Lease
 from ayllu.runner.replies import Piece
 from ayllu.server import wire_ollama as wire
 from ayllu.server.ollama_fields import read_keep_alive
@@ -31,10 +31,10 @@ async def tokenize(request: Request) -> Response:
         raise BadRequestError("content is required")
     text, special, parse = body.content, body.add_special, body.parse_special
 
-    async def ask(client: RunnerClient) -> list[int] | list[Piece]:
+    async def ask(lease: Lease) -> list[int] | list[Piece]:
         if body.with_pieces:
-            return await client.pieces(text, special=special, parse_special=parse)
-        return await client.tokenize(text, special=special, parse_special=parse)
+            return await lease.client.pieces(text, special=special, parse_special=parse)
+        return await lease.client.tokenize(text, special=special, parse_special=parse)
 
     tokens, load_duration = await _ask(request, model, body, ask)
     return json_response(
@@ -57,7 +57,7 @@ async def detokenize(request: Request) -> Response:
     tokens = body.tokens
     check_tokens(model, tokens)
     content, load_duration = await _ask(
-        request, model, body, lambda client: client.detokenize(tokens)
+        request, model, body, lambda lease: lease.client.detokenize(tokens)
     )
     return json_response(
         wire.DetokenizeResponse(
@@ -73,9 +73,9 @@ async def _ask(
     request: Request,
     model: Model,
     body: wire.ModelRequest,
-    ask: Callable[[RunnerClient], Awaitable[T]],
+    ask: Callable[[Lease], Awaitable[T]],
 ) -> tuple[T, int]:
-    work = ask_tokenizer(
+    work = ask_beside(
         state_of(request).pool,
         model,
         ask,

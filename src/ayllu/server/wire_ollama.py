@@ -204,25 +204,25 @@ class EmbedResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
     prompt_eval_count: int = 0
 
 
-class RankedDocument(Struct, frozen=True):
+class RerankDocument(Struct, frozen=True):
     """A document as it is given back."""
 
     text: str
 
 
-class RankedRow(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class RerankResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A document's place in the request and its relevance, from 0 to 1."""
 
     index: int
     relevance_score: float
-    document: RankedDocument | None = None
+    document: RerankDocument | None = None
 
 
 class RerankResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The answer of /api/rerank, the most relevant document first."""
 
     model: str
-    results: list[RankedRow]
+    results: list[RerankResult]
     total_duration: int = 0
     load_duration: int = 0
     prompt_eval_count: int = 0

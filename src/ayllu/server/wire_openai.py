@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from ayllu.server.wire_ollama import DebugInfo, RankedRow
+from ayllu.server.wire_ollama import DebugInfo, RerankResult
 from ayllu.types import Json
 
 Number = Annotated[float, Meta(ge=-(2**31), le=2**31 - 1)]
@@ -296,7 +296,7 @@ class RerankResponse(Struct, frozen=True, kw_only=True):
     """The answer of /v1/rerank, the most relevant document first."""
 
     object: str = "list"
-    results: list[RankedRow]
+    results: list[RerankResult]
     model: str
     usage: InputUsage
 
