@@ -43,7 +43,16 @@ from ayllu.server.openai_replies import (
     usage,
 )
 from ayllu.server.several import several
-from ayllu.server.state import drain, model_of, read_body, require, required, state_of, thinking_of
+from ayllu.server.state import (
+    check_abilities,
+    drain,
+    model_of,
+    read_body,
+    require,
+    required,
+    state_of,
+    thinking_of,
+)
 from ayllu.server.stream import SSE, framed_response, json_response, until_left
 from ayllu.types import Event, Message
 
@@ -176,16 +185,15 @@ def _answers(
 def _chat_request(body: wire.ChatRequest, model: Model) -> ChatRequest:
     require(model, "completion", f'"{body.model}" does not support chat')
     messages = read_messages(body.messages)
-    if body.tools and body.tool_choice != "none":
-        require(model, "tools", f"{full_name(model.name)} does not support tools")
-    if any(message.images for message in messages):
-        require(model, "vision", f"{full_name(model.name)} does not support vision")
+    check_abilities(model, messages, tools=bool(body.tools) and body.tool_choice != "none")
     return ChatRequest(
         messages=with_model_messages(messages, model.system, model.messages),
         tools=read_tools(body.tools),
         tool_choice=body.tool_choice,
         parallel_tool_calls=body.parallel_tool_calls,
-        think=thinking_of(model, body.model, read_effort(body)),
+        think=thinking_of(
+            model, body.model, read_effort(body.reasoning_effort or body.reasoning.effort)
+        ),
         format=read_response_format(body.response_format),
         logprobs=body.logprobs,
         top_logprobs=body.top_logprobs or 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from msgspec import Struct, field
 from starlette.requests import Request
@@ -13,11 +14,12 @@ from ayllu.errors import BadRequestError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model, open_model
-from ayllu.models.name import parse_name
+from ayllu.models.name import full_name, parse_name
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
 from ayllu.runner.pool import Pool
 from ayllu.server.wire import T, decode
+from ayllu.types import Message
 
 
 class State(Struct, frozen=True):
@@ -85,6 +87,14 @@ def require(model: Model, capability: str, otherwise: str) -> None:
     """Raises BadRequestError with the sentence where a model lacks a capability."""
     if capability not in capabilities(model):
         raise BadRequestError(otherwise)
+
+
+def check_abilities(model: Model, messages: Sequence[Message], *, tools: bool) -> None:
+    """Raises BadRequestError where a model cannot see images or call tools that are there."""
+    if tools:
+        require(model, "tools", f"{full_name(model.name)} does not support tools")
+    if any(message.images for message in messages):
+        require(model, "vision", f"{full_name(model.name)} does not support vision")
 
 
 def thinking_of(model: Model, name: str, think: Think | None) -> Think | None:
