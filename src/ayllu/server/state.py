@@ -18,6 +18,7 @@ from ayllu.models.name import full_name, parse_name
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
 from ayllu.runner.pool import Pool
+from ayllu.server.encoding import decoded
 from ayllu.server.wire import T, decode
 from ayllu.types import Message
 
@@ -64,14 +65,18 @@ def _look(model: Model) -> None:
 
 
 async def read_body(request: Request, kind: type[T]) -> T:
-    """The request's JSON body as a struct. Raises BadRequestError or TooLargeError."""
+    """The request's JSON body as a struct; it may come compressed.
+
+    Raises BadRequestError, TooLargeError or EncodingError.
+    """
     limit = state_of(request).settings.max_body
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > limit:
             raise TooLargeError(f"the request is larger than {limit} bytes")
-    return decode(bytes(body), kind)
+    encoding = request.headers.get("content-encoding", "")
+    return decode(await decoded(bytes(body), encoding, limit), kind)
 
 
 async def drain(request: Request) -> None:
