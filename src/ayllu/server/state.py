@@ -19,6 +19,7 @@ from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
 from ayllu.runner.pool import Pool
 from ayllu.server.encoding import decoded
+from ayllu.server.stored import StoredResponses
 from ayllu.server.wire import T, decode
 from ayllu.types import Message
 
@@ -33,6 +34,7 @@ class State(Struct, frozen=True):
     engine: Engine
     store: Store
     pool: Pool
+    responses: StoredResponses
     looked_at: set[str] = field(default_factory=set)
 
 
