@@ -12,7 +12,7 @@ import pytest
 from mini.evaluate import table
 from msgspec import Struct
 
-from ayllu.server import wire_ollama, wire_openai
+from ayllu.server import wire_ollama, wire_openai, wire_responses
 from ayllu.server.app import ROUTES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +39,7 @@ def test_every_route_is_documented(route: object) -> None:
         wire_openai.CompletionRequest,
         wire_openai.EmbeddingsRequest,
         wire_openai.RerankRequest,
+        wire_responses.ResponsesRequest,
     ],
 )
 def test_every_field_of_openais_requests_is_documented(struct: type[Struct]) -> None:

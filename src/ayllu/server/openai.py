@@ -44,6 +44,7 @@ from ayllu.server.openai_replies import (
 )
 from ayllu.server.several import several
 from ayllu.server.state import (
+    check_abilities,
     drain,
     model_of,
     options_of,
@@ -183,16 +184,15 @@ def _answers(
 def _chat_request(body: wire.ChatRequest, model: Model) -> ChatRequest:
     require(model, "completion", f'"{body.model}" does not support chat')
     messages = read_messages(body.messages)
-    if body.tools and body.tool_choice != "none":
-        require(model, "tools", f"{full_name(model.name)} does not support tools")
-    if any(message.images for message in messages):
-        require(model, "vision", f"{full_name(model.name)} does not support vision")
+    check_abilities(model, messages, tools=bool(body.tools) and body.tool_choice != "none")
     return ChatRequest(
         messages=with_model_messages(messages, model.system, model.messages),
         tools=read_tools(body.tools),
         tool_choice=body.tool_choice,
         parallel_tool_calls=body.parallel_tool_calls,
-        think=thinking_of(model, body.model, read_effort(body)),
+        think=thinking_of(
+            model, body.model, read_effort(body.reasoning_effort or body.reasoning.effort)
+        ),
         format=read_response_format(body.response_format),
         logprobs=body.logprobs,
         top_logprobs=body.top_logprobs or 0,

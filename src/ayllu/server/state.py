@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 from starlette.requests import Request
@@ -14,13 +14,15 @@ from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLarg
 from ayllu.gguf.cache import cached_header
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model, open_model
-from ayllu.models.name import parse_name, split_source
+from ayllu.models.name import full_name, parse_name, split_source
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import merge_options, parse_options
 from ayllu.runner.pool import Pool
+from ayllu.server.encoding import decoded
+from ayllu.server.stored import StoredResponses
 from ayllu.server.wire import T, decode
-from ayllu.types import Json, Options
+from ayllu.types import Json, Message, Options
 
 
 class State(Struct, frozen=True):
@@ -33,6 +35,7 @@ class State(Struct, frozen=True):
     engine: Engine
     store: Store
     pool: Pool
+    responses: StoredResponses
     looked_at: set[str] = field(default_factory=set)
 
 
@@ -83,14 +86,18 @@ def _look(model: Model) -> None:
 
 
 async def read_body(request: Request, kind: type[T]) -> T:
-    """The request's JSON body as a struct. Raises BadRequestError or TooLargeError."""
+    """The request's JSON body as a struct; it may come compressed.
+
+    Raises BadRequestError, TooLargeError or EncodingError.
+    """
     limit = state_of(request).settings.max_body
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > limit:
             raise TooLargeError(f"the request is larger than {limit} bytes")
-    return decode(bytes(body), kind)
+    encoding = request.headers.get("content-encoding", "")
+    return decode(await decoded(bytes(body), encoding, limit), kind)
 
 
 async def drain(request: Request) -> None:
@@ -111,6 +118,14 @@ def require(model: Model, capability: str, otherwise: str) -> None:
     """Raises BadRequestError with the sentence where a model lacks a capability."""
     if capability not in capabilities(model):
         raise BadRequestError(otherwise)
+
+
+def check_abilities(model: Model, messages: Sequence[Message], *, tools: bool) -> None:
+    """Raises BadRequestError where a model cannot see images or call tools that are there."""
+    if tools:
+        require(model, "tools", f"{full_name(model.name)} does not support tools")
+    if any(message.images for message in messages):
+        require(model, "vision", f"{full_name(model.name)} does not support vision")
 
 
 def thinking_of(model: Model, name: str, think: Think | None) -> Think | None:
