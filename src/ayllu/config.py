@@ -193,7 +193,7 @@ SETTINGS = (
         "type of the KV cache: f16, q8_0, q4_0, ...",
     ),
     Setting("cache_ram", _size, "1G", "memory per loaded model for prompts seen before"),
-    Setting("max_body", _size, "64M", "largest request body, blobs apart"),
+    Setting("max_body", _size, "160M", "largest request body, blobs apart"),
     Setting("no_prune", _boolean, "false", "keep unused blobs at start", ollama="noprune"),
     Setting("no_history", _boolean, "false", "no prompt history on disk", ollama="nohistory"),
     Setting("no_autostart", _boolean, "false", "commands start no server when none runs"),

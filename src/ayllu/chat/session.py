@@ -10,12 +10,23 @@ from contextlib import aclosing
 from msgspec import Struct, structs
 
 from ayllu.chat.choice import is_forced, settle
+from ayllu.chat.counting import TokenCounter
 from ayllu.chat.events import EventBuilder
 from ayllu.chat.grammar import check_grammar
 from ayllu.chat.infill import infill_tokens
+from ayllu.chat.media import usable_media, without_data
 from ayllu.chat.parsers import Parser, Setting, make_parser, preserved_tags
 from ayllu.chat.parsers.inferred import InferredParser
 from ayllu.chat.phases import form_after_thinking, without_loops
+from ayllu.chat.placing import (
+    attachments,
+    ends_attached,
+    engine_prompt,
+    mark_content,
+    split,
+    with_marks,
+    without_marks,
+)
 from ayllu.chat.prompt import (
     chat_body,
     completion_body,
@@ -25,9 +36,9 @@ from ayllu.chat.prompt import (
     model_template,
     render_prompt,
 )
-from ayllu.chat.replay import Replay
+from ayllu.chat.replay import MAX_FRUITLESS, MAX_FRUITLESS_ATTACHED, Replay
 from ayllu.chat.request import ChatRequest
-from ayllu.errors import ContextExceededError
+from ayllu.errors import BadRequestError, ContextExceededError
 from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
 from ayllu.models.formats import FORMATS, parser_name
@@ -48,13 +59,14 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
     sent already is not sent again. Raises AylluError.
     """
     started = time.monotonic_ns()
-    request = settle(request)
+    request = await _ready(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
     if request.tools or request.format is not None:
         options = structs.replace(options, grammar=None)  # the model's own gives way
     check_grammar(options.grammar or "", "the grammar")
     seed = secrets.randbelow(1 << 31)
-    replay = Replay()
+    attached = bool(attachments(request.messages))
+    replay = Replay(MAX_FRUITLESS_ATTACHED if attached else MAX_FRUITLESS)
     while True:
         replay.start()
         try:
@@ -62,11 +74,22 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
                 async for event in events:
                     for part in replay.pass_on(event):
                         yield _timed(part, started)
-        except EngineDiedError:
-            if not replay.may_try_again():
-                raise
+        except EngineDiedError as error:
+            if replay.may_try_again():
+                continue
+            if attached and not replay.has_begun:
+                raise BadRequestError(
+                    f"the engine did not survive the images or sounds of this request: {error}"
+                ) from error
+            raise
         else:
             return
+
+
+async def _ready(request: ChatRequest) -> ChatRequest:
+    """The request in its final form. Raises BadRequestError for what is wrong with it."""
+    request = settle(request)
+    return structs.replace(request, messages=await usable_media(request.messages))
 
 
 def _timed(event: Event, started: int) -> Event:
@@ -101,8 +124,8 @@ async def _run(
 
 
 async def count_prompt(pool: Pool, model: Model, request: ChatRequest) -> int:
-    """How many tokens the prompt has that `answer` would send; images do not count."""
-    request = settle(request)
+    """How many tokens the prompt has that `answer` would send."""
+    request = await _ready(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
     async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
         return await _turn(lease, model, request, options, 0).count(request.messages)
@@ -111,6 +134,7 @@ async def count_prompt(pool: Pool, model: Model, request: ChatRequest) -> int:
 def _turn(lease: Lease, model: Model, request: ChatRequest, options: Options, seed: int) -> _Turn:
     return _Turn(
         client=lease.client,
+        counter=TokenCounter(lease.client),
         request=request,
         options=options,
         template=model_template(model, request),
@@ -129,6 +153,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
     """
 
     client: RunnerClient
+    counter: TokenCounter
     request: ChatRequest
     options: Options
     template: str | None
@@ -201,21 +226,23 @@ class _Turn(Struct, frozen=True, kw_only=True):
         if self.tokens is not None:
             return len(self.request.context) + len(self.tokens)
         prompt = await self._text(messages, self._rendered(messages))
-        return len(self.request.context) + len(await self.client.tokenize(prompt, special=True))
+        counted = await self.counter.count(prompt, attachments(messages))
+        return len(self.request.context) + counted
 
     def _rendered(self, messages: Sequence[Message]) -> str | None:
-        """The prompt, where it is made here."""
+        """The prompt, marked, where it is made here."""
         if self.request.raw is not None:
-            return self.request.raw
+            return mark_content(self.request.raw, range(len(attachments(messages))))
         if self.template is None:
             return None
         return render_prompt(self.request, messages, self.template)
 
     async def _text(self, messages: Sequence[Message], prompt: str | None) -> str:
-        """The prompt, asked of the engine where it is made there."""
+        """The prompt, marked; asked of the engine where it is made there."""
         if prompt is not None:
             return prompt
-        return await self.client.apply_template(self._chat_body(messages))
+        text = await self.client.apply_template(self._chat_body(without_data(messages)))
+        return with_marks(text, self.client.media_marker)
 
     def _chat_body(self, messages: Sequence[Message]) -> dict[str, Json]:
         return chat_body(
@@ -231,15 +258,13 @@ class _Turn(Struct, frozen=True, kw_only=True):
         self, messages: Sequence[Message], prompt: str | None
     ) -> AsyncGenerator[Chunk]:
         """The engine's answer, not started yet."""
-        full: str | list[int]
+        full: Json
         if self.tokens is not None:
             full = [*self.request.context, *self.tokens]
         elif prompt is None and not self.request.context:
-            return self.client.chat(self._chat_body(messages))
+            return self.client.chat(self._chat_body(await self._closed(messages)))
         else:
-            full = await self._text(messages, prompt)
-            if self.request.context:
-                full = [*self.request.context, *await self.client.tokenize(full, special=False)]
+            full = await self._whole(messages, await self._text(messages, prompt))
         body = completion_body(
             self.request, full, self.options, context=self.context, seed=self.seed
         )
@@ -250,6 +275,35 @@ class _Turn(Struct, frozen=True, kw_only=True):
         if self._forms_later(parser):
             return without_loops(form_after_thinking(self.client, body, parser))
         return without_loops(self.client.complete(body))
+
+    async def _whole(self, messages: Sequence[Message], text: str) -> Json:
+        """A prompt for /completion, the tokens of an earlier one before it.
+
+        Those become text again where there are images or sounds, for the engine takes none beside
+        tokens; it adds the begin token anew.
+        """
+        earlier, attached = self.request.context, attachments(messages)
+        if earlier and not attached:
+            return [*earlier, *await self.client.tokenize(text, special=False)]
+        if earlier:
+            start = await self.client.tokenize("", special=True)
+            same = list(earlier[: len(start)]) == start
+            text = await self.client.detokenize(earlier[len(start) if same else 0 :]) + text
+        return engine_prompt(text, attached, self.client.media_marker)
+
+    async def _closed(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages, a line break after an attachment that would end the prompt.
+
+        The engine would not survive it; most templates have something after the last message.
+        """
+        *others, last = messages
+        content = mark_content(last.content, range(len(last.images)))
+        if not ends_attached(split(content, last.images)):
+            return messages
+        text = await self._text(messages, None)
+        if not ends_attached(split(text, attachments(messages))):
+            return messages
+        return (*others, structs.replace(last, content=f"{last.content}\n"))
 
     def _parser(self, prompt: str | None) -> Parser | None:
         """A parser for what the engine does not parse itself; raw and filled-in text stays.
@@ -294,7 +348,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
             return ()
         before: Sequence[int] | None = self.tokens
         if before is None:
-            text = await self._text(messages, prompt)
+            text = without_marks(await self._text(messages, prompt))
             before = await self.client.tokenize(text, special=not self.request.context)
         after = builder.tokens or await self.client.tokenize(builder.text, special=False)
         return (*self.request.context, *before, *after)

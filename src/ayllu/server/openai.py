@@ -43,7 +43,16 @@ from ayllu.server.openai_replies import (
     usage,
 )
 from ayllu.server.several import several
-from ayllu.server.state import drain, model_of, read_body, require, required, state_of, thinking_of
+from ayllu.server.state import (
+    drain,
+    model_of,
+    read_body,
+    require,
+    require_media,
+    required,
+    state_of,
+    thinking_of,
+)
 from ayllu.server.stream import SSE, framed_response, json_response, until_left
 from ayllu.types import Event, Message
 
@@ -178,8 +187,7 @@ def _chat_request(body: wire.ChatRequest, model: Model) -> ChatRequest:
     messages = read_messages(body.messages)
     if body.tools and body.tool_choice != "none":
         require(model, "tools", f"{full_name(model.name)} does not support tools")
-    if any(message.images for message in messages):
-        require(model, "vision", f"{full_name(model.name)} does not support vision")
+    require_media(model, messages, full_name(model.name))
     return ChatRequest(
         messages=with_model_messages(messages, model.system, model.messages),
         tools=read_tools(body.tools),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 
+from ayllu.chat.media import Kind, media_kind
+from ayllu.chat.placing import joined
 from ayllu.errors import BadRequestError
 from ayllu.server.wire_openai import Call, ChatMessage
 from ayllu.types import Json, Message, Role, ToolCall, ToolFunction
@@ -20,7 +21,7 @@ _ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "tool": "tool",
 }
-_DATA_URL = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp))?;base64,", re.IGNORECASE)
+_DATA_URL = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp|gif))?;base64,", re.IGNORECASE)
 
 
 def read_messages(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
@@ -56,26 +57,28 @@ def _read_message(message: ChatMessage, where: str, names: Mapping[str, str]) ->
 
 
 def _read_content(content: Json, where: str) -> tuple[str, tuple[str, ...]]:
-    """Text and images; several texts are lines, as in llama.cpp."""
+    """Text with the places of images and sounds, and those; several texts are lines."""
     if content is None:
         return "", ()
     if isinstance(content, str):
         return content, ()
     if not isinstance(content, list):
         raise BadRequestError(f"{where} is neither a text nor a list of parts")
-    texts, images = [], []
+    texts: list[str | None] = []
+    attached: list[str] = []
     for number, part in enumerate(content):
         place = f"{where}[{number}]"
         kind = part.get("type") if isinstance(part, Mapping) else None
         if kind in ("text", "refusal") and isinstance(part.get(kind), str):
             texts.append(part[kind])
-        elif kind == "image_url":
-            images.append(_read_image(part.get("image_url"), place))
-        elif kind in ("input_audio", "file"):
-            raise BadRequestError(f"{place} has the type {kind}, which is not supported yet")
+        elif kind in _ATTACHMENTS:
+            attached.append(_ATTACHMENTS[kind](part.get(kind), place))
+            texts.append(None)
+        elif kind == "file":
+            raise BadRequestError(f"{place} has the type file, which is not supported yet")
         else:
-            raise BadRequestError(f"{place} is no part of type text or image_url")
-    return "\n".join(texts), tuple(images)
+            raise BadRequestError(f"{place} is no part of type text, image_url or input_audio")
+    return joined(texts), tuple(attached)
 
 
 def _read_image(value: Json, where: str) -> str:
@@ -89,15 +92,31 @@ def _read_image(value: Json, where: str) -> str:
         )
     start = _DATA_URL.match(url)
     if start is None:
-        raise BadRequestError(f"{where} is not a data URL of a JPEG, PNG or WebP image in base64")
-    data = url[start.end() :]
-    try:
-        image = binascii.a2b_base64(data, strict_mode=True)
-    except (ValueError, binascii.Error) as error:
-        raise BadRequestError(f"{where} is not valid base64: {error}") from error
-    if not image:
+        raise BadRequestError(
+            f"{where} is not a data URL of a JPEG, PNG, WebP or GIF image in base64"
+        )
+    return _checked(url[start.end() :], "image", where)
+
+
+def _read_sound(value: Json, where: str) -> str:
+    """The base64 of a sound. Its bytes tell its format."""
+    data = value.get("data") if isinstance(value, Mapping) else None
+    if not isinstance(data, str):
+        raise BadRequestError(f"{where} has no data")
+    return _checked(data, "audio", where)
+
+
+def _checked(data: str, kind: Kind, where: str) -> str:
+    """Base64 that is what its part says; the rest of it is looked at later."""
+    if not data:
         raise BadRequestError(f"{where} is empty")
+    if media_kind(data) != kind:
+        raise BadRequestError(f"{where} is no {_WORDS[kind]}")
     return data
+
+
+_ATTACHMENTS = {"image_url": _read_image, "input_audio": _read_sound}
+_WORDS = {"image": "image", "audio": "WAV, MP3 or FLAC sound"}
 
 
 def _read_calls(calls: Sequence[Call], where: str) -> tuple[ToolCall, ...]:

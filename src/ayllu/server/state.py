@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from msgspec import Struct, field
 from starlette.requests import Request
 
+from ayllu.chat.media import media_kind
 from ayllu.chat.request import Think
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, NotFoundError, TooLargeError
@@ -18,6 +20,12 @@ from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
 from ayllu.runner.pool import Pool
 from ayllu.server.wire import T, decode
+from ayllu.types import Message
+
+LONG_BODY = 64 << 20
+MAX_VALUES = 4_000_000
+"""A longer body may be long in its texts, as images are: small values take twenty times the memory
+that they take in JSON."""
 
 
 class State(Struct, frozen=True):
@@ -69,7 +77,9 @@ async def read_body(request: Request, kind: type[T]) -> T:
         body += piece
         if len(body) > limit:
             raise TooLargeError(f"the request is larger than {limit} bytes")
-    return decode(bytes(body), kind)
+    if len(body) > LONG_BODY and body.count(b",") > MAX_VALUES:
+        raise TooLargeError(f"the request has more than {MAX_VALUES:,} values")
+    return decode(body, kind)
 
 
 async def drain(request: Request) -> None:
@@ -85,6 +95,14 @@ def require(model: Model, capability: str, otherwise: str) -> None:
     """Raises BadRequestError with the sentence where a model lacks a capability."""
     if capability not in capabilities(model):
         raise BadRequestError(otherwise)
+
+
+def require_media(model: Model, messages: Sequence[Message], owner: str) -> None:
+    """Raises BadRequestError where images or sounds are sent to a model that lacks the sense."""
+    for message in messages:
+        for data in message.images:
+            capability = "audio" if media_kind(data) == "audio" else "vision"
+            require(model, capability, f"{owner} does not support {capability}")
 
 
 def thinking_of(model: Model, name: str, think: Think | None) -> Think | None:
