@@ -34,6 +34,7 @@ def wav_of(*, rate: int = 16_000, bits: int = 16, size: int = 16_000) -> bytes:
     return b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt \x10\0\0\0" + head + data
 
 
+XING = b"Xing\0\0\0\1"
 SENTENCES = {
     "text": (b"This is no image.", 400, "is no JPEG, PNG, WebP or GIF image and no WAV"),
     "a PDF": (b"%PDF-1.7\n" + bytes(100), 400, "is no JPEG"),
@@ -61,7 +62,8 @@ SENTENCES = {
     "a FLAC of one sample": (samples.flac(claims=1), 400, "is a sound without length"),
     "a FLAC of years": (samples.flac(claims=1 << 35), 413, "is longer than 60 minutes"),
     "a FLAC's signature": (samples.flac()[:10], 400, "is a damaged FLAC file"),
-    "an MP3 of years": (samples.mp3(tag=b"Xing\0\0\0\1\xff\xff\xff\xff"), 413, "is longer than"),
+    "a long MP3": (samples.mp3(20_000, tag=XING + (150_000).to_bytes(4)), 413, "is longer than 60"),
+    "an MP3 of years": (samples.mp3(tag=XING + b"\xff" * 4), 400, "is a damaged MP3 file"),
     "a large MP3": (samples.mp3(90_000), 413, "25,000,000 bytes, the most of an MP3"),
     "an MP3 of nothing": (b"ID3" + bytes(1000), 400, "is damaged, or of a kind"),
 }

@@ -23,6 +23,9 @@ _STARTS: tuple[tuple[bytes, Format], ...] = (
 )
 _RIFF_KINDS: dict[bytes, Format] = {b"WEBP": "WebP", b"WAVE": "WAV"}
 _MP3_RATES = (44100, 48000, 32000)
+_SHORTEST_MP3_FRAME = 24
+"""In bytes: a small file must not claim an hour, which the engine would work on for long."""
+
 _JPEG_MARKER = re.compile(rb"\xff([^\xff\x00\x01\xd0-\xd9])", re.DOTALL)
 """Markers that a length follows; any number of 0xFF may stand before one."""
 
@@ -124,6 +127,8 @@ def _mp3_seconds(data: bytes) -> float:
     if tag < 0 or not head[tag + 7] & 1:
         return float("inf")
     frames: int = struct.unpack_from(">I", head, tag + 8)[0]
+    if frames * _SHORTEST_MP3_FRAME > len(data):
+        raise DamagedError
     version, rate = head[1] >> 3 & 3, _MP3_RATES[min(head[2] >> 2 & 3, 2)]
     halvings = {3: 0, 2: 1}.get(version, 2)
     samples = 1152 if version == 3 else 576

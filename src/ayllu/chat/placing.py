@@ -97,6 +97,11 @@ def with_marks(text: str, marker: str) -> str:
     return first + "".join(_mark(number) + piece for number, piece in enumerate(others))
 
 
+def numbered(text: str) -> str:
+    """A marked text for people: `[img-0]` stands for the first attachment, as in Ollama."""
+    return _MARK.sub(r"[img-\1]", text)
+
+
 def without_marks(text: str) -> str:
     """A marked text without its marks."""
     return _MARK.sub("", text)

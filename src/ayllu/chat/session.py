@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
 from msgspec import Struct, structs
 
+from ayllu.chat.attached import TokenCounter, closed, whole_prompt
 from ayllu.chat.choice import is_forced, settle
-from ayllu.chat.counting import TokenCounter
 from ayllu.chat.events import EventBuilder
 from ayllu.chat.grammar import check_grammar
 from ayllu.chat.infill import infill_tokens
@@ -20,10 +21,8 @@ from ayllu.chat.parsers.inferred import InferredParser
 from ayllu.chat.phases import form_after_thinking, without_loops
 from ayllu.chat.placing import (
     attachments,
-    ends_attached,
-    engine_prompt,
     mark_content,
-    split,
+    numbered,
     with_marks,
     without_marks,
 )
@@ -38,6 +37,7 @@ from ayllu.chat.prompt import (
 )
 from ayllu.chat.replay import MAX_FRUITLESS, MAX_FRUITLESS_ATTACHED, Replay
 from ayllu.chat.request import ChatRequest
+from ayllu.chat.tokens import ask_beside
 from ayllu.errors import BadRequestError, ContextExceededError
 from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
@@ -50,6 +50,8 @@ from ayllu.runner.pool import Pool
 from ayllu.runner.process import EngineDiedError
 from ayllu.template import parse
 from ayllu.types import DoneEvent, Event, Json, Message, Options
+
+T = TypeVar("T")
 
 
 async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerator[Event]:
@@ -125,10 +127,45 @@ async def _run(
 
 async def count_prompt(pool: Pool, model: Model, request: ChatRequest) -> int:
     """How many tokens the prompt has that `answer` would send."""
-    request = await _ready(request)
+    return await _beside(pool, model, request, lambda turn: turn.count(turn.request.messages))
+
+
+async def show_prompt(pool: Pool, model: Model, request: ChatRequest) -> str:
+    """The prompt that `answer` would send, shortened as it would be, and nothing is answered.
+
+    `[img-0]` stands for the first image or sound. Raises ContextExceededError where the prompt
+    would be too long.
+    """
+
+    async def show(turn: _Turn) -> str:
+        if marks := infill_marks(model, request):
+            turn = await turn.infilling(marks)
+        messages = turn.request.messages
+        size = await turn.count(messages)
+        if size >= turn.context and request.truncate and droppable(messages):
+            messages = await turn.truncate(messages)
+            size = await turn.count(messages)
+        if size >= turn.context:
+            raise ContextExceededError(size, turn.context)
+        return await turn.shown(messages)
+
+    return await _beside(pool, model, request, show)
+
+
+async def _beside(
+    pool: Pool, model: Model, request: ChatRequest, ask: Callable[[_Turn], Awaitable[T]]
+) -> T:
+    """What can be told of a request while all slots are busy."""
+    ready = await _ready(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
-    async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
-        return await _turn(lease, model, request, options, 0).count(request.messages)
+    told, _ = await ask_beside(
+        pool,
+        model,
+        lambda lease: ask(_turn(lease, model, ready, options, 0)),
+        options=options,
+        keep_alive=request.keep_alive,
+    )
+    return told
 
 
 def _turn(lease: Lease, model: Model, request: ChatRequest, options: Options, seed: int) -> _Turn:
@@ -229,6 +266,13 @@ class _Turn(Struct, frozen=True, kw_only=True):
         counted = await self.counter.count(prompt, attachments(messages))
         return len(self.request.context) + counted
 
+    async def shown(self, messages: Sequence[Message]) -> str:
+        """The prompt for these messages with what goes before it; tokens become text."""
+        before = await self.client.detokenize(self.request.context) if self.request.context else ""
+        if self.tokens is not None:
+            return before + await self.client.detokenize(self.tokens)
+        return before + numbered(await self._text(messages, self._rendered(messages)))
+
     def _rendered(self, messages: Sequence[Message]) -> str | None:
         """The prompt, marked, where it is made here."""
         if self.request.raw is not None:
@@ -262,9 +306,12 @@ class _Turn(Struct, frozen=True, kw_only=True):
         if self.tokens is not None:
             full = [*self.request.context, *self.tokens]
         elif prompt is None and not self.request.context:
-            return self.client.chat(self._chat_body(await self._closed(messages)))
+            messages = await closed(messages, lambda given: self._text(given, None))
+            return self.client.chat(self._chat_body(messages))
         else:
-            full = await self._whole(messages, await self._text(messages, prompt))
+            text = await self._text(messages, prompt)
+            earlier = self.request.context
+            full = await whole_prompt(self.client, earlier, text, attachments(messages))
         body = completion_body(
             self.request, full, self.options, context=self.context, seed=self.seed
         )
@@ -275,35 +322,6 @@ class _Turn(Struct, frozen=True, kw_only=True):
         if self._forms_later(parser):
             return without_loops(form_after_thinking(self.client, body, parser))
         return without_loops(self.client.complete(body))
-
-    async def _whole(self, messages: Sequence[Message], text: str) -> Json:
-        """A prompt for /completion, the tokens of an earlier one before it.
-
-        Those become text again where there are images or sounds, for the engine takes none beside
-        tokens; it adds the begin token anew.
-        """
-        earlier, attached = self.request.context, attachments(messages)
-        if earlier and not attached:
-            return [*earlier, *await self.client.tokenize(text, special=False)]
-        if earlier:
-            start = await self.client.tokenize("", special=True)
-            same = list(earlier[: len(start)]) == start
-            text = await self.client.detokenize(earlier[len(start) if same else 0 :]) + text
-        return engine_prompt(text, attached, self.client.media_marker)
-
-    async def _closed(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """The messages, a line break after an attachment that would end the prompt.
-
-        The engine would not survive it; most templates have something after the last message.
-        """
-        *others, last = messages
-        content = mark_content(last.content, range(len(last.images)))
-        if not ends_attached(split(content, last.images)):
-            return messages
-        text = await self._text(messages, None)
-        if not ends_attached(split(text, attachments(messages))):
-            return messages
-        return (*others, structs.replace(last, content=f"{last.content}\n"))
 
     def _parser(self, prompt: str | None) -> Parser | None:
         """A parser for what the engine does not parse itself; raw and filled-in text stays.

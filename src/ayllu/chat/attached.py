@@ -1,14 +1,23 @@
-"""How many tokens a prompt has, its images and sounds counted as the engine will read them."""
+"""Prompts with images and sounds, as one engine takes them and counts them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import structs
 
 from ayllu.chat.media import without_data
-from ayllu.chat.placing import Attachment, split
+from ayllu.chat.placing import (
+    Attachment,
+    attachments,
+    ends_attached,
+    engine_prompt,
+    mark_content,
+    split,
+)
 from ayllu.chat.prompt import chat_message
 from ayllu.runner.client import RunnerClient
-from ayllu.types import Message
+from ayllu.types import Json, Message
 
 
 class TokenCounter:
@@ -48,3 +57,37 @@ class TokenCounter:
             pieces = text.split(self._client.media_marker)
             self._costs[data] = total - await self._texts(pieces)
         return self._costs[data]
+
+
+async def whole_prompt(
+    client: RunnerClient, earlier: Sequence[int], text: str, attached: Sequence[str]
+) -> Json:
+    """A prompt for /completion: a marked text, the tokens of an earlier prompt before it.
+
+    Those become text again where there are attachments, for the engine takes none beside tokens; it
+    adds the begin token anew.
+    """
+    if earlier and not attached:
+        return [*earlier, *await client.tokenize(text, special=False)]
+    if earlier:
+        begin = await client.tokenize("", special=True)
+        same = list(earlier[: len(begin)]) == begin
+        text = await client.detokenize(earlier[len(begin) if same else 0 :]) + text
+    return engine_prompt(text, attached, client.media_marker)
+
+
+async def closed(
+    messages: Sequence[Message], render: Callable[[Sequence[Message]], Awaitable[str]]
+) -> Sequence[Message]:
+    """The messages for a template of the engine's, which gives the marked text that `render` gives.
+
+    An attachment at the end of a prompt would end the engine: a line break comes after it. Most
+    templates have something after the last message.
+    """
+    *others, last = messages
+    content = mark_content(last.content, range(len(last.images)))
+    if not ends_attached(split(content, last.images)):
+        return messages
+    if not ends_attached(split(await render(messages), attachments(messages))):
+        return messages
+    return (*others, structs.replace(last, content=f"{last.content}\n"))
