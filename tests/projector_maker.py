@@ -29,7 +29,7 @@ def make_projector(path: Path, *, sees: bool = True, hears: bool = True) -> Path
     """Write a projector for a model of 256 tokens and the specials."""
     kvs: dict[str, Any] = {"general.architecture": "clip", "general.type": "mmproj"}
     tensors: dict[str, Tensor] = {}
-    for on, (keys, weights) in ((sees, _vision()), (hears, _audio())):
+    for on, (keys, weights) in ((sees, vision()), (hears, _audio())):
         if on:
             kvs |= keys
             tensors |= weights
@@ -41,7 +41,7 @@ def vision_tokens(width: int, height: int) -> int:
     return round(width / PATCH) * round(height / PATCH)
 
 
-def _vision() -> tuple[dict[str, Any], dict[str, Tensor]]:
+def vision() -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The mean colour of each patch. Phi-4's way, for it takes images of any size."""
     width = 32
     patch, see = _zeros(width, 3, PATCH, PATCH), _zeros(WIDTH, width)
