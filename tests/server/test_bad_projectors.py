@@ -17,7 +17,7 @@ from serving import Serving
     [
         ({"clip.vision.projector_type": "nonesuch"}, "", "not know the projector type 'nonesuch'"),
         ({"clip.vision.projector_type": ""}, "", "not know the projector type ''"),
-        ({"clip.has_vision_encoder": False}, "", "no clip.has_*_encoder"),
+        ({"clip.has_vision_encoder": False}, "", "neither clip.has_vision_encoder nor"),
         ({"clip.vision.patch_size": 0}, "", "the projector is damaged: "),
         ({}, "mm.2.weight", "lacks the tensor 'mm.2.weight'"),
     ],
