@@ -105,12 +105,14 @@ class Serving:
         """The command line on this server."""
         return ayllu(self.environment, *arguments, stdin=stdin)
 
-    def create(self, name: str, gguf: Path, **more: Any) -> None:
-        """Make a model of a GGUF through the API, as `ayllu create` does."""
-        data = gguf.read_bytes()
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        assert self.post(f"/api/blobs/{digest}", data).status in {200, 201}
-        self.make(name, files={gguf.name: digest}, **more)
+    def create(self, name: str, *ggufs: Path, **more: Any) -> None:
+        """Make a model of GGUFs through the API, as `ayllu create` does."""
+        files = {}
+        for gguf in ggufs:
+            data = gguf.read_bytes()
+            files[gguf.name] = "sha256:" + hashlib.sha256(data).hexdigest()
+            assert self.post(f"/api/blobs/{files[gguf.name]}", data).status in {200, 201}
+        self.make(name, files=files, **more)
 
     def make(self, name: str, **fields: Any) -> None:
         """Make a model of what the store has."""

@@ -197,7 +197,7 @@ SETTINGS = (
         "type of the KV cache: f16, q8_0, q4_0, ...",
     ),
     Setting("cache_ram", _size, "1G", "memory per loaded model for prompts seen before"),
-    Setting("max_body", _size, "64M", "largest request body, blobs apart"),
+    Setting("max_body", _size, "160M", "largest request body, blobs apart"),
     Setting(
         "response_space",
         _size,

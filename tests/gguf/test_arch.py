@@ -129,10 +129,27 @@ def test_adapters_and_projectors_are_known(tmp_path: Path) -> None:
     projector = header(tmp_path, general__architecture="clip", clip__has_audio_encoder=True)
     arch.check(projector)
     assert arch.kind(projector) == "projector"
-    assert arch.projector_capabilities(projector) == {"vision", "audio"}
-    deaf = header(tmp_path, general__architecture="clip")
-    assert arch.projector_capabilities(deaf) == {"vision"}
+    assert arch.projector_capabilities(projector) == {"audio"}
+    both = header(tmp_path, clip__has_audio_encoder=True, clip__has_vision_encoder=True)
+    assert arch.projector_capabilities(both) == {"vision", "audio"}
+    unnamed = header(tmp_path, general__architecture="clip")
+    assert arch.projector_capabilities(unnamed) == {"vision"}
     assert arch.split_count(header(tmp_path, split__count=Typed(2, 3))) == 3
+
+
+@pytest.mark.parametrize(
+    ("keys", "tokens"),
+    [
+        ({"clip__projector_type": "gemma3"}, 256),
+        ({"clip__vision__projector_type": "gemma4v", "clip__audio__projector_type": "x"}, 1120),
+        ({"clip__projector_type": "mlp"}, 0),
+        ({}, 0),
+    ],
+)
+def test_some_projectors_want_an_image_in_one_step(
+    tmp_path: Path, keys: dict[str, str], tokens: int
+) -> None:
+    assert arch.image_step(header(tmp_path, **keys)) == tokens
 
 
 def test_weights_tell_what_a_model_can_do(tmp_path: Path) -> None:

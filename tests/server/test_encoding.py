@@ -24,7 +24,7 @@ TEXT = b'{"model": "mini"}' * 100
 
 
 def unpacked(body: bytes, encoding: str) -> bytes:
-    return asyncio.run(decoded(body, encoding, LIMIT))
+    return bytes(asyncio.run(decoded(body, encoding, LIMIT)))
 
 
 def wide(body: bytes) -> bytes:

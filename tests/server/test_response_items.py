@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ayllu.chat.placing import PLACE
 from ayllu.errors import BadRequestError
 from ayllu.server.response_items import (
     added_tools,
@@ -63,7 +64,7 @@ def test_messages_have_texts_and_images() -> None:
         {"role": "user", "content": "b"},
     ) == [
         Message(role="system", content="be brief"),
-        Message(role="user", content="see", images=(PIXEL,)),
+        Message(role="user", content=f"see{PLACE}", images=(PIXEL,)),
         Message(role="assistant", content="yes"),
         Message(role="user", content="a\nb"),
     ]

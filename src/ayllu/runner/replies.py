@@ -36,6 +36,12 @@ class Prompt(Struct, frozen=True):
     prompt: str
 
 
+class Count(Struct, frozen=True):
+    """The size of a prompt."""
+
+    input_tokens: int
+
+
 class EmbeddedRow(Struct, frozen=True):
     """One input's embedding."""
 

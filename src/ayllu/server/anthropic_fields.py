@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ayllu.chat.media import media_kind
+from ayllu.chat.placing import joined
 from ayllu.chat.request import ChatRequest, Level, Think
 from ayllu.errors import BadRequestError
 from ayllu.models.model import Model
@@ -105,7 +105,7 @@ def _turn(role: Any, blocks: Sequence[wire.InputBlock], where: str) -> Message: 
     thoughts = [block.thinking for block in blocks if isinstance(block, wire.ThinkingBlock)]
     return Message(
         role=role,
-        content=lines(_readable(block, where) for block in blocks),
+        content=joined([_readable(block, where) for block in blocks]),
         thinking=lines(thoughts),
         images=_images(blocks, where),
         tool_calls=tuple(ToolCall(ToolFunction(c.name, c.input), c.id) for c in calls),
@@ -116,7 +116,7 @@ def _result(block: wire.ToolResultBlock, where: str, names: Mapping[str, str]) -
     """A tool's answer. No template has a place for its failure, so the words tell of it."""
     content = block.content or ""
     blocks = (wire.TextBlock(content),) if isinstance(content, str) else content
-    text = lines(_readable(part, where) for part in blocks)
+    text = joined([_readable(part, where) for part in blocks])
     if block.is_error and "error" not in text.casefold():
         text = f"Error: {text}"
     return Message(
@@ -128,8 +128,8 @@ def _result(block: wire.ToolResultBlock, where: str, names: Mapping[str, str]) -
     )
 
 
-def _readable(block: wire.InputBlock, where: str) -> str:
-    """The text of a block, empty where it has none."""
+def _readable(block: wire.InputBlock, where: str) -> str | None:
+    """The text of a block, empty where it has none; None for an image."""
     if isinstance(block, wire.TextBlock):
         return block.text
     if isinstance(block, wire.SearchResultBlock):
@@ -140,19 +140,17 @@ def _readable(block: wire.InputBlock, where: str) -> str:
             raise BadRequestError(f"{where}: only documents of text can be read, not {source.type}")
         text = source.data if source.type == "text" else _text(source.content)
         return lines([block.title or "", block.context or "", text])
-    return ""
+    return None if isinstance(block, wire.ImageBlock) else ""
 
 
 def _images(blocks: Sequence[wire.InputBlock], where: str) -> tuple[str, ...]:
-    """The images in base64. Raises BadRequestError for any that is not."""
+    """The images in base64."""
     sources = [block.source for block in blocks if isinstance(block, wire.ImageBlock)]
     for source in sources:
         if source.type != "base64":
             raise BadRequestError(f"{where}: images come as base64 here, not as {source.type}")
-        try:
-            base64.b64decode(source.data, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise BadRequestError(f"{where}: an image is not base64") from error
+        if media_kind(source.data) != "image":
+            raise BadRequestError(f"{where}: an image is a sound")
     return tuple(source.data for source in sources)
 
 

@@ -21,7 +21,7 @@ class EncodingError(AylluError):
     status = 415
 
 
-async def decoded(body: bytes, encoding: str, limit: int) -> bytes:
+async def decoded(body: bytes | bytearray, encoding: str, limit: int) -> bytes | bytearray:
     """The body as it was before `Content-Encoding`.
 
     Raises EncodingError, BadRequestError where it is damaged, TooLargeError over `limit` bytes.
@@ -41,7 +41,7 @@ async def decoded(body: bytes, encoding: str, limit: int) -> bytes:
     return unpacked
 
 
-def _zlib(body: bytes, most: int) -> tuple[bytes, bool]:
+def _zlib(body: bytes | bytearray, most: int) -> tuple[bytes, bool]:
     """At most so many bytes, and whether that was all of it."""
     stream = zlib.decompressobj(_ZLIB_OR_GZIP)
     try:
@@ -50,7 +50,7 @@ def _zlib(body: bytes, most: int) -> tuple[bytes, bool]:
         raise BadRequestError(f"the request cannot be unpacked: {error}") from error
 
 
-def _zstd(body: bytes, most: int) -> tuple[bytes, bool]:
+def _zstd(body: bytes | bytearray, most: int) -> tuple[bytes, bool]:
     """The same of a zstd frame."""
     if sys.version_info >= (3, 14):
         from compression import zstd  # noqa: PLC0415 - few clients need it

@@ -23,6 +23,8 @@ from ayllu.server.debug import debug_info
 from ayllu.server.ollama_fields import (
     read_format,
     read_keep_alive,
+    read_places,
+    read_raw_places,
     read_think,
     read_tools,
     read_top_logprobs,
@@ -30,6 +32,7 @@ from ayllu.server.ollama_fields import (
 )
 from ayllu.server.ollama_lines import Answer, chat_line, generate_line, one, whole
 from ayllu.server.state import (
+    check_abilities,
     model_of,
     options_of,
     read_body,
@@ -59,11 +62,11 @@ async def generate(request: Request) -> Response:
         require(model, "insert", f"{full_name(model.name)} does not support insert")
         if body.images:
             raise BadRequestError("a suffix and images cannot be in one request")
-    if body.images:
-        require(model, "vision", f"{full_name(model.name)} does not support vision")
+    raw, messages = _generate_prompt(body, model)
+    check_abilities(model, messages, tools=False)
     chat_request = ChatRequest(
-        messages=() if body.raw else _generate_messages(body, model),
-        raw=body.prompt if body.raw else None,
+        messages=messages,
+        raw=raw,
         suffix=body.suffix,
         template=body.template or None,
         context=body.context,
@@ -86,12 +89,9 @@ async def chat(request: Request) -> Response:
     if not body.messages and (done := await _unload(request, model, body.keep_alive)):
         return json_response(chat_line(body.model, one(done)))
     require(model, "completion", f'"{body.model}" does not support chat')
-    if body.tools:
-        require(model, "tools", f"{full_name(model.name)} does not support tools")
-    if any(message.images for message in body.messages):
-        require(model, "vision", f"{full_name(model.name)} does not support vision")
+    check_abilities(model, body.messages, tools=bool(body.tools))
     chat_request = ChatRequest(
-        messages=with_model_messages(body.messages, model.system, model.messages),
+        messages=with_model_messages(read_places(body.messages), model.system, model.messages),
         tools=read_tools(body.tools),
         tool_choice=body.tool_choice,
         **_shared(body, model),
@@ -168,11 +168,16 @@ def _texts(value: Json) -> list[str]:
     raise BadRequestError("invalid input type")
 
 
-def _generate_messages(body: wire.GenerateRequest, model: Model) -> tuple[Message, ...]:
-    """The chat that a prompt stands for."""
+def _generate_prompt(
+    body: wire.GenerateRequest, model: Model
+) -> tuple[str | None, tuple[Message, ...]]:
+    """A raw prompt and its images, or the chat that a prompt stands for."""
+    if body.raw:
+        prompt, images = read_raw_places(body.prompt, body.images)
+        return prompt, (Message(role="user", images=images),) if images else ()
     user = Message(role="user", content=body.prompt, images=body.images)
     stored = () if body.context else model.messages
-    return with_model_messages([user], body.system or model.system, stored)
+    return None, with_model_messages(read_places([user]), body.system or model.system, stored)
 
 
 def _fills_in(body: wire.GenerateRequest, model: Model) -> bool:

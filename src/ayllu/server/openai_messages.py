@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 
+from ayllu.chat.media import Kind, media_kind
+from ayllu.chat.placing import joined
 from ayllu.errors import BadRequestError
 from ayllu.server.wire_openai import Call, ChatMessage
 from ayllu.types import Json, Message, Role, ToolCall, ToolFunction
@@ -24,9 +25,8 @@ _ROLES: dict[str, Role] = {
     "tool": "tool",
 }
 _TEXTS = ("text", "input_text", "output_text", "refusal")
-_IMAGES = ("image_url", "input_image")
-_UNREADABLE = ("input_audio", "file", "input_file")
-_DATA_URL = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp))?;base64,", re.IGNORECASE)
+_UNREADABLE = ("file", "input_file")
+_DATA_URL = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp|gif))?;base64,", re.IGNORECASE)
 
 
 def read_messages(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
@@ -68,27 +68,30 @@ def read_role(name: str, where: str) -> Role:
 
 
 def read_content(content: Json, where: str) -> tuple[str, tuple[str, ...]]:
-    """Text and images; several texts are lines, as in llama.cpp."""
+    """Text with the places of images and sounds, and those; several texts are lines."""
     if content is None:
         return "", ()
     if isinstance(content, str):
         return content, ()
     if not isinstance(content, list):
         raise BadRequestError(f"{where} is neither a text nor a list of parts")
-    texts, images = [], []
+    texts: list[str | None] = []
+    attached: list[str] = []
     for number, part in enumerate(content):
         place = f"{where}[{number}]"
         kind = part.get("type") if isinstance(part, Mapping) else None
         text = part.get("refusal" if kind == "refusal" else "text") if kind in _TEXTS else None
         if isinstance(text, str):
             texts.append(text)
-        elif kind in _IMAGES:
-            images.append(_read_image(part.get("image_url"), place))
+        elif kind in _ATTACHMENTS:
+            field, read = _ATTACHMENTS[kind]
+            attached.append(read(part.get(field), place))
+            texts.append(None)
         elif kind in _UNREADABLE:
             raise BadRequestError(f"{place} has the type {kind}, which is not supported yet")
         else:
-            raise BadRequestError(f"{place} is no part of type text or image_url")
-    return "\n".join(texts), tuple(images)
+            raise BadRequestError(f"{place} is no part of type text, image_url or input_audio")
+    return joined(texts), tuple(attached)
 
 
 def _read_image(value: Json, where: str) -> str:
@@ -102,15 +105,37 @@ def _read_image(value: Json, where: str) -> str:
         )
     start = _DATA_URL.match(url)
     if start is None:
-        raise BadRequestError(f"{where} is not a data URL of a JPEG, PNG or WebP image in base64")
-    data = url[start.end() :]
-    try:
-        image = binascii.a2b_base64(data, strict_mode=True)
-    except (ValueError, binascii.Error) as error:
-        raise BadRequestError(f"{where} is not valid base64: {error}") from error
-    if not image:
+        raise BadRequestError(
+            f"{where} is not a data URL of a JPEG, PNG, WebP or GIF image in base64"
+        )
+    return _checked(url[start.end() :], "image", where)
+
+
+def _read_sound(value: Json, where: str) -> str:
+    """The base64 of a sound. Its bytes tell its format."""
+    data = value.get("data") if isinstance(value, Mapping) else None
+    if not isinstance(data, str):
+        raise BadRequestError(f"{where} has no data")
+    return _checked(data, "audio", where)
+
+
+def _checked(data: str, kind: Kind, where: str) -> str:
+    """Base64 that is what its part says; the rest of it is looked at later."""
+    if not data:
         raise BadRequestError(f"{where} is empty")
+    if media_kind(data) != kind:
+        raise BadRequestError(f"{where} is no {_WORDS[kind]}")
     return data
+
+
+_ATTACHMENTS = {
+    "image_url": ("image_url", _read_image),
+    "input_image": ("image_url", _read_image),
+    "input_audio": ("input_audio", _read_sound),
+}
+"""The kinds of parts, each with the field that has what is attached."""
+
+_WORDS = {"image": "image", "audio": "WAV, MP3 or FLAC sound"}
 
 
 def _read_calls(calls: Sequence[Call], where: str) -> tuple[ToolCall, ...]:

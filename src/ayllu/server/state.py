@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 from starlette.requests import Request
 
+from ayllu.chat.media import media_kind
 from ayllu.chat.request import Think
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLargeError
@@ -23,6 +24,11 @@ from ayllu.server.encoding import decoded
 from ayllu.server.stored import StoredResponses
 from ayllu.server.wire import T, decode
 from ayllu.types import Json, Message, Options
+
+LONG_BODY = 64 << 20
+MAX_VALUES = 4_000_000
+"""A longer body may be long in its texts, as images are: small values take twenty times the memory
+that they take in JSON."""
 
 
 class State(Struct, frozen=True):
@@ -97,7 +103,10 @@ async def read_body(request: Request, kind: type[T]) -> T:
         if len(body) > limit:
             raise TooLargeError(f"the request is larger than {limit} bytes")
     encoding = request.headers.get("content-encoding", "")
-    return decode(await decoded(bytes(body), encoding, limit), kind)
+    plain = await decoded(body, encoding, limit)
+    if len(plain) > LONG_BODY and plain.count(b",") > MAX_VALUES:
+        raise TooLargeError(f"the request has more than {MAX_VALUES:,} values")
+    return decode(plain, kind)
 
 
 async def drain(request: Request) -> None:
@@ -121,11 +130,13 @@ def require(model: Model, capability: str, otherwise: str) -> None:
 
 
 def check_abilities(model: Model, messages: Sequence[Message], *, tools: bool) -> None:
-    """Raises BadRequestError where a model cannot see images or call tools that are there."""
+    """Raises BadRequestError where a model cannot see, hear or call tools, and would have to."""
     if tools:
         require(model, "tools", f"{full_name(model.name)} does not support tools")
-    if any(message.images for message in messages):
-        require(model, "vision", f"{full_name(model.name)} does not support vision")
+    for message in messages:
+        for data in message.images:
+            sense = "audio" if media_kind(data) == "audio" else "vision"
+            require(model, sense, f"{full_name(model.name)} does not support {sense}")
 
 
 def thinking_of(model: Model, name: str, think: Think | None) -> Think | None:

@@ -35,9 +35,9 @@ def encode(value: object) -> bytes:
     return data
 
 
-def decode(body: bytes, kind: type[T]) -> T:
+def decode(body: bytes | bytearray, kind: type[T]) -> T:
     """A request struct from a body. Raises BadRequestError with one sentence."""
-    if not body.strip():
+    if not body or body.isspace():
         raise BadRequestError("missing request body")
     try:
         value = msgspec.json.decode(body)
