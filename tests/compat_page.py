@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from ayllu.server.openapi import Endpoint
+
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "compat.md"
 STATUSES = ("honoured", "passed on", "ignored", "refused", "as in")
 
@@ -15,6 +17,11 @@ class Row(NamedTuple):
 
     status: str
     text: str
+
+    @property
+    def is_as_in(self) -> bool:
+        """Whether the row of the same field in another table counts."""
+        return self.status == "as in" or self.text.startswith("as in [")
 
     @property
     def links(self) -> list[str]:
@@ -48,6 +55,16 @@ def read_page() -> dict[str, Section]:
                 assert name not in rows, f"{section.title} has {name} twice"
                 rows[name] = Row("sent" if rows is section.answer else others[0], others[-1])
     return sections
+
+
+def documented(path: str) -> str:
+    """A route's path as the pages write it."""
+    return re.sub(r"\{(\w+)(:path)?\}", r":\1", path)
+
+
+def title(route: Endpoint) -> str:
+    """The heading of a route."""
+    return f"{route.method} {documented(route.path)}"
 
 
 def _anchor(title: str) -> str:

@@ -15,6 +15,9 @@ START, END, THINK, THOUGHT = "<|im_start|>", "<|im_end|>", "<think>", "</think>"
 SPECIALS = (START, END, THINK, THOUGHT, "<tool_call>", "</tool_call>")
 CYCLE = "abcdefghijklmnopqrstuvwxyz "
 
+PERCEPTIONS = "RGBLH"
+"""Red, green or blue of an image, a low or a high tone: what a model that perceives says of it."""
+
 WIDE = {"?": "".join(f"{chr(65 + n // 26)}{chr(97 + n % 26)}" for n in range(220))}
 """A reply of 220 tokens makes a model of 482 tokens and 512 numbers, which k-quants can store."""
 
@@ -68,6 +71,7 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
     replies: Mapping[str, str] | None = None,
     sharpness: float = 2.0,
     dtype: type[np.float32 | np.float16] = np.float32,
+    perceives: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a real llama model that llama-server loads and whose next token is known beforehand.
@@ -89,6 +93,8 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
             the end token.
         sharpness: 2 is certain to 1 in 10^12; 0.2 makes sampling visible.
         dtype: how the matrices are stored.
+        perceives: what projector_maker's projector finds in an image or a sound anywhere in the
+            prompt is answered without end, a letter of PERCEPTIONS. Not beside `replies`.
         extra: more header keys, or other values for the usual ones.
 
     Raises ValueError when a token would need two successors.
@@ -105,7 +111,10 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
     kvs = _header(vocabulary, context, dtype) | dict(extra or {})
     if chat_template is not None:
         kvs["tokenizer.chat_template"] = chat_template
-    return write_gguf(path, kvs, _tensors(len(vocabulary), follows, sharpness, dtype))
+    tensors = _tensors(len(vocabulary), follows, sharpness, dtype)
+    if perceives:
+        _perceive(tensors, len(vocabulary))
+    return write_gguf(path, kvs, tensors)
 
 
 def make_adapter(
@@ -134,6 +143,14 @@ def walk(count: int, start: str = "a") -> str:
     """What a model with the usual cycle answers: `count` characters of the cycle from `start`."""
     place = CYCLE.index(start)
     return (CYCLE * (count // len(CYCLE) + 2))[place : place + count]
+
+
+def _perceive(tensors: dict[str, Any], tokens: int) -> None:
+    """Attention carries the mean of the numbers beyond the tokens', which images alone have."""
+    for place, letter in enumerate(PERCEPTIONS):
+        tensors["blk.0.attn_v.weight"][place, tokens + place] = 1
+        tensors["blk.0.attn_output.weight"][tokens + place, place] = 100
+        tensors["output.weight"][ord(letter), tokens + place] = 2
 
 
 def _ids(string: str) -> list[int]:

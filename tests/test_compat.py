@@ -11,12 +11,18 @@ import pytest
 from anthropic.types import message_count_tokens_params, message_create_params
 from anthropic.types.beta import message_count_tokens_params as beta_count_params
 from anthropic.types.beta import message_create_params as beta_create_params
-from compat_page import STATUSES, Row, read_page
+from compat_page import STATUSES, Row, read_page, title
 from field_trees import Tree
 from msgspec import Struct
 from ollama import _types as ollama_types
 from openai.types import completion_create_params, embedding_create_params
 from openai.types.chat import completion_create_params as chat_create_params
+from openai.types.responses import (
+    input_item_list_params,
+    input_token_count_params,
+    response_create_params,
+    response_retrieve_params,
+)
 
 from ayllu.server.errors import DIALECTS
 from ayllu.server.openapi import Endpoint
@@ -48,11 +54,16 @@ CLIENTS: dict[str, tuple[Any, ...]] = {
     "POST /api/show": (ollama_types.ShowRequest, Shown),
     "POST /api/create": (ollama_types.CreateRequest, Created),
     "POST /api/pull": (ollama_types.PullRequest,),
+    "POST /api/push": (ollama_types.PushRequest,),
     "POST /api/copy": (ollama_types.CopyRequest,),
     "DELETE /api/delete": (ollama_types.DeleteRequest,),
     "POST /v1/chat/completions": (chat_create_params.CompletionCreateParams,),
     "POST /v1/completions": (completion_create_params.CompletionCreateParams,),
     "POST /v1/embeddings": (embedding_create_params.EmbeddingCreateParams,),
+    "POST /v1/responses": (response_create_params.ResponseCreateParams,),
+    "POST /v1/responses/input_tokens": (input_token_count_params.InputTokenCountParams,),
+    "GET /v1/responses/:response": (response_retrieve_params.ResponseRetrieveParams,),
+    "GET /v1/responses/:response/input_items": (input_item_list_params.InputItemListParams,),
     "POST /v1/messages": (
         message_create_params.MessageCreateParams,
         beta_create_params.MessageCreateParams,
@@ -64,19 +75,20 @@ CLIENTS: dict[str, tuple[Any, ...]] = {
 }
 """What the Python clients can send on each route."""
 
-OURS: dict[str, str] = {}
+OURS = {
+    "POST /api/rerank": "ours",
+    "POST /api/tokenize": "ours",
+    "POST /api/detokenize": "ours",
+    "POST /v1/rerank": "Jina's and Cohere's, whose clients are none of ours",
+}
 """Routes whose requests no client has a type for, and why."""
-
-
-def title(route: Endpoint) -> str:
-    return f"{route.method} {route.path.replace('{', ':').partition('}')[0].partition(':path')[0]}"
 
 
 def kinds(route: Endpoint) -> tuple[list[Any], list[Any]]:
     """The structs of the request and of the answer."""
     given = [route.gives, *(route.streams or ())[1:]]
     return (
-        [kind for kind in (route.takes,) if kind not in (None, bytes)],
+        [kind for kind in (route.takes, route.query) if kind not in (None, bytes)],
         [kind for kind in given if kind not in (None, str, dict)],
     )
 
@@ -110,7 +122,10 @@ class Walk:
                 self.go(my, their, *self._inside(row, place, prefix + name), free or my.is_free)
 
     def _lives(self, where: str, key: str, tag: str) -> bool:
-        named = f"{key}[{tag}]" if f"{key}[{tag}]" in self.tables[where] else f"{key}[*]"
+        named, any_other = f"{key}[{tag}]", f"{key}[*]"
+        table = self.tables[where]
+        if named not in table and any_other in table:
+            named = any_other
         return self._row(where, named)[1].status in {"honoured", "sent"}
 
     def _row(self, where: str, key: str) -> tuple[str, Row]:
@@ -120,12 +135,13 @@ class Walk:
         if row is None:
             self.wrong.append(f"{where} lacks `{key}`")
             return where, Row("", "")
-        for link in row.links:
-            if link != where and key in self.tables.get(link, {}):
-                return self._row(link, key)
-        if row.status == "as in":
+        if not row.is_as_in:
+            return where, row
+        elsewhere = next((link for link in row.links if key in self.tables.get(link, {})), None)
+        if elsewhere is None:
             self.wrong.append(f"{where}: `{key}` leads nowhere")
-        return where, row
+            return where, row
+        return self._row(elsewhere, key)
 
     def _inside(self, row: Row, where: str, key: str) -> tuple[str, str]:
         """The table that has what is in a field, and how its names begin there."""

@@ -15,6 +15,11 @@ from ayllu.runner.explain import explain_exit
         (1, "error loading model: key not found in model: llama.x", "key llama.x"),
         (1, "E ggml: failed to allocate buffer", "memory is too short"),
         (1, "E error loading model: tensors are tired", "tensors are tired"),
+        (
+            1,
+            "E clip_init: failed to load model 'x': load_hparams: odd",
+            "damaged: load_hparams: odd",
+        ),
         (1, 'error while handling argument "-ngl": bad', "refused -ngl: bad"),
         (-signal.SIGKILL, "", "memory ran out"),
         (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import schemathesis
+from compat_page import documented
 from serving import Serving, serving, wait_until
 
 from ayllu.server.openapi import Endpoint, document
@@ -31,9 +31,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_a_route_says_what_it_does_takes_and_gives(route: Endpoint) -> None:
-    path = re.sub(r"\{(\w+)(:path)?\}", r":\1", route.path)
     docstring = route.endpoint.__doc__ or ""
-    assert f"{path}" in docstring.partition("\n")[0], "begin it with `METHOD /path: `"
+    assert documented(route.path) in docstring.partition("\n")[0], "begin it: METHOD /path: ..."
     assert route.summary.endswith(".")
     assert route.method in {"GET", "HEAD", "DELETE"} or route.takes or not route.statuses
     assert route.method in {"HEAD", "DELETE"} or route.gives or route.path in GIVES_NOTHING

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
 from msgspec import Struct, structs
 
+from ayllu.chat.attached import TokenCounter, closed, whole_prompt
 from ayllu.chat.choice import is_forced, settle
 from ayllu.chat.events import EventBuilder
 from ayllu.chat.grammar import check_grammar
 from ayllu.chat.infill import infill_tokens
+from ayllu.chat.media import usable_media, without_data
 from ayllu.chat.parsers import Parser, Setting, make_parser, preserved_tags
 from ayllu.chat.parsers.inferred import InferredParser
 from ayllu.chat.phases import form_after_thinking, without_loops
+from ayllu.chat.placing import (
+    attachments,
+    mark_content,
+    numbered,
+    with_marks,
+    without_marks,
+)
 from ayllu.chat.prompt import (
     chat_body,
     completion_body,
@@ -25,9 +35,10 @@ from ayllu.chat.prompt import (
     model_template,
     render_prompt,
 )
-from ayllu.chat.replay import Replay
+from ayllu.chat.replay import MAX_FRUITLESS, MAX_FRUITLESS_ATTACHED, Replay
 from ayllu.chat.request import ChatRequest
-from ayllu.errors import ContextExceededError
+from ayllu.chat.tokens import ask_beside
+from ayllu.errors import BadRequestError, ContextExceededError
 from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
 from ayllu.models.formats import FORMATS, parser_name
@@ -40,6 +51,8 @@ from ayllu.runner.process import EngineDiedError
 from ayllu.template import parse
 from ayllu.types import DoneEvent, Event, Json, Message, Options
 
+T = TypeVar("T")
+
 
 async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerator[Event]:
     """Answer a request; the last Event is a DoneEvent. Closing the generator frees the slot.
@@ -48,13 +61,14 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
     sent already is not sent again. Raises AylluError.
     """
     started = time.monotonic_ns()
-    request = settle(request)
+    request = await _ready(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
     if request.tools or request.format is not None:
         options = structs.replace(options, grammar=None)  # the model's own gives way
     check_grammar(options.grammar or "", "the grammar")
     seed = secrets.randbelow(1 << 31)
-    replay = Replay()
+    attached = bool(attachments(request.messages))
+    replay = Replay(MAX_FRUITLESS_ATTACHED if attached else MAX_FRUITLESS)
     while True:
         replay.start()
         try:
@@ -62,11 +76,22 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
                 async for event in events:
                     for part in replay.pass_on(event):
                         yield _timed(part, started)
-        except EngineDiedError:
-            if not replay.may_try_again():
-                raise
+        except EngineDiedError as error:
+            if replay.may_try_again():
+                continue
+            if attached and not replay.has_begun:
+                raise BadRequestError(
+                    f"the engine did not survive the images or sounds of this request: {error}"
+                ) from error
+            raise
         else:
             return
+
+
+async def _ready(request: ChatRequest) -> ChatRequest:
+    """The request in its final form. Raises BadRequestError for what is wrong with it."""
+    request = settle(request)
+    return structs.replace(request, messages=await usable_media(request.messages))
 
 
 def _timed(event: Event, started: int) -> Event:
@@ -101,16 +126,52 @@ async def _run(
 
 
 async def count_prompt(pool: Pool, model: Model, request: ChatRequest) -> int:
-    """How many tokens the prompt has that `answer` would send; images do not count."""
-    request = settle(request)
+    """How many tokens the prompt has that `answer` would send."""
+    return await _beside(pool, model, request, lambda turn: turn.count(turn.request.messages))
+
+
+async def show_prompt(pool: Pool, model: Model, request: ChatRequest) -> str:
+    """The prompt that `answer` would send, shortened as it would be, and nothing is answered.
+
+    `[img-0]` stands for the first image or sound. Raises ContextExceededError where the prompt
+    would be too long.
+    """
+
+    async def show(turn: _Turn) -> str:
+        if marks := infill_marks(model, request):
+            turn = await turn.infilling(marks)
+        messages = turn.request.messages
+        size = await turn.count(messages)
+        if size >= turn.context and request.truncate and droppable(messages):
+            messages = await turn.truncate(messages)
+            size = await turn.count(messages)
+        if size >= turn.context:
+            raise ContextExceededError(size, turn.context)
+        return await turn.shown(messages)
+
+    return await _beside(pool, model, request, show)
+
+
+async def _beside(
+    pool: Pool, model: Model, request: ChatRequest, ask: Callable[[_Turn], Awaitable[T]]
+) -> T:
+    """What can be told of a request while all slots are busy."""
+    ready = await _ready(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
-    async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
-        return await _turn(lease, model, request, options, 0).count(request.messages)
+    told, _ = await ask_beside(
+        pool,
+        model,
+        lambda lease: ask(_turn(lease, model, ready, options, 0)),
+        options=options,
+        keep_alive=request.keep_alive,
+    )
+    return told
 
 
 def _turn(lease: Lease, model: Model, request: ChatRequest, options: Options, seed: int) -> _Turn:
     return _Turn(
         client=lease.client,
+        counter=TokenCounter(lease.client),
         request=request,
         options=options,
         template=model_template(model, request),
@@ -129,6 +190,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
     """
 
     client: RunnerClient
+    counter: TokenCounter
     request: ChatRequest
     options: Options
     template: str | None
@@ -201,21 +263,30 @@ class _Turn(Struct, frozen=True, kw_only=True):
         if self.tokens is not None:
             return len(self.request.context) + len(self.tokens)
         prompt = await self._text(messages, self._rendered(messages))
-        return len(self.request.context) + len(await self.client.tokenize(prompt, special=True))
+        counted = await self.counter.count(prompt, attachments(messages))
+        return len(self.request.context) + counted
+
+    async def shown(self, messages: Sequence[Message]) -> str:
+        """The prompt for these messages with what goes before it; tokens become text."""
+        before = await self.client.detokenize(self.request.context) if self.request.context else ""
+        if self.tokens is not None:
+            return before + await self.client.detokenize(self.tokens)
+        return before + numbered(await self._text(messages, self._rendered(messages)))
 
     def _rendered(self, messages: Sequence[Message]) -> str | None:
-        """The prompt, where it is made here."""
+        """The prompt, marked, where it is made here."""
         if self.request.raw is not None:
-            return self.request.raw
+            return mark_content(self.request.raw, range(len(attachments(messages))))
         if self.template is None:
             return None
         return render_prompt(self.request, messages, self.template)
 
     async def _text(self, messages: Sequence[Message], prompt: str | None) -> str:
-        """The prompt, asked of the engine where it is made there."""
+        """The prompt, marked; asked of the engine where it is made there."""
         if prompt is not None:
             return prompt
-        return await self.client.apply_template(self._chat_body(messages))
+        text = await self.client.apply_template(self._chat_body(without_data(messages)))
+        return with_marks(text, self.client.media_marker)
 
     def _chat_body(self, messages: Sequence[Message]) -> dict[str, Json]:
         return chat_body(
@@ -231,15 +302,16 @@ class _Turn(Struct, frozen=True, kw_only=True):
         self, messages: Sequence[Message], prompt: str | None
     ) -> AsyncGenerator[Chunk]:
         """The engine's answer, not started yet."""
-        full: str | list[int]
+        full: Json
         if self.tokens is not None:
             full = [*self.request.context, *self.tokens]
         elif prompt is None and not self.request.context:
+            messages = await closed(messages, lambda given: self._text(given, None))
             return self.client.chat(self._chat_body(messages))
         else:
-            full = await self._text(messages, prompt)
-            if self.request.context:
-                full = [*self.request.context, *await self.client.tokenize(full, special=False)]
+            text = await self._text(messages, prompt)
+            earlier = self.request.context
+            full = await whole_prompt(self.client, earlier, text, attachments(messages))
         body = completion_body(
             self.request, full, self.options, context=self.context, seed=self.seed
         )
@@ -294,7 +366,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
             return ()
         before: Sequence[int] | None = self.tokens
         if before is None:
-            text = await self._text(messages, prompt)
+            text = without_marks(await self._text(messages, prompt))
             before = await self.client.tokenize(text, special=not self.request.context)
         after = builder.tokens or await self.client.tokenize(builder.text, special=False)
         return (*self.request.context, *before, *after)

@@ -13,12 +13,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from ayllu.config import Settings
+from ayllu.db import Database
 from ayllu.errors import AylluError
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
+from ayllu.server import stored
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
 from ayllu.server.routes import ROUTES
@@ -38,11 +40,13 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         if not settings.no_prune:
             _prune(store)
         pool = Pool(settings, engine, gpus=len(list_devices(engine)))
-        app.state.ayllu = State(settings, engine, store, pool)
+        kept = _stored(settings)
+        app.state.ayllu = State(settings, engine, store, pool, kept)
         try:
             yield
         finally:
             await pool.close()
+            await kept.close()
 
     return Starlette(
         routes=ROUTES,
@@ -60,6 +64,16 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
 def end_answers(app: Starlette) -> None:
     """End the answers under way; their clients get a last line that says why."""
     app.state.ayllu.pool.abort()
+
+
+def _stored(settings: Settings) -> stored.StoredResponses:
+    """Where answers of /v1/responses are kept; there is no file before the first."""
+    return stored.StoredResponses(
+        Database(settings.home / "responses.db", stored.SCHEMA, stored.VERSION),
+        space=settings.response_space,
+        age=settings.response_age,
+        largest=settings.max_body,
+    )
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
+from msgspec import structs
 
+from ayllu.chat.placing import PLACE, unplaced
 from ayllu.chat.request import Level, Think
 from ayllu.errors import BadRequestError
 from ayllu.gotime import parse_keep_alive
 from ayllu.server.schemas import MAX_TOP_LOGPROBS
 from ayllu.types import Json, Message
 
+_NAMED = re.compile(r"\[img-([0-9]{1,6})\]")
 _LEVEL_WORDS = '"high", "medium", "low", "max", true, or false'
 
 
@@ -63,10 +67,11 @@ def read_top_logprobs(value: int) -> int:
 
 def read_tools(tools: Sequence[Mapping[str, Json]]) -> tuple[Mapping[str, Json], ...]:
     """The tools, each with a named function. Raises BadRequestError."""
-    return tuple(_read_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools))
+    return tuple(read_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools))
 
 
-def _read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
+def read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
+    """A tool in the form that the engine takes. Raises BadRequestError, which says `where`."""
     function = tool.get("function")
     name = function.get("name") if isinstance(function, Mapping) else None
     if not isinstance(function, Mapping) or not name or not isinstance(name, str):
@@ -81,6 +86,31 @@ def _read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
     return {**tool, "type": "function", "function": given}
 
 
+def read_places(messages: Sequence[Message]) -> list[Message]:
+    """The messages, where `[img]` in a text stands for one of its images."""
+    return [
+        structs.replace(m, content=_placed(m.content, len(m.images))) if m.images else m
+        for m in messages
+    ]
+
+
+def read_raw_places(prompt: str, images: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """A raw prompt, where `[img-0]` stands for the first image, and the images as they come in it.
+
+    Those that it does not name go before it.
+    """
+    if not images:
+        return prompt, ()
+    named = [number for number in map(int, _NAMED.findall(prompt)) if number < len(images)]
+    others = [image for number, image in enumerate(images) if number not in named]
+
+    def place(found: re.Match[str]) -> str:
+        return PLACE if int(found[1]) < len(images) else found[0]
+
+    placed = _NAMED.sub(place, unplaced(prompt))
+    return PLACE * len(others) + placed, (*others, *(images[number] for number in named))
+
+
 def with_model_messages(
     messages: Sequence[Message], system: str, stored: Sequence[Message]
 ) -> tuple[Message, ...]:
@@ -91,3 +121,7 @@ def with_model_messages(
     if system and not (messages and messages[0].role == "system"):
         return (Message(role="system", content=system), *stored, *messages)
     return (*stored, *messages)
+
+
+def _placed(content: str, images: int) -> str:
+    return unplaced(content).replace("[img]", PLACE, images)

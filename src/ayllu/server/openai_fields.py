@@ -78,29 +78,33 @@ def choice_options(options: Options, number: int) -> Options:
     return structs.replace(options, seed=(options.seed + number) & LARGEST)
 
 
-def read_effort(body: ChatRequest) -> Think | None:
+def read_effort(effort: str | None) -> Think | None:
     """Whether to think, or how hard. Raises BadRequestError."""
-    effort = body.reasoning_effort or body.reasoning.effort
     if effort is None:
         return None
     if effort not in EFFORTS:
-        raise BadRequestError(f"reasoning_effort {effort!r} is none of {', '.join(EFFORTS)}")
+        raise BadRequestError(f"the reasoning effort {effort!r} is none of {', '.join(EFFORTS)}")
     return EFFORTS[effort]
 
 
-def read_response_format(value: Json) -> Literal["json"] | Mapping[str, Json] | None:
-    """The format that is forced on an answer, which a schema always is, strict or not."""
+def read_response_format(
+    value: Json, field: str = "response_format"
+) -> Literal["json"] | Mapping[str, Json] | None:
+    """The format that is forced on an answer, which a schema always is, strict or not.
+
+    The schema stands within `json_schema` in a chat, and beside the type in a response.
+    """
     kind = value.get("type") if isinstance(value, Mapping) else None
     if value is None or kind == "text":
         return None
     if kind == "json_object":
         return "json"
     if kind != "json_schema":
-        raise BadRequestError("response_format has no type text, json_object or json_schema")
-    named = value.get("json_schema")
+        raise BadRequestError(f"{field} has no type text, json_object or json_schema")
+    named = value.get("json_schema", value)
     schema = named.get("schema") if isinstance(named, Mapping) else None
     if not isinstance(schema, Mapping):
-        raise BadRequestError("response_format.json_schema has no schema")
+        raise BadRequestError(f"{field} is a json_schema that has no schema")
     return schema
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -30,27 +31,29 @@ _PARAMETERS: Mapping[str, Schema] = {
 
 
 class Endpoint(Route):
-    """A route with one method.
+    """A route with one method, as in `POST /api/chat`.
 
-    `takes` is the struct of the request's body, `gives` the one of a whole answer, `streams` the
-    kind of a stream's items with how they are framed. `bytes` stands for a body as it is, `str` for
-    plain text, None for nothing. `statuses` are those of answers that are no errors.
+    `takes` is the struct of the request's body, `query` that of its query, `gives` the one of a
+    whole answer, `streams` the kind of a stream's items with how they are framed. `bytes` stands
+    for a body as it is, `str` for plain text, None for nothing. `statuses` are those of answers
+    that are no errors.
     """
 
     def __init__(
         self,
-        method: str,
-        path: str,
+        route: str,
         handler: Callable[[Request], Awaitable[Response]],
         *,
         takes: Any = None,  # noqa: ANN401 - a type, of any form
+        query: type[Struct] | None = None,
         gives: Any = None,  # noqa: ANN401 - the same
         streams: tuple[Framing, Any] | None = None,
         statuses: Sequence[int] = (200,),
     ) -> None:
-        super().__init__(path, handler, methods=[method])
-        self.method = method
+        self.method, path = route.split()
+        super().__init__(path, handler, methods=[self.method])
         self.takes = takes
+        self.query = query
         self.gives = gives
         self.streams = streams
         self.statuses = statuses
@@ -109,11 +112,9 @@ class _Schemas:
         taken_schemas, taken_components = msgspec.json.schema_components(taken)
         given_schemas, given_components = msgspec.json.schema_components([*given, dialect.error])
         # A struct that goes both ways may have nulls in a request alone.
-        names = {name: f"{dialect.name}{name.rstrip('_')}" for name in given_components}
-        asked = {
-            name: names[name] + "Input" if name in names else f"{dialect.name}{name}"
-            for name in taken_components
-        }
+        names = {name: dialect.name + _short(name) for name in given_components}
+        asked = {name: dialect.name + _short(name) for name in taken_components}
+        asked |= {name: f"{new}Input" for name, new in asked.items() if new in names.values()}
         self.taken = dict(zip(taken, _renamed(taken_schemas, asked), strict=True))
         self.given = dict(zip([*given, dialect.error], _renamed(given_schemas, names), strict=True))
         self.components = {
@@ -122,6 +123,12 @@ class _Schemas:
             asked[name]: _renamed(_as_read(schema), asked)
             for name, schema in taken_components.items()
         }
+
+
+def _short(name: str) -> str:
+    """What msgspec calls by its module too, where there are two, in fewer words."""
+    module, _, plain = name.rpartition(".")
+    return f"{plain}_{module.rpartition('_')[2]}" if module else plain.rstrip("_")
 
 
 def _renamed(schema: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - any JSON
@@ -175,20 +182,26 @@ def _operation(endpoint: Endpoint, dialect: Dialect, schemas: _Schemas) -> Schem
         "summary": endpoint.summary,
         "operationId": "_".join([endpoint.method.lower(), *words]),
     }
-    if endpoint.param_convertors:
-        operation["parameters"] = [
-            {
-                "name": name,
-                "in": "path",
-                "required": True,
-                "schema": _PARAMETERS.get(name, {"type": "string", "minLength": 1}),
-            }
-            for name in endpoint.param_convertors
-        ]
+    if parameters := [*_path_parameters(endpoint), *_query_parameters(endpoint)]:
+        operation["parameters"] = parameters
     if endpoint.takes is not None:
         operation["requestBody"] = {"required": True, "content": _taken(endpoint.takes, schemas)}
     operation["responses"] = _responses(endpoint, dialect, schemas)
     return operation
+
+
+def _path_parameters(endpoint: Endpoint) -> Iterator[Schema]:
+    for name in endpoint.param_convertors:
+        schema = _PARAMETERS.get(name, {"type": "string", "minLength": 1})
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _query_parameters(endpoint: Endpoint) -> Iterator[Schema]:
+    if endpoint.query is not None:
+        _, components = msgspec.json.schema_components((endpoint.query,))
+        for name, schema in components[endpoint.query.__name__]["properties"].items():
+            said = {key: value for key, value in schema.items() if value is not None}
+            yield {"name": name, "in": "query", "schema": _without_null(said)}
 
 
 def _taken(kind: Any, schemas: _Schemas) -> Schema:  # noqa: ANN401 - a type, of any form
@@ -225,7 +238,7 @@ def _responses(endpoint: Endpoint, dialect: Dialect, schemas: _Schemas) -> Schem
     if endpoint.streams is not None:
         framing, kind = endpoint.streams
         item = schemas.given[kind]
-        if error not in item.get("anyOf", ()):
+        if "error" not in item.get("discriminator", {}).get("mapping", {}):
             item = {"anyOf": [item, error]}
         content[framing.media_type] = {"schema": _framed(framing, item)}
     answer = {"content": content} if content else {}

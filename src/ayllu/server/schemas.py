@@ -210,8 +210,13 @@ def _part(kind: str, value: Schema) -> Schema:
 
 _IMAGE: Schema = {
     "type": "string",
-    "pattern": "^data:(image/(jpeg|jpg|png|webp))?;base64,([A-Za-z0-9+/]{4})+$",
+    "pattern": "^data:(image/(jpeg|jpg|png|webp|gif))?;base64,([A-Za-z0-9+/]{4})+$",
     "description": "A data URL.",
+}
+_SOUND: Schema = {
+    "type": "object",
+    "properties": {"data": {"type": "string", "contentEncoding": "base64"}},
+    "required": ["data"],
 }
 Content = Annotated[
     Json,
@@ -227,9 +232,120 @@ Content = Annotated[
                         "image_url",
                         {"type": "object", "properties": {"url": _IMAGE}, "required": ["url"]},
                     ),
+                    _part("input_audio", _SOUND),
                 ]
             },
         },
     ),
 ]
 """What a message says: a text or parts."""
+
+
+Documents = Annotated[
+    Json,
+    said(
+        {
+            "type": "array",
+            "items": {
+                "anyOf": [
+                    {"type": "string"},
+                    {
+                        "type": "object",
+                        "properties": {"text": {"type": "string"}},
+                        "required": ["text"],
+                    },
+                ]
+            },
+        }
+    ),
+]
+"""Texts, or objects with one."""
+
+
+def _item(kind: str, **needed: Schema) -> Schema:
+    """An item of a response, and its fields that must be there."""
+    return {
+        "type": "object",
+        "properties": {"type": {"const": kind}, **needed},
+        "required": ["type", *needed],
+    }
+
+
+_TEXT: Schema = {"type": "string"}
+_PARTS: Schema = {
+    "anyOf": [
+        _TEXT,
+        {
+            "type": "array",
+            "items": {
+                "anyOf": [
+                    *(_item(kind, text=_TEXT) for kind in ("input_text", "output_text")),
+                    _item("refusal", refusal=_TEXT),
+                    _item("input_image", image_url=_IMAGE),
+                    _item("input_audio", input_audio=_SOUND),
+                ]
+            },
+        },
+    ]
+}
+_ROLE: Schema = {"enum": [name for name in ROLES if name != "tool"]}
+Items = Annotated[
+    Json,
+    one_of(
+        {**_TEXT, "minLength": 1},
+        {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "anyOf": [
+                    _item("message", role=_ROLE, content=_PARTS),
+                    _item("function_call", call_id=_TEXT, name=_TEXT),
+                    _item("function_call_output", call_id=_TEXT, output=_PARTS),
+                    _item("custom_tool_call", call_id=_TEXT, name=_TEXT, input=_TEXT),
+                    _item("custom_tool_call_output", call_id=_TEXT, output=_PARTS),
+                    _item("reasoning"),
+                    _item("item_reference", id=_TEXT),
+                ]
+            },
+        },
+        **NEEDED,
+    ),
+]
+"""A text, or the items of a conversation."""
+
+ResponseTool = Annotated[
+    dict[str, Json],
+    one_of(
+        _item("function", name={**_TEXT, "minLength": 1}),
+        _item("custom", name={**_TEXT, "minLength": 1}),
+        _item(
+            "namespace",
+            name={**_TEXT, "minLength": 1},
+            tools={
+                "type": "array",
+                "items": _item("function", name={**_TEXT, "minLength": 1}),
+            },
+        ),
+    ),
+]
+"""A tool of a response, whose name stands beside its type."""
+
+_NAMED_TOOL: Schema = {
+    "anyOf": [_item(kind, name=_TEXT) for kind in ("function", "custom")],
+}
+ResponseChoice = Annotated[
+    Json,
+    one_of(
+        {"enum": ["auto", "none", "required"]},
+        _NAMED_TOOL,
+        _item(
+            "allowed_tools",
+            mode={"enum": ["auto", "required"]},
+            tools={"type": "array", "items": _NAMED_TOOL},
+        ),
+    ),
+]
+TextFormat = Annotated[
+    Json,
+    one_of(_item("text"), _item("json_object"), _item("json_schema", schema=_OBJECT)),
+]

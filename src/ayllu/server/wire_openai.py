@@ -17,6 +17,7 @@ from ayllu.server.schemas import (
     Arguments,
     Biases,
     Content,
+    Documents,
     Effort,
     Input,
     KeepAlive,
@@ -32,6 +33,7 @@ from ayllu.server.schemas import (
     ToolChoice,
     said,
 )
+from ayllu.server.wire_ollama import DebugInfo, RerankResult
 
 Number = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
@@ -118,6 +120,7 @@ class ChatRequest(SamplingRequest, frozen=True, kw_only=True):
     functions: Refused = None
     function_call: Refused = None
     modalities: tuple[str, ...] = ()
+    debug_render_only: bool = field(name="_debug_render_only", default=False)
 
 
 class CompletionRequest(SamplingRequest, frozen=True, kw_only=True):
@@ -138,6 +141,22 @@ class EmbeddingsRequest(Struct, frozen=True, kw_only=True):
     input: Input = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Meta(ge=1)] | None = None
+    options: Options = field(default_factory=dict)
+    keep_alive: KeepAlive = None
+
+
+class RerankRequest(Struct, frozen=True, kw_only=True):
+    """POST /v1/rerank, in Jina's form. The last three are ours.
+
+    Source: https://api.jina.ai/redoc.
+    """
+
+    model: Name = ""
+    query: Annotated[str, said({"minLength": 1, **NEEDED})] = ""
+    documents: Annotated[Documents, said({"minItems": 1, **NEEDED})] = None
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    return_documents: bool = True
+    truncate: bool = True
     options: Options = field(default_factory=dict)
     keep_alive: KeepAlive = None
 
@@ -269,6 +288,7 @@ class Reply(Struct, Generic[Choice], frozen=True, kw_only=True):
     system_fingerprint: str = FINGERPRINT
     choices: tuple[Choice, ...]
     usage: Usage | UnsetType | None = UNSET
+    debug_info: DebugInfo | UnsetType = field(name="_debug_info", default=UNSET)
 
 
 class Embedding(Struct, frozen=True, kw_only=True):
@@ -279,8 +299,8 @@ class Embedding(Struct, frozen=True, kw_only=True):
     embedding: list[float] | str
 
 
-class EmbeddingsUsage(Struct, frozen=True):
-    """What embedding cost, in tokens."""
+class InputUsage(Struct, frozen=True):
+    """What a request cost that makes no text, in tokens."""
 
     prompt_tokens: int
     total_tokens: int
@@ -292,7 +312,16 @@ class EmbeddingsResponse(Struct, frozen=True, kw_only=True):
     object: str = "list"
     data: list[Embedding]
     model: str
-    usage: EmbeddingsUsage
+    usage: InputUsage
+
+
+class RerankResponse(Struct, frozen=True, kw_only=True):
+    """The answer of /v1/rerank, the most relevant document first."""
+
+    object: str = "list"
+    results: list[RerankResult]
+    model: str
+    usage: InputUsage
 
 
 class ModelRow(Struct, frozen=True, kw_only=True):
