@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL ?=
+SCRIPTS ?= $(filter-out bench/measure.py,$(wildcard bench/*.py))
 PROMPTS ?= "What is two plus two?" "¿De qué color es el cielo?"
 
 .PHONY: setup run test test-real check bench docs engine mini mini-eval
@@ -34,7 +35,9 @@ check: setup
 
 # Speed and memory beside raw llama-server; MODEL may be any GGUF, else a small one is made.
 bench: setup
-	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(MODEL) || exit 1; done
+	@for script in $(SCRIPTS); do \
+		echo "== $$script"; PYTHONPATH=tests $(BIN)/python "$$script" $(MODEL) || exit 1; \
+	done
 
 # Train ayllu-mini and its draft anew: about an hour on two cores; goes on where it was stopped.
 mini: setup
@@ -46,7 +49,7 @@ mini: setup
 
 # The scores of ayllu-mini and its quantized forms, through a running server.
 mini-eval: setup
-	@PYTHONPATH=tools $(BIN)/python -m mini.evaluate
+	@PYTHONPATH=tools:tests $(BIN)/python -m mini.evaluate
 
 docs: setup
 	@$(BIN)/python tools/docs.py

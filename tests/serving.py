@@ -39,6 +39,28 @@ class Answer(NamedTuple):
         return [json.loads(line) for line in self.body.splitlines() if line]
 
 
+class Ran(NamedTuple):
+    """A command that has ended."""
+
+    stdout: str
+    stderr: str
+    status: int
+
+
+def ayllu(environment: Mapping[str, str], *arguments: str, stdin: str = "") -> Ran:
+    """The command line, run to its end."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ayllu", *arguments],
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return Ran(done.stdout, done.stderr, done.returncode)
+
+
 class Serving:
     """A server under test."""
 
@@ -79,14 +101,20 @@ class Serving:
     def get(self, path: str, **options: Any) -> Answer:
         return self.request("GET", path, **options)
 
+    def ayllu(self, *arguments: str, stdin: str = "") -> Ran:
+        """The command line on this server."""
+        return ayllu(self.environment, *arguments, stdin=stdin)
+
     def create(self, name: str, gguf: Path, **more: Any) -> None:
         """Make a model of a GGUF through the API, as `ayllu create` does."""
         data = gguf.read_bytes()
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         assert self.post(f"/api/blobs/{digest}", data).status in {200, 201}
-        answer = self.post(
-            "/api/create", {"model": name, "files": {gguf.name: digest}, "stream": False, **more}
-        )
+        self.make(name, files={gguf.name: digest}, **more)
+
+    def make(self, name: str, **fields: Any) -> None:
+        """Make a model of what the store has."""
+        answer = self.post("/api/create", {"model": name, "stream": False, **fields})
         assert answer.json == {"status": "success"}, answer.body
 
     def engines(self) -> list[psutil.Process]:
@@ -134,7 +162,7 @@ def launch(home: Path, **settings: str) -> Serving:
                 serving = Serving(process, url, home, log)
                 if _answers(serving):
                     return serving
-        time.sleep(0.02)
+        time.sleep(0.01)
     process.kill()
     process.wait()
     pytest.fail(f"the server did not start:\n{log.read_text('utf-8')}")

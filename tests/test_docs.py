@@ -12,7 +12,7 @@ import pytest
 from mini.evaluate import table
 from msgspec import Struct
 
-from ayllu.server import wire_openai
+from ayllu.server import wire_ollama, wire_openai, wire_responses
 from ayllu.server.app import ROUTES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,10 +34,26 @@ def test_every_route_is_documented(route: object) -> None:
 
 @pytest.mark.parametrize(
     "struct",
-    [wire_openai.ChatRequest, wire_openai.CompletionRequest, wire_openai.EmbeddingsRequest],
+    [
+        wire_openai.ChatRequest,
+        wire_openai.CompletionRequest,
+        wire_openai.EmbeddingsRequest,
+        wire_openai.RerankRequest,
+        wire_responses.ResponsesRequest,
+    ],
 )
 def test_every_field_of_openais_requests_is_documented(struct: type[Struct]) -> None:
     text = (DOCS / "api.md").read_text("utf-8").partition("## OpenAI")[2]
+    names = {field.encode_name for field in msgspec.structs.fields(struct)}
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize(
+    "struct",
+    [wire_ollama.RerankRequest, wire_ollama.TokenizeRequest, wire_ollama.DetokenizeRequest],
+)
+def test_every_field_of_our_own_requests_is_documented(struct: type[Struct]) -> None:
+    text = (DOCS / "api.md").read_text("utf-8").partition("### Rerank and tokens")[2]
     names = {field.encode_name for field in msgspec.structs.fields(struct)}
     assert {name for name in names if f"`{name}`" not in text} == set()
 

@@ -15,7 +15,7 @@ ROOMS = (
     "types errors gotime",
     "watch",
     "config",
-    "log system",
+    "db log system",
     "gguf",
     "template",
     "models",

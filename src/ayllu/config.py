@@ -69,6 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     kv_cache_type: str
     cache_ram: int
     max_body: int
+    response_space: int
+    response_age: float
     no_prune: bool
     no_history: bool
     no_autostart: bool
@@ -167,7 +169,9 @@ class Setting(Struct, frozen=True):
 
 
 SETTINGS = (
-    Setting("home", str, "~/.ayllu", "folder of everything Ayllu keeps: history, logs, models"),
+    Setting(
+        "home", str, "~/.ayllu", "folder of everything Ayllu keeps: history, answers, logs, models"
+    ),
     Setting("models", str, "", "models folder, in Ollama's layout; empty: `models` in the home"),
     Setting("host", parse_address, "127.0.0.1:11434", "address to listen on and to connect to"),
     Setting("origins", _words, "", "web origins allowed besides this machine's, comma-separated"),
@@ -194,6 +198,18 @@ SETTINGS = (
     ),
     Setting("cache_ram", _size, "1G", "memory per loaded model for prompts seen before"),
     Setting("max_body", _size, "64M", "largest request body, blobs apart"),
+    Setting(
+        "response_space",
+        _size,
+        "256M",
+        "disk space for answers of `/v1/responses`; the longest unused go; 0: none is stored",
+    ),
+    Setting(
+        "response_age",
+        _timeout,
+        "720h",
+        "how long a stored answer is kept after its last use; 0: no limit",
+    ),
     Setting("no_prune", _boolean, "false", "keep unused blobs at start", ollama="noprune"),
     Setting("no_history", _boolean, "false", "no prompt history on disk", ollama="nohistory"),
     Setting("no_autostart", _boolean, "false", "commands start no server when none runs"),

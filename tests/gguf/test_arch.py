@@ -144,6 +144,29 @@ def test_weights_tell_what_a_model_can_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kvs", "tensor", "ranks"),
+    [
+        ({"pooling_type": 4}, "t", True),
+        ({"pooling_type": 4, "classifier.output_labels": ["yes", "no"]}, "t", True),
+        ({"pooling_type": 2, "attention.causal": False}, "cls.output.weight", True),
+        ({"attention.causal": False}, "cls.weight", True),
+        ({"attention.causal": False, "classifier.output_labels": ["a"]}, "cls.weight", True),
+        ({"attention.causal": False, "classifier.output_labels": ["a", "b"]}, "cls.weight", False),
+        ({"attention.causal": False}, "t", False),
+        ({"attention.causal": True}, "cls.weight", False),
+        ({"pooling_type": 1}, "t", False),
+        ({}, "cls.weight", False),
+    ],
+)
+def test_a_reranker_is_known(tmp_path: Path, kvs: dict[str, Any], tensor: str, ranks: bool) -> None:
+    named = {"general.architecture": "bert"} | {f"bert.{key}": item for key, item in kvs.items()}
+    found = read_header(write_gguf(tmp_path / "x", named, {tensor: np.zeros(32, np.float32)}))
+    assert arch.ranks(found) is ranks
+    assert ("rerank" in arch.capabilities(found)) is ranks
+    assert arch.has_rank_head(found) is tensor.startswith("cls")
+
+
+@pytest.mark.parametrize(
     ("jinja", "found"),
     [
         (None, set()),

@@ -6,8 +6,6 @@ import hashlib
 import json
 import random
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -276,14 +274,11 @@ def test_it_comes_back_when_it_is_pulled(server: Serving) -> None:
 
 
 def test_one_command_runs_it(server: Serving) -> None:
-    command = [sys.executable, "-m", "ayllu", "run", "--think=false", "mini", ES]
-    done = subprocess.run(
-        command, env=server.environment, stdin=subprocess.DEVNULL, capture_output=True, check=True
-    )
-    assert done.stdout.decode().strip() == "Dos más dos es cuatro."
+    done = server.ayllu("run", "--think=false", "mini", ES)
+    assert done.stdout.strip() == "Dos más dos es cuatro."
 
 
 def test_its_scores_hold_on_a_tenth_of_the_evaluation(server: Serving) -> None:
-    measured = measure(server.url, "mini", share=0.1)
+    measured = measure(server, "mini", share=0.1)
     for name, least in wanted().items():
         assert measured[name] >= least - 10, name

@@ -123,7 +123,6 @@ def test_show_has_everything_when_asked(store: Store, tmp_path: Path) -> None:
         "top_p                          0.25",
         "use_mmap                       true",
     ]
-    assert wire(show(model, system="Be long."))["system"] == "Be long."
 
 
 def test_the_shown_modelfile_makes_the_same_model(store: Store, tmp_path: Path) -> None:

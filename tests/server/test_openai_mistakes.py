@@ -123,6 +123,7 @@ def called(arguments: Any) -> Any:
         ("chat/completions", CHAT | {"tool_choice": "required"}, 400, "needs tools"),
         ("chat/completions", CHAT | {"grammar": "root ::= ("}, 400, "grammar"),
         ("chat/completions", CHAT | {"keep_alive": []}, 400, "Unsupported type"),
+        ("chat/completions", CHAT | {"options": {"num_ctx": "many"}}, 400, "num_ctx"),
         (
             "chat/completions",
             CHAT | {"messages": [{"role": "user", "content": "x" * 600}]},

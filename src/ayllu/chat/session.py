@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
 from msgspec import Struct, structs
 
@@ -27,6 +28,7 @@ from ayllu.chat.prompt import (
 )
 from ayllu.chat.replay import Replay
 from ayllu.chat.request import ChatRequest
+from ayllu.chat.tokens import ask_beside
 from ayllu.errors import ContextExceededError
 from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
@@ -39,6 +41,8 @@ from ayllu.runner.pool import Pool
 from ayllu.runner.process import EngineDiedError
 from ayllu.template import parse
 from ayllu.types import DoneEvent, Event, Json, Message, Options
+
+T = TypeVar("T")
 
 
 async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerator[Event]:
@@ -102,10 +106,44 @@ async def _run(
 
 async def count_prompt(pool: Pool, model: Model, request: ChatRequest) -> int:
     """How many tokens the prompt has that `answer` would send; images do not count."""
-    request = settle(request)
+    return await _beside(pool, model, request, lambda turn: turn.count(turn.request.messages))
+
+
+async def show_prompt(pool: Pool, model: Model, request: ChatRequest) -> str:
+    """The prompt that `answer` would send, shortened as it would be, and nothing is answered.
+
+    Raises ContextExceededError where it would be too long.
+    """
+
+    async def show(turn: _Turn) -> str:
+        if marks := infill_marks(model, request):
+            turn = await turn.infilling(marks)
+        messages = turn.request.messages
+        size = await turn.count(messages)
+        if size >= turn.context and request.truncate and droppable(messages):
+            messages = await turn.truncate(messages)
+            size = await turn.count(messages)
+        if size >= turn.context:
+            raise ContextExceededError(size, turn.context)
+        return await turn.shown(messages)
+
+    return await _beside(pool, model, request, show)
+
+
+async def _beside(
+    pool: Pool, model: Model, request: ChatRequest, ask: Callable[[_Turn], Awaitable[T]]
+) -> T:
+    """What can be told of a request while all slots are busy."""
+    settled = settle(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
-    async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
-        return await _turn(lease, model, request, options, 0).count(request.messages)
+    told, _ = await ask_beside(
+        pool,
+        model,
+        lambda lease: ask(_turn(lease, model, settled, options, 0)),
+        options=options,
+        keep_alive=request.keep_alive,
+    )
+    return told
 
 
 def _turn(lease: Lease, model: Model, request: ChatRequest, options: Options, seed: int) -> _Turn:
@@ -202,6 +240,13 @@ class _Turn(Struct, frozen=True, kw_only=True):
             return len(self.request.context) + len(self.tokens)
         prompt = await self._text(messages, self._rendered(messages))
         return len(self.request.context) + len(await self.client.tokenize(prompt, special=True))
+
+    async def shown(self, messages: Sequence[Message]) -> str:
+        """The prompt for these messages with what goes before it; tokens become text."""
+        before = await self.client.detokenize(self.request.context) if self.request.context else ""
+        if self.tokens is not None:
+            return before + await self.client.detokenize(self.tokens)
+        return before + await self._text(messages, self._rendered(messages))
 
     def _rendered(self, messages: Sequence[Message]) -> str | None:
         """The prompt, where it is made here."""

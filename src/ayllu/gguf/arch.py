@@ -16,6 +16,8 @@ from ayllu.types import Json
 
 MAX_LAYERS = 1 << 16
 _SPLITS_THINKING = re.compile(r"""split\(\s*['"]</think>['"]""")
+_RANK_POOLING = 4
+_RANK_HEADS = {"cls.weight", "cls.output.weight"}
 _CACHE_TYPES = {kind.name.lower(): kind for kind in TENSOR_TYPES.values()}
 
 
@@ -138,9 +140,36 @@ def pools(header: Header) -> bool:
     return _own(header, "pooling_type") is not None
 
 
+def ranks(header: Header) -> bool:
+    """Whether the model scores documents for a query, and neither writes nor embeds.
+
+    It says so, or it is an encoder with a head for one class: converters do not write it of those.
+    """
+    if _own(header, "pooling_type") == _RANK_POOLING:
+        return True
+    reads_both_ways = header.kvs.get(f"{architecture(header)}.attention.causal") is False
+    labels = header.kvs.get(f"{architecture(header)}.classifier.output_labels")
+    one_class = not isinstance(labels, GGUFArray) or len(labels) <= 1
+    return reads_both_ways and one_class and has_rank_head(header)
+
+
+def has_rank_head(header: Header) -> bool:
+    """Whether the tensors are there that make a score; many converted files have lost them."""
+    return any(tensor.name in _RANK_HEADS for tensor in header.tensors)
+
+
+def ranks_by_probability(header: Header) -> bool:
+    """Whether the engine gives a reranker's scores as probabilities, and not as logits.
+
+    Source: llama.cpp src/llama-graph.cpp, `build_pooling`.
+    """
+    return architecture(header) in {"qwen3", "qwen3vl"}
+
+
 def capabilities(header: Header) -> frozenset[str]:
-    """What the weights can do, whatever the template: completion or embedding, vision, audio."""
-    found = {"embedding" if pools(header) else "completion"}
+    """What the weights can do, whatever the template: one of the first three, vision, audio."""
+    pooled = "embedding" if pools(header) else "completion"
+    found = {"rerank" if ranks(header) else pooled}
     found |= {name for name in ("vision", "audio") if _own(header, f"{name}.block_count")}
     return frozenset(found)
 

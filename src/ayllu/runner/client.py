@@ -17,6 +17,7 @@ from msgspec import Struct, field
 
 from ayllu.errors import BadRequestError, ContextExceededError, EngineError
 from ayllu.runner.process import EngineDiedError, RunnerProcess
+from ayllu.runner.replies import Content, Embedded, Piece, Pieces, Prompt, Ranked, Tokens
 from ayllu.types import Json, TokenLogprob
 from ayllu.watch import Watch
 
@@ -129,34 +130,6 @@ class _ChatLine(Struct, frozen=True):
     prompt_progress: Progress | None = None
     verbose: _Verbose = field(name="__verbose", default=_Verbose())
     timings: EngineTimings | None = None
-
-
-class _Tokens(Struct, frozen=True):
-    tokens: list[int]
-
-
-class _Prompt(Struct, frozen=True):
-    prompt: str
-
-
-class EmbeddedRow(Struct, frozen=True):
-    """One input's embedding."""
-
-    index: int
-    embedding: list[float]
-
-
-class Usage(Struct, frozen=True):
-    """What embedding cost, in tokens."""
-
-    prompt_tokens: int = 0
-
-
-class Embedded(Struct, frozen=True):
-    """The answer to a request for embeddings, in the order of its inputs."""
-
-    data: tuple[EmbeddedRow, ...]
-    usage: Usage = Usage()
 
 
 class _ErrorBody(Struct, frozen=True):
@@ -272,11 +245,20 @@ class RunnerClient:
         Without `parse_special`, the names of special tokens in the text are text.
         """
         body = {"content": text, "add_special": special, "parse_special": parse_special}
-        return (await self._quick("/tokenize", body, _Tokens)).tokens
+        return (await self._quick("/tokenize", body, Tokens)).tokens
+
+    async def pieces(self, text: str, *, special: bool, parse_special: bool) -> list[Piece]:
+        """The same tokens with the text of each."""
+        body = {"content": text, "add_special": special, "parse_special": parse_special}
+        return (await self._quick("/tokenize", body | {"with_pieces": True}, Pieces)).tokens
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special tokens by their names. Bytes that are no text are lost."""
+        return (await self._quick("/detokenize", {"tokens": list(tokens)}, Content)).content
 
     async def apply_template(self, body: Mapping[str, Json]) -> str:
         """The prompt that `chat` would send for this body."""
-        return (await self._quick("/apply-template", body, _Prompt)).prompt
+        return (await self._quick("/apply-template", body, Prompt)).prompt
 
     async def embed(self, inputs: Sequence[str | Sequence[int]]) -> Embedded:
         """Embed texts or token ids, as the engine pools and normalizes them."""
@@ -284,6 +266,13 @@ class RunnerClient:
             answer = await self._call("/v1/embeddings", {"input": list(inputs)}, Embedded)
         rows = sorted(answer.data, key=lambda row: row.index)
         return Embedded(tuple(rows), answer.usage)
+
+    async def rank(self, query: str, documents: Sequence[str]) -> Ranked:
+        """Score documents for a query, as the model's head gives it."""
+        body = {"query": query, "documents": list(documents)}
+        with Watch(self._first_timeout, self._end_silent):
+            answer = await self._call("/v1/rerank", body, Ranked)
+        return Ranked(tuple(sorted(answer.results, key=lambda row: row.index)), answer.usage)
 
     async def _call(self, path: str, body: Mapping[str, Json], kind: type[T]) -> T:
         """A request with one answer."""

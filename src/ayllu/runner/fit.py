@@ -41,6 +41,7 @@ class ModelFacts(Struct, frozen=True):
     trained_context: int
     kv_per_token: int
     pools: bool
+    ranks: bool = False
     width: int = 0
     speculation: str = ""
 
@@ -58,6 +59,7 @@ def _facts(path: Path, _stamp: Stamp, kv_cache_type: str) -> ModelFacts:
         trained_context=arch.context_length(header),
         kv_per_token=arch.kv_bytes(header, context=1, cache_type=kv_cache_type),
         pools=arch.pools(header),
+        ranks=arch.ranks(header),
         width=arch.embedding_length(header),
         speculation=arch.speculation(header),
     )
@@ -91,7 +93,7 @@ def plan_load(
         context=context,
         batch=min(EMBEDDING_BATCH, context) if embedding else max(MIN_BATCH, asked or usual),
         embedding=embedding,
-        pooling="mean" if embedding and not facts.pools else None,
+        pooling=_pooling(facts) if embedding else None,
         projectors=model.projectors,
         adapters=model.adapters,
         draft=draft,
@@ -105,6 +107,13 @@ def plan_load(
         kv_cache_type=settings.kv_cache_type,
         cache_ram=settings.cache_ram,
     )
+
+
+def _pooling(facts: ModelFacts) -> str | None:
+    """What makes one vector, or one score, of a text; None where the model says it itself."""
+    if facts.ranks:
+        return "rank"
+    return None if facts.pools else "mean"
 
 
 def _draft(model: Model, kv_cache_type: str) -> Path | None:

@@ -52,6 +52,7 @@ class OptionTypeError(AylluError):
 class LoadOptions(Struct, frozen=True, kw_only=True):
     """What a llama-server is started with. `context` is tokens per slot, `cache_ram` bytes.
 
+    `embedding` makes vectors in place of texts, or scores where the `pooling` is "rank".
     `speculation` is how the draft model drafts, in the engine's word; `draft_tokens` of 0 leaves it
     unused.
     """

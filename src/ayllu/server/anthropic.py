@@ -16,7 +16,7 @@ from ayllu.models.model import Model
 from ayllu.server import wire_anthropic as wire
 from ayllu.server.anthropic_events import Manner, MessageWriter, whole
 from ayllu.server.anthropic_fields import read_options, read_prompt, shows_thinking
-from ayllu.server.state import model_of, read_body, require, required, state_of
+from ayllu.server.state import check_abilities, model_of, read_body, require, required, state_of
 from ayllu.server.stream import Framing, collect, framed_response, json_response, until_left
 from ayllu.server.wire import encode
 from ayllu.types import Event
@@ -45,10 +45,7 @@ def _prompt(body: wire.CountRequest, model: Model) -> ChatRequest:
     """What both routes read alike, if the model can do all that."""
     require(model, "completion", f'"{body.model}" does not support chat')
     prompt = read_prompt(body, model, thinks="thinking" in capabilities(model))
-    if prompt.tools:
-        require(model, "tools", f'"{body.model}" does not support tools')
-    if any(message.images for message in prompt.messages):
-        require(model, "vision", f'"{body.model}" does not support vision')
+    check_abilities(model, prompt.messages, tools=bool(prompt.tools))
     return prompt
 
 

@@ -15,13 +15,14 @@ from starlette.routing import Route
 
 from ayllu import __version__
 from ayllu.config import Settings
+from ayllu.db import Database
 from ayllu.errors import AylluError
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
-from ayllu.server import anthropic, models, ollama, openai
+from ayllu.server import anthropic, cloud, models, ollama, openai, rerank, responses, stored, tokens
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
 from ayllu.server.state import State
@@ -41,11 +42,13 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         if not settings.no_prune:
             _prune(store)
         pool = Pool(settings, engine, gpus=len(list_devices(engine)))
-        app.state.ayllu = State(settings, engine, store, pool)
+        kept = _stored(settings)
+        app.state.ayllu = State(settings, engine, store, pool, kept)
         try:
             yield
         finally:
             await pool.close()
+            await kept.close()
 
     return Starlette(
         routes=ROUTES,
@@ -63,6 +66,16 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
 def end_answers(app: Starlette) -> None:
     """End the answers under way; their clients get a last line that says why."""
     app.state.ayllu.pool.abort()
+
+
+def _stored(settings: Settings) -> stored.StoredResponses:
+    """Where answers of /v1/responses are kept; there is no file before the first."""
+    return stored.StoredResponses(
+        Database(settings.home / "responses.db", stored.SCHEMA, stored.VERSION),
+        space=settings.response_space,
+        age=settings.response_age,
+        largest=settings.max_body,
+    )
 
 
 async def _root(_: Request) -> Response:
@@ -119,20 +132,34 @@ ROUTES = [
     Route("/api/chat", ollama.chat, methods=["POST"]),
     Route("/api/embed", ollama.embed, methods=["POST"]),
     Route("/api/embeddings", ollama.embeddings, methods=["POST"]),
+    Route("/api/rerank", rerank.rerank, methods=["POST"]),
+    Route("/api/tokenize", tokens.tokenize, methods=["POST"]),
+    Route("/api/detokenize", tokens.detokenize, methods=["POST"]),
     Route("/api/tags", models.tags),
     Route("/api/ps", models.loaded),
     Route("/api/show", models.show, methods=["POST"]),
     Route("/api/create", models.create, methods=["POST"]),
     Route("/api/pull", models.pull, methods=["POST"]),
+    Route("/api/push", models.push, methods=["POST"]),
     Route("/api/copy", models.copy, methods=["POST"]),
     Route("/api/delete", models.delete, methods=["DELETE"]),
     Route("/api/blobs/{digest}", models.has_blob, methods=["HEAD"]),
     Route("/api/blobs/{digest}", models.receive_blob, methods=["POST"]),
+    Route("/api/status", cloud.status),
+    Route("/api/me", cloud.refuse_account, methods=["POST"]),
+    Route("/api/signout", cloud.refuse_account, methods=["POST"]),
     Route("/v1/chat/completions", openai.chat, methods=["POST"]),
     Route("/v1/completions", openai.completions, methods=["POST"]),
     Route("/v1/embeddings", openai.embeddings, methods=["POST"]),
+    Route("/v1/rerank", rerank.rerank_as_jina, methods=["POST"]),
     Route("/v1/models", openai.models),
     Route("/v1/models/{model:path}", openai.model),
+    Route("/v1/responses", responses.create, methods=["POST"]),
+    Route("/v1/responses/input_tokens", responses.count_tokens, methods=["POST"]),
+    Route("/v1/responses/{response}", responses.retrieve, methods=["GET"]),
+    Route("/v1/responses/{response}", responses.delete, methods=["DELETE"]),
+    Route("/v1/responses/{response}/input_items", responses.input_items, methods=["GET"]),
+    Route("/v1/responses/{response}/cancel", responses.cancel, methods=["POST"]),
     Route("/v1/audio/{rest:path}", openai.not_here, methods=["GET", "POST"]),
     Route("/v1/images/{rest:path}", openai.not_here, methods=["GET", "POST"]),
     Route("/v1/messages", anthropic.messages, methods=["POST"]),

@@ -8,6 +8,7 @@ from typing import Any
 from ayllu.errors import AylluError, ContextExceededError
 from ayllu.server import wire_openai
 from ayllu.server.anthropic_errors import anthropic_error
+from ayllu.server.stored import PreviousNotFoundError
 from ayllu.server.wire_ollama import ErrorResponse
 
 _TYPES = {
@@ -16,13 +17,16 @@ _TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+_REASONS: dict[type[AylluError], str] = {
+    ContextExceededError: "context_length_exceeded",
+    PreviousNotFoundError: "previous_response_not_found",
+}
 _CODES = {401: "invalid_api_key", 404: "not_found", 413: "request_too_large", 501: "unsupported"}
 
 
 def error_body(error: AylluError, path: str) -> object:
     """The JSON of an error, as an answer or within a stream."""
-    code = "context_length_exceeded" if isinstance(error, ContextExceededError) else None
-    return status_body(error.sentence, error.status, path, code=code)
+    return status_body(error.sentence, error.status, path, code=_REASONS.get(type(error)))
 
 
 def status_body(sentence: str, status: int, path: str, *, code: str | None = None) -> object:

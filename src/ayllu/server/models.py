@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,8 +18,9 @@ from ayllu.gotime import LONGEST, format_time
 from ayllu.models import create as create_model
 from ayllu.models import describe
 from ayllu.models.model import read_config
-from ayllu.models.name import parse_name, short_name
+from ayllu.models.name import parse_name, short_name, split_source
 from ayllu.models.pull import pull as pull_model
+from ayllu.models.push import push as push_model
 from ayllu.models.store import Store, StoredManifest
 from ayllu.runner.engine import tool_path
 from ayllu.runner.place import LoadedModel
@@ -26,6 +28,8 @@ from ayllu.server import wire_ollama as wire
 from ayllu.server.state import drain, model_of, read_body, required, state_of
 from ayllu.server.stream import json_response, ndjson_response, until_left
 from ayllu.types import ModelConfig
+
+_COPILOT = "GitHubCopilotChat/"
 
 
 async def tags(request: Request) -> Response:
@@ -42,12 +46,21 @@ async def loaded(request: Request) -> Response:
 async def show(request: Request) -> Response:
     """POST /api/show."""
     body = await read_body(request, wire.ShowRequest)
-    name = parse_name(required(body.model or body.name))
+    text = required(body.model or body.name)
     try:
-        model = await model_of(request, body.model or body.name)
+        model = await model_of(request, text)
     except NotFoundError as error:
+        name = parse_name(split_source(text)[0])
         raise NotFoundError(f"model '{short_name(name)}' not found") from error
-    shown = await asyncio.to_thread(describe.show, model, system=body.system, verbose=body.verbose)
+    as_asked = structs.replace(
+        model,
+        system=body.system or model.system,
+        template=body.template or model.template,
+        params=model.params | {k: v for k, v in body.options.items() if v is not None},
+    )
+    shown = await asyncio.to_thread(describe.show, as_asked, verbose=body.verbose)
+    if request.headers.get("user-agent", "").startswith(_COPILOT):
+        shown.model_info["general.basename"] = text  # it shows that name, as with Ollama
     return json_response(shown)
 
 
@@ -62,9 +75,16 @@ async def create(request: Request) -> Response:
 
 async def pull(request: Request) -> Response:
     """POST /api/pull."""
-    body = await read_body(request, wire.PullRequest)
+    body = await read_body(request, wire.TransferRequest)
     work = pull_model(state_of(request).store, parse_name(body.model or body.name))
     return await _progress(request, work, stream=body.stream)
+
+
+async def push(request: Request) -> Response:
+    """POST /api/push."""
+    body = await read_body(request, wire.TransferRequest)
+    name = parse_name(required(body.model or body.name))
+    return await _progress(request, push_model(state_of(request).store, name), stream=body.stream)
 
 
 async def copy(request: Request) -> Response:

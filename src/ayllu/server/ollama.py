@@ -13,11 +13,13 @@ from ayllu.chat.embed import Embeddings, embed_texts
 from ayllu.chat.prompt import infill_marks
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.session import answer
+from ayllu.chat.tokens import check_tokens
 from ayllu.errors import BadRequestError, NotFoundError
 from ayllu.models.model import Model
 from ayllu.models.name import full_name
-from ayllu.runner.options import merge_options, parse_options
+from ayllu.runner.options import parse_options
 from ayllu.server import wire_ollama as wire
+from ayllu.server.debug import debug_info
 from ayllu.server.ollama_fields import (
     read_format,
     read_keep_alive,
@@ -27,7 +29,15 @@ from ayllu.server.ollama_fields import (
     with_model_messages,
 )
 from ayllu.server.ollama_lines import Answer, chat_line, generate_line, one, whole
-from ayllu.server.state import model_of, read_body, require, required, state_of, thinking_of
+from ayllu.server.state import (
+    model_of,
+    options_of,
+    read_body,
+    require,
+    required,
+    state_of,
+    thinking_of,
+)
 from ayllu.server.stream import collect, json_response, ndjson_response, until_left
 from ayllu.types import DoneEvent, Event, Json, Message, Timings
 
@@ -43,6 +53,7 @@ async def generate(request: Request) -> Response:
         return json_response(generate_line(body.model, one(done)))
     if body.raw and (body.template or body.system or body.context):
         raise BadRequestError("raw mode does not support template, system, or context")
+    check_tokens(model, body.context)
     require(model, "completion", f'"{body.model}" does not support generate')
     if body.suffix:
         require(model, "insert", f"{full_name(model.name)} does not support insert")
@@ -61,6 +72,9 @@ async def generate(request: Request) -> Response:
     )
     if not asks:
         return json_response(generate_line(body.model, one(await _load(request, model, body))))
+    if body.debug_render_only:
+        shown = Answer(debug=await debug_info(request, model, chat_request))
+        return json_response(generate_line(body.model, shown))
     line = _line_maker(generate_line, body.model)
     return await _respond(request, model, chat_request, line, stream=body.stream)
 
@@ -84,6 +98,9 @@ async def chat(request: Request) -> Response:
     )
     if not body.messages:
         return json_response(chat_line(body.model, one(await _load(request, model, body))))
+    if body.debug_render_only:
+        shown = Answer(debug=await debug_info(request, model, chat_request))
+        return json_response(chat_line(body.model, shown))
     line = _line_maker(chat_line, body.model)
     return await _respond(request, model, chat_request, line, stream=body.stream)
 
@@ -128,12 +145,11 @@ async def _embed(
         model = await model_of(request, body.model)
     except NotFoundError as error:
         raise NotFoundError(f'model "{body.model}" not found, try pulling it first') from error
-    options = merge_options(parse_options(model.params), parse_options(body.options))
     work = embed_texts(
         state_of(request).pool,
         model,
         texts,
-        options=options,
+        options=options_of(model, body.options),
         keep_alive=read_keep_alive(body.keep_alive),
         truncate=truncate,
         dimensions=dimensions,
@@ -208,9 +224,11 @@ async def _load(request: Request, model: Model, body: wire.AnswerRequest) -> Don
     """Load the model, which is what an empty request asks for."""
 
     async def load() -> int:
-        options = merge_options(parse_options(model.params), parse_options(body.options))
+        options = options_of(model, body.options)
         keep_alive = read_keep_alive(body.keep_alive)
-        async with state_of(request).pool.acquire(model, options, keep_alive=keep_alive) as lease:
+        async with state_of(request).pool.acquire(
+            model, options, keep_alive=keep_alive, slot=False
+        ) as lease:
             return lease.load_duration
 
     duration = await until_left(request, load())

@@ -67,10 +67,11 @@ def read_top_logprobs(value: int) -> int:
 
 def read_tools(tools: Sequence[Mapping[str, Json]]) -> tuple[Mapping[str, Json], ...]:
     """The tools, each with a named function. Raises BadRequestError."""
-    return tuple(_read_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools))
+    return tuple(read_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools))
 
 
-def _read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
+def read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
+    """A tool in the form that the engine takes. Raises BadRequestError, which says `where`."""
     function = tool.get("function")
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise BadRequestError(f"{where} has no function with a name")

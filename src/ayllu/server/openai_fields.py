@@ -10,7 +10,7 @@ from msgspec import structs
 
 from ayllu.chat.request import Think
 from ayllu.errors import BadRequestError
-from ayllu.runner.options import LARGEST, parse_options
+from ayllu.runner.options import LARGEST, OptionTypeError, parse_options
 from ayllu.server.ollama_fields import read_keep_alive
 from ayllu.server.wire_openai import ChatRequest, SamplingRequest
 from ayllu.types import Json, Options
@@ -66,7 +66,10 @@ def _read_options(body: SamplingRequest, params: Mapping[str, Json]) -> Options:
         "seed": body.seed,
         "stop": read_stop(body.stop),
     }
-    return parse_options(values | {k: v for k, v in more.items() if v is not None})
+    try:
+        return parse_options(values | {k: v for k, v in more.items() if v is not None})
+    except OptionTypeError as error:  # a 500 in Ollama's API alone
+        raise BadRequestError(error.sentence) from error
 
 
 def read_stop(value: Json) -> list[str] | None:
@@ -92,29 +95,33 @@ def choice_options(options: Options, number: int) -> Options:
     return structs.replace(options, seed=(options.seed + number) & LARGEST)
 
 
-def read_effort(body: ChatRequest) -> Think | None:
+def read_effort(effort: str | None) -> Think | None:
     """Whether to think, or how hard. Raises BadRequestError."""
-    effort = body.reasoning_effort or body.reasoning.effort
     if effort is None:
         return None
     if effort not in _EFFORTS:
-        raise BadRequestError(f"reasoning_effort {effort!r} is none of {', '.join(_EFFORTS)}")
+        raise BadRequestError(f"the reasoning effort {effort!r} is none of {', '.join(_EFFORTS)}")
     return _EFFORTS[effort]
 
 
-def read_response_format(value: Json) -> Literal["json"] | Mapping[str, Json] | None:
-    """The format that is forced on an answer, which a schema always is, strict or not."""
+def read_response_format(
+    value: Json, field: str = "response_format"
+) -> Literal["json"] | Mapping[str, Json] | None:
+    """The format that is forced on an answer, which a schema always is, strict or not.
+
+    The schema stands within `json_schema` in a chat, and beside the type in a response.
+    """
     kind = value.get("type") if isinstance(value, Mapping) else None
     if value is None or kind == "text":
         return None
     if kind == "json_object":
         return "json"
     if kind != "json_schema":
-        raise BadRequestError("response_format has no type text, json_object or json_schema")
-    named = value.get("json_schema")
+        raise BadRequestError(f"{field} has no type text, json_object or json_schema")
+    named = value.get("json_schema", value)
     schema = named.get("schema") if isinstance(named, Mapping) else None
     if not isinstance(schema, Mapping):
-        raise BadRequestError("response_format.json_schema has no schema")
+        raise BadRequestError(f"{field} is a json_schema that has no schema")
     return schema
 
 

@@ -1,4 +1,7 @@
-"""OpenAI's messages become ours: parts, data URLs, tool calls with JSON in strings. Pure."""
+"""OpenAI's messages become ours: parts, data URLs, tool calls with JSON in strings. Pure.
+
+/v1/responses has other names for the same parts; both are read here.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,9 @@ _ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "tool": "tool",
 }
+_TEXTS = ("text", "input_text", "output_text", "refusal")
+_IMAGES = ("image_url", "input_image")
+_UNREADABLE = ("input_audio", "file", "input_file")
 _DATA_URL = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp))?;base64,", re.IGNORECASE)
 
 
@@ -37,12 +43,8 @@ def read_messages(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
 
 def _read_message(message: ChatMessage, where: str, names: Mapping[str, str]) -> Message:
     """One turn; `names` are the tools of the calls before it, by the calls' ids."""
-    role = _ROLES.get(message.role.lower())
-    if role is None:
-        raise BadRequestError(
-            f"{where} has the unknown role {message.role!r}: there are {', '.join(_ROLES)}"
-        )
-    text, images = _read_content(message.content, f"{where}.content")
+    role = read_role(message.role, where)
+    text, images = read_content(message.content, f"{where}.content")
     read = Message(role=role, content=text, images=images)
     if role == "assistant":
         thinking = message.reasoning or message.reasoning_content
@@ -55,7 +57,17 @@ def _read_message(message: ChatMessage, where: str, names: Mapping[str, str]) ->
     return read
 
 
-def _read_content(content: Json, where: str) -> tuple[str, tuple[str, ...]]:
+def read_role(name: str, where: str) -> Role:
+    """The role that a name stands for. Raises BadRequestError."""
+    role = _ROLES.get(name.lower())
+    if role is None:
+        raise BadRequestError(
+            f"{where} has the unknown role {name!r}: there are {', '.join(_ROLES)}"
+        )
+    return role
+
+
+def read_content(content: Json, where: str) -> tuple[str, tuple[str, ...]]:
     """Text and images; several texts are lines, as in llama.cpp."""
     if content is None:
         return "", ()
@@ -67,11 +79,12 @@ def _read_content(content: Json, where: str) -> tuple[str, tuple[str, ...]]:
     for number, part in enumerate(content):
         place = f"{where}[{number}]"
         kind = part.get("type") if isinstance(part, Mapping) else None
-        if kind in ("text", "refusal") and isinstance(part.get(kind), str):
-            texts.append(part[kind])
-        elif kind == "image_url":
+        text = part.get("refusal" if kind == "refusal" else "text") if kind in _TEXTS else None
+        if isinstance(text, str):
+            texts.append(text)
+        elif kind in _IMAGES:
             images.append(_read_image(part.get("image_url"), place))
-        elif kind in ("input_audio", "file"):
+        elif kind in _UNREADABLE:
             raise BadRequestError(f"{place} has the type {kind}, which is not supported yet")
         else:
             raise BadRequestError(f"{place} is no part of type text or image_url")
@@ -109,12 +122,16 @@ def _read_calls(calls: Sequence[Call], where: str) -> tuple[ToolCall, ...]:
 def _read_call(call: Call, where: str) -> ToolCall:
     if not call.function.name:
         raise BadRequestError(f"{where} has no function with a name")
-    arguments = call.function.arguments
-    if isinstance(arguments, str):
-        arguments = _parse(arguments)
-    if not isinstance(arguments, dict):
-        raise BadRequestError(f"{where}.function.arguments is not a JSON object in a string")
+    arguments = read_arguments(call.function.arguments, f"{where}.function")
     return ToolCall(id=call.id, function=ToolFunction(call.function.name, arguments))
+
+
+def read_arguments(value: Json, where: str) -> dict[str, Json]:
+    """The arguments of a call, which are JSON in a string. Raises BadRequestError."""
+    arguments = _parse(value) if isinstance(value, str) else value
+    if not isinstance(arguments, dict):
+        raise BadRequestError(f"{where}.arguments is not a JSON object in a string")
+    return arguments
 
 
 def _parse(text: str) -> Json:

@@ -214,16 +214,19 @@ def _call_delta(index: int, call: ToolCall) -> wire.CallDelta:
 
 
 def _chat_logprobs(answer: Answer) -> wire.ChatLogprobs:
-    return wire.ChatLogprobs(
-        tuple(
-            wire.Logprob(
-                token=item.token,
-                logprob=item.logprob,
-                bytes=item.bytes,
-                top_logprobs=tuple(map(_top, item.top_logprobs)),
-            )
-            for item in answer.logprobs
+    return wire.ChatLogprobs(wire_logprobs(answer.logprobs))
+
+
+def wire_logprobs(items: Sequence[TokenLogprob]) -> tuple[wire.Logprob, ...]:
+    """Probabilities as OpenAI has them."""
+    return tuple(
+        wire.Logprob(
+            token=item.token,
+            logprob=item.logprob,
+            bytes=item.bytes,
+            top_logprobs=tuple(map(_top, item.top_logprobs)),
         )
+        for item in items
     )
 
 

@@ -41,13 +41,19 @@ def decode(body: bytes, kind: type[T]) -> T:
         raise BadRequestError("missing request body")
     try:
         value = msgspec.json.decode(body)
-        return msgspec.convert(fold_keys({} if value is None else value, kind), kind)
-    except msgspec.ValidationError as error:
-        raise BadRequestError(f"the request does not fit: {error}") from error
+        return convert({} if value is None else value, kind, "the request")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequestError(f"the request is not JSON: {error}") from error
     except RecursionError as error:
         raise BadRequestError("the request is nested too deeply") from error
+
+
+def convert(value: Json, kind: type[T], what: str) -> T:
+    """A struct from JSON that was decoded. Raises BadRequestError, which names `what` it was."""
+    try:
+        return msgspec.convert(fold_keys(value, kind), kind)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"{what} does not fit: {error}") from error
 
 
 def fold_keys(value: Json, kind: Any) -> Json:  # noqa: ANN401 - a type, of any form

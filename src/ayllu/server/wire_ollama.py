@@ -5,27 +5,34 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from ayllu.models import create as models_create
+from ayllu.runner.replies import Piece
 from ayllu.types import Json, Message, TokenLogprob, ToolCall
 
 
-class AnswerRequest(Struct, frozen=True):
-    """What /api/generate and /api/chat share."""
+class ModelRequest(Struct, frozen=True):
+    """What all routes share that load a model."""
 
     model: str = ""
-    stream: bool = True
-    format: Json = None
     keep_alive: Json = None
     options: dict[str, Json] = field(default_factory=dict)
+
+
+class AnswerRequest(ModelRequest, frozen=True):
+    """What /api/generate and /api/chat share."""
+
+    stream: bool = True
+    format: Json = None
     think: Json = None
     truncate: bool = True
     shift: bool = True
     logprobs: bool = False
     top_logprobs: int = 0
+    debug_render_only: bool = field(name="_debug_render_only", default=False)
 
 
 class GenerateRequest(AnswerRequest, frozen=True):
@@ -48,24 +55,43 @@ class ChatRequest(AnswerRequest, frozen=True):
     tool_choice: Json = None
 
 
-class EmbedRequest(Struct, frozen=True):
+class EmbedRequest(ModelRequest, frozen=True):
     """POST /api/embed."""
 
-    model: str = ""
     input: Json = None
-    keep_alive: Json = None
     truncate: bool = True
     dimensions: int = 0
-    options: dict[str, Json] = field(default_factory=dict)
 
 
-class EmbeddingsRequest(Struct, frozen=True):
+class EmbeddingsRequest(ModelRequest, frozen=True):
     """POST /api/embeddings, the older form."""
 
-    model: str = ""
     prompt: str = ""
-    keep_alive: Json = None
-    options: dict[str, Json] = field(default_factory=dict)
+
+
+class RerankRequest(ModelRequest, frozen=True):
+    """POST /api/rerank, which is ours. A document is a text or an object with a `text`."""
+
+    query: str = ""
+    documents: Json = None
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    return_documents: bool = False
+    truncate: bool = True
+
+
+class TokenizeRequest(ModelRequest, frozen=True):
+    """POST /api/tokenize, which is ours; the fields are llama-server's."""
+
+    content: str | None = None
+    add_special: bool = False
+    parse_special: bool = True
+    with_pieces: bool = False
+
+
+class DetokenizeRequest(ModelRequest, frozen=True):
+    """POST /api/detokenize, which is ours."""
+
+    tokens: tuple[int, ...] | None = None
 
 
 class NameRequest(Struct, frozen=True):
@@ -81,6 +107,8 @@ class ShowRequest(Struct, frozen=True):
     model: str = ""
     name: str = ""
     system: str = ""
+    template: str = ""
+    options: dict[str, Json] = field(default_factory=dict)
     verbose: bool = False
 
 
@@ -92,8 +120,8 @@ class CreateRequest(models_create.CreateRequest, frozen=True, kw_only=True):
     stream: bool = True
 
 
-class PullRequest(Struct, frozen=True):
-    """POST /api/pull: `model`, or `name` as older clients send."""
+class TransferRequest(Struct, frozen=True):
+    """POST /api/pull and /api/push: `model`, or `name` as older clients send."""
 
     model: str = ""
     name: str = ""
@@ -117,6 +145,13 @@ class Logprob(Struct, frozen=True, omit_defaults=True, kw_only=True):
     top_logprobs: tuple[Logprob, ...] = ()
 
 
+class DebugInfo(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The prompt that would be sent."""
+
+    rendered_template: str
+    image_count: int = 0
+
+
 class Line(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What the lines of /api/generate and /api/chat share. Durations are in nanoseconds."""
 
@@ -132,6 +167,7 @@ class Line(Struct, frozen=True, omit_defaults=True, kw_only=True):
     eval_count: int = 0
     eval_duration: int = 0
     logprobs: tuple[Logprob, ...] = ()
+    debug_info: DebugInfo | None = field(name="_debug_info", default=None)
 
 
 class GenerateLine(Line, frozen=True, omit_defaults=True, kw_only=True):
@@ -166,6 +202,61 @@ class EmbedResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
     total_duration: int = 0
     load_duration: int = 0
     prompt_eval_count: int = 0
+
+
+class RerankDocument(Struct, frozen=True):
+    """A document as it is given back."""
+
+    text: str
+
+
+class RerankResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A document's place in the request and its relevance, from 0 to 1."""
+
+    index: int
+    relevance_score: float
+    document: RerankDocument | None = None
+
+
+class RerankResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The answer of /api/rerank, the most relevant document first."""
+
+    model: str
+    results: list[RerankResult]
+    total_duration: int = 0
+    load_duration: int = 0
+    prompt_eval_count: int = 0
+
+
+class TokenizeResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The answer of /api/tokenize: token ids, or tokens with their text or bytes."""
+
+    model: str
+    tokens: list[int] | list[Piece]
+    total_duration: int = 0
+    load_duration: int = 0
+
+
+class DetokenizeResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The answer of /api/detokenize."""
+
+    model: str
+    content: str
+    total_duration: int = 0
+    load_duration: int = 0
+
+
+class CloudStatus(Struct, frozen=True):
+    """Whether models of a cloud can be used, and what says so."""
+
+    disabled: bool
+    source: str
+
+
+class StatusResponse(Struct, frozen=True):
+    """The answer of /api/status."""
+
+    cloud: CloudStatus
 
 
 class ErrorResponse(Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from ayllu.server.wire_ollama import DebugInfo, RerankResult
 from ayllu.types import Json
 
 Number = Annotated[float, Meta(ge=-(2**31), le=2**31 - 1)]
@@ -99,6 +100,7 @@ class ChatRequest(SamplingRequest, frozen=True, kw_only=True):
     functions: Json = None
     function_call: Json = None
     modalities: tuple[str, ...] = ()
+    debug_render_only: bool = field(name="_debug_render_only", default=False)
 
 
 class CompletionRequest(SamplingRequest, frozen=True, kw_only=True):
@@ -119,6 +121,22 @@ class EmbeddingsRequest(Struct, frozen=True, kw_only=True):
     input: Json = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Meta(ge=1)] | None = None
+    options: dict[str, Json] = field(default_factory=dict)
+    keep_alive: Json = None
+
+
+class RerankRequest(Struct, frozen=True, kw_only=True):
+    """POST /v1/rerank, in Jina's form. The last three are ours.
+
+    Source: https://api.jina.ai/redoc.
+    """
+
+    model: str = ""
+    query: str = ""
+    documents: Json = None
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    return_documents: bool = True
+    truncate: bool = True
     options: dict[str, Json] = field(default_factory=dict)
     keep_alive: Json = None
 
@@ -247,6 +265,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     system_fingerprint: str = FINGERPRINT
     choices: tuple[ChatChoice | ChunkChoice | TextChoice, ...]
     usage: Usage | UnsetType | None = UNSET
+    debug_info: DebugInfo | UnsetType = field(name="_debug_info", default=UNSET)
 
 
 class Embedding(Struct, frozen=True, kw_only=True):
@@ -257,8 +276,8 @@ class Embedding(Struct, frozen=True, kw_only=True):
     embedding: list[float] | str
 
 
-class EmbeddingsUsage(Struct, frozen=True):
-    """What embedding cost, in tokens."""
+class InputUsage(Struct, frozen=True):
+    """What a request cost that makes no text, in tokens."""
 
     prompt_tokens: int
     total_tokens: int
@@ -270,7 +289,16 @@ class EmbeddingsResponse(Struct, frozen=True, kw_only=True):
     object: str = "list"
     data: list[Embedding]
     model: str
-    usage: EmbeddingsUsage
+    usage: InputUsage
+
+
+class RerankResponse(Struct, frozen=True, kw_only=True):
+    """The answer of /v1/rerank, the most relevant document first."""
+
+    object: str = "list"
+    results: list[RerankResult]
+    model: str
+    usage: InputUsage
 
 
 class ModelRow(Struct, frozen=True, kw_only=True):
