@@ -197,9 +197,7 @@ def _dimension(tokens: int) -> int:
     return -(-tokens // 32) * 32
 
 
-def _header(
-    vocabulary: list[str], context: int, heads: int, dtype: type[Any]
-) -> dict[str, Any]:
+def _header(vocabulary: list[str], context: int, heads: int, dtype: type[Any]) -> dict[str, Any]:
     size = _dimension(len(vocabulary))
     kinds = [3 if word in {START, END} else 4 if word in SPECIALS else 1 for word in vocabulary]
     return {

@@ -10,10 +10,10 @@ from driving import program, run_client
 from serving import Serving
 
 MINI = ("-m", "ollama/mini", "-o", "temperature", "0")
-WEATHER = '''def get_weather(city: str) -> str:
+WEATHER = """def get_weather(city: str) -> str:
     "Get the weather of a city"
     return '{"temperature": 21}'
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 // Anthropic's own JavaScript client, as its users write it.
 
 import Anthropic from "@anthropic-ai/sdk";
-import { GET_WEATHER, PERSON, PERSON_SCHEMA, RESULT, SUM, WEATHER, report, thrown } from "./report.js";
+import { GET_WEATHER, PERSON, PERSON_SCHEMA, RESULT, SUM, WEATHER } from "./questions.js";
+import { report, thrown } from "./report.js";
 
 const anthropic = new Anthropic({ baseURL: process.argv[2], apiKey: "none", maxRetries: 0 });
 const shared = { model: "mini", max_tokens: 200, temperature: 0 };
@@ -38,10 +39,11 @@ report({
     for await (const event of stream) kinds.add(event.delta?.type ?? event.type);
     const { content, stop_reason } = await stream.finalMessage();
     const [thought, call] = content;
-    return { kinds: [...kinds], thought: thought.thinking, call: [call.name, call.input], stop_reason };
+    return [[...kinds], thought.thinking, call.name, call.input, stop_reason];
   },
   async usesTools() {
-    const first = await anthropic.messages.stream({ ...shared, messages: WEATHER, tools }).finalMessage();
+    const stream = anthropic.messages.stream({ ...shared, messages: WEATHER, tools });
+    const first = await stream.finalMessage();
     const [call] = first.content;
     const result = { type: "tool_result", tool_use_id: call.id, content: RESULT };
     const told = { role: "user", content: [result] };

@@ -1,7 +1,8 @@
 // Ollama's own JavaScript client, as its users write it.
 
 import { Ollama } from "ollama";
-import { GET_WEATHER, PERSON, PERSON_SCHEMA, RESULT, SUM, WEATHER, report, thrown } from "./report.js";
+import { GET_WEATHER, PERSON, PERSON_SCHEMA, RESULT, SUM, WEATHER } from "./questions.js";
+import { report, thrown } from "./report.js";
 
 const ollama = new Ollama({ host: process.argv[2] });
 const shared = { model: "mini", think: false, options: { temperature: 0 } };
@@ -49,9 +50,8 @@ report({
     return [...embeddings, older.embedding].map((vector) => vector.length);
   },
   async managesModels() {
-    const steps = await collect(
-      await ollama.create({ model: "inti", from: "mini", system: "Your name is Inti.", stream: true }),
-    );
+    const inti = { model: "inti", from: "mini", system: "Your name is Inti." };
+    const steps = await collect(await ollama.create({ ...inti, stream: true }));
     await ollama.copy({ source: "inti", destination: "killa" });
     const names = (await ollama.list()).models.map((model) => model.name);
     const { capabilities, system } = await ollama.show({ model: "killa" });
@@ -62,9 +62,6 @@ report({
   },
   async seesWhatIsLoaded() {
     return (await ollama.ps()).models.map((model) => model.name);
-  },
-  async tellsItsVersion() {
-    return (await ollama.version()).version;
   },
   missesAModel: () =>
     thrown(

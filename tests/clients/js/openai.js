@@ -1,7 +1,8 @@
 // OpenAI's own JavaScript client, as its users write it.
 
 import OpenAI from "openai";
-import { GET_WEATHER, PERSON, PERSON_SCHEMA, RESULT, SUM, WEATHER, report, thrown } from "./report.js";
+import { GET_WEATHER, PERSON, PERSON_SCHEMA, RESULT, SUM, WEATHER } from "./questions.js";
+import { report, thrown } from "./report.js";
 
 const openai = new OpenAI({ baseURL: `${process.argv[2]}/v1`, apiKey: "none", maxRetries: 0 });
 const shared = { model: "mini", temperature: 0, reasoning_effort: "none" };
@@ -67,8 +68,9 @@ report({
     const request = { model: "mini", input: ["a", "b"], dimensions: 64 };
     const decoded = await openai.embeddings.create(request);
     const floats = await openai.embeddings.create({ ...request, encoding_format: "float" });
-    const apart = decoded.data[0].embedding.map((x, i) => Math.abs(x - floats.data[0].embedding[i]));
-    return [decoded.data.map((row) => row.embedding.length), Math.max(...apart)];
+    const [one, other] = [decoded, floats].map((reply) => reply.data[0].embedding);
+    const apart = Math.max(...one.map((number, place) => Math.abs(number - other[place])));
+    return [decoded.data.map((row) => row.embedding.length), apart];
   },
   async listsModels() {
     const ids = [];

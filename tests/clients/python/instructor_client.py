@@ -4,18 +4,10 @@ import sys
 
 import instructor
 from pydantic import BaseModel
+from questions import PERSON, WEATHER, Person, user
 from report import report
 
 URL = sys.argv[1]
-WEATHER = [{"role": "user", "content": "What is the weather like in Paris?"}]
-PERSON = [
-    {"role": "user", "content": "As JSON with name, age: Ana is 12 years old and lives in Lima."}
-]
-
-
-class Person(BaseModel):
-    name: str
-    age: int
 
 
 class get_weather(BaseModel):  # noqa: N801 - the model knows the function by this name
@@ -30,17 +22,17 @@ def client(mode: instructor.Mode) -> instructor.Instructor:
 
 def structures() -> object:
     modes = (instructor.Mode.JSON_SCHEMA, instructor.Mode.JSON)
-    asked = {"response_model": Person, "messages": PERSON, "temperature": 0}
+    asked = {"response_model": Person, "messages": user(PERSON), "temperature": 0}
     return [client(mode).create(**asked).model_dump() for mode in modes]
 
 
 def structures_by_a_tool() -> object:
-    asked = {"response_model": get_weather, "messages": WEATHER, "temperature": 0}
+    asked = {"response_model": get_weather, "messages": user(WEATHER), "temperature": 0}
     return client(instructor.Mode.TOOLS).create(**asked).model_dump()
 
 
 def streams_what_it_has_so_far() -> object:
-    asked = {"response_model": Person, "messages": PERSON, "temperature": 0}
+    asked = {"response_model": Person, "messages": user(PERSON), "temperature": 0}
     parts = client(instructor.Mode.JSON_SCHEMA).create_partial(**asked)
     return [part.model_dump() for part in parts]
 

@@ -6,23 +6,11 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_ollama import ChatOllama, OllamaEmbeddings, OllamaLLM
 from ollama import ResponseError
-from pydantic import BaseModel
+from questions import PERSON, SUM, WEATHER, Person, get_weather
 from report import report
 
 URL = sys.argv[1]
-SUM = "What is two plus two?"
 chat = ChatOllama(model="mini", base_url=URL, temperature=0, validate_model_on_init=True)
-
-
-class Person(BaseModel):
-    name: str
-    age: int
-
-
-@tool
-def get_weather(city: str) -> str:
-    """Get the weather of a city."""
-    return '{"temperature": 21}'
 
 
 def answers() -> object:
@@ -44,17 +32,17 @@ def completes() -> object:
 
 
 def uses_tools() -> object:
-    with_tools = chat.bind_tools([get_weather])
-    history = [HumanMessage("What is the weather like in Paris?")]
+    ours = tool(get_weather)
+    with_tools = chat.bind_tools([ours])
+    history = [HumanMessage(WEATHER)]
     first = with_tools.invoke(history)
     (call,) = first.tool_calls
-    told = ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"])
+    told = ToolMessage(ours.invoke(call["args"]), tool_call_id=call["id"])
     return [call["name"], call["args"], with_tools.invoke([*history, first, told]).content]
 
 
 def structures() -> object:
-    question = "As JSON with name, age: Ana is 12 years old and lives in Lima."
-    return chat.with_structured_output(Person).invoke(question).model_dump()
+    return chat.with_structured_output(Person).invoke(PERSON).model_dump()
 
 
 def embeds() -> object:

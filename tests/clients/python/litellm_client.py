@@ -4,14 +4,10 @@ import sys
 
 import litellm
 import openai
+from questions import PERSON, SUM, WEATHER, Person, get_weather, user
 from report import report
 
 URL = sys.argv[1]
-SUM = [{"role": "user", "content": "What is two plus two?"}]
-WEATHER = [{"role": "user", "content": "What is the weather like in Paris?"}]
-PERSON = [
-    {"role": "user", "content": "As JSON with name, age: Ana is 12 years old and lives in Lima."}
-]
 WAYS = {
     "ollama_chat": {"api_base": URL},
     "openai": {"api_base": f"{URL}/v1", "api_key": "none"},
@@ -29,12 +25,6 @@ TOOL = {
         },
     },
 }
-SCHEMA = {
-    "type": "object",
-    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
-    "required": ["name", "age"],
-    "additionalProperties": False,
-}
 
 
 def ask(way: str, messages: list, **more: object) -> object:
@@ -43,35 +33,36 @@ def ask(way: str, messages: list, **more: object) -> object:
 
 
 def answers() -> object:
-    return [ask(way, SUM).choices[0].message.content for way in WAYS]
+    return [ask(way, user(SUM)).choices[0].message.content for way in WAYS]
 
 
 def streams() -> object:
-    return [[p.choices[0].delta.content or "" for p in ask(way, SUM, stream=True)] for way in WAYS]
+    return [
+        [p.choices[0].delta.content or "" for p in ask(way, user(SUM), stream=True)] for way in WAYS
+    ]
 
 
 def uses_tools() -> object:
     told = []
     for way in WAYS:
-        message = ask(way, WEATHER, tools=[TOOL]).choices[0].message
+        message = ask(way, user(WEATHER), tools=[TOOL]).choices[0].message
         (call,) = message.tool_calls
-        result = {"role": "tool", "tool_call_id": call.id, "content": '{"temperature": 21}'}
-        after = ask(way, [*WEATHER, message.model_dump(), result], tools=[TOOL])
+        result = {"role": "tool", "tool_call_id": call.id, "content": get_weather("Paris")}
+        after = ask(way, [*user(WEATHER), message.model_dump(), result], tools=[TOOL])
         function = call.function
         told.append([function.name, function.arguments, after.choices[0].message.content])
     return told
 
 
 def structures() -> object:
-    form = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}
-    ways = ("ollama_chat", "openai")
-    return [ask(way, PERSON, response_format=form).choices[0].message.content for way in ways]
+    replies = [ask(way, user(PERSON), response_format=Person) for way in ("ollama_chat", "openai")]
+    return [reply.choices[0].message.content for reply in replies]
 
 
 def structures_by_a_tool() -> object:
     # What LiteLLM makes of a schema for Anthropic's API: a call that it forces.
     choice = {"type": "function", "function": {"name": "get_weather"}}
-    replies = [ask(way, WEATHER, tools=[TOOL], tool_choice=choice) for way in WAYS]
+    replies = [ask(way, user(WEATHER), tools=[TOOL], tool_choice=choice) for way in WAYS]
     return [reply.choices[0].message.tool_calls[0].function.arguments for reply in replies]
 
 
@@ -85,12 +76,10 @@ def misses_a_model() -> object:
     told = []
     for way, options in WAYS.items():
         try:
-            litellm.completion(model=f"{way}/nope", messages=SUM, **options)
+            litellm.completion(model=f"{way}/nope", messages=user(SUM), **options)
         except openai.APIError as error:  # all of LiteLLM's errors are this client's
             told.append([type(error).__name__, str(error)])
     return told
 
 
-report(
-    answers, streams, uses_tools, structures, structures_by_a_tool, embeds, misses_a_model
-)
+report(answers, streams, uses_tools, structures, structures_by_a_tool, embeds, misses_a_model)

@@ -1,4 +1,4 @@
-"""pydantic-ai, as its users write it: over OpenAI's API and over Anthropic's."""
+"""pydantic-ai, as its users write it: OpenAI's chat, Anthropic's messages, OpenAI's responses."""
 
 import asyncio
 import sys
@@ -7,35 +7,24 @@ from anthropic import AsyncAnthropic
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelHTTPError, NativeOutput, ToolOutput
 from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.ollama import OllamaProvider
+from questions import PERSON, SUM, WEATHER, Person, get_weather
 from report import report
 
 URL = sys.argv[1]
-SUM = "What is two plus two?"
-WEATHER = "What is the weather like in Paris?"
-PERSON = "As JSON with name, age: Ana is 12 years old and lives in Lima."
 SETTINGS = {"temperature": 0}
 
 provider = OllamaProvider(base_url=f"{URL}/v1")
 ollama = OpenAIChatModel("mini", provider=provider)
 client = AsyncAnthropic(base_url=URL, api_key="none")
 claude = AnthropicModel("mini", provider=AnthropicProvider(anthropic_client=client))
-
-
-class Person(BaseModel):
-    name: str
-    age: int
+MODELS = (ollama, claude, OpenAIResponsesModel("mini", provider=provider))
 
 
 class Place(BaseModel):
     city: str
-
-
-def get_weather(city: str) -> dict[str, int]:
-    """Get the weather of a city."""
-    return {"temperature": 21}
 
 
 async def pieces(agent: Agent) -> list[str]:
@@ -44,18 +33,18 @@ async def pieces(agent: Agent) -> list[str]:
 
 
 def answers() -> object:
-    agents = [Agent(model, model_settings=SETTINGS) for model in (ollama, claude)]
+    agents = [Agent(model, model_settings=SETTINGS) for model in MODELS]
     return [agent.run_sync(SUM).output for agent in agents]
 
 
 def streams() -> object:
-    agents = [Agent(model, model_settings=SETTINGS) for model in (ollama, claude)]
+    agents = [Agent(model, model_settings=SETTINGS) for model in MODELS]
     return [asyncio.run(pieces(agent)) for agent in agents]
 
 
 def uses_tools() -> object:
     told = []
-    for model in (ollama, claude):
+    for model in MODELS:
         result = Agent(model, tools=[get_weather], model_settings=SETTINGS).run_sync(WEATHER)
         told.append([result.output, [type(m).__name__ for m in result.all_messages()]])
     return told
