@@ -30,6 +30,9 @@ from ayllu.server.openapi import Endpoint, document
 from ayllu.server.stream import NDJSON, SSE
 from ayllu.server.wire import encode
 
+OLLAMA = "0.22.0"
+"""The version of Ollama that we pass for: clients (Codex is one) turn away what looks older."""
+
 
 async def root(_: Request) -> Response:
     """GET /: say that there is a server, in the words that clients look for."""
@@ -37,8 +40,8 @@ async def root(_: Request) -> Response:
 
 
 async def version(_: Request) -> Response:
-    """GET /api/version: the version."""
-    body = encode(wire_ollama.VersionResponse(__version__))
+    """GET /api/version: tell the version of Ollama that this passes for, and Ayllu's own."""
+    body = encode(wire_ollama.VersionResponse(version=OLLAMA, ayllu=__version__))
     return Response(body, media_type="application/json; charset=utf-8")
 
 

@@ -154,10 +154,11 @@ class CopyRequest(Struct, frozen=True):
     destination: Name = ""
 
 
-class VersionResponse(Struct, frozen=True):
-    """The answer of /api/version."""
+class VersionResponse(Struct, frozen=True, kw_only=True):
+    """The answer of /api/version: whose API this is, and our own version."""
 
     version: str
+    ayllu: str
 
 
 class TagsResponse(Struct, frozen=True):
