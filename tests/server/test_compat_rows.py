@@ -65,6 +65,14 @@ MESSAGES: dict[str, Any] = {
     "max_tokens": 2,
     "temperature": 0,
 }
+SAID = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello!"}]}
+RESPONSES: dict[str, Any] = {
+    "model": "mini",
+    "input": [SAID],
+    "max_output_tokens": 2,
+    "temperature": 0,
+    "store": False,
+}
 TOOL = {"name": "add", "input_schema": {"type": "object"}}
 
 SAMPLES: dict[str, tuple[str, Any, str]] = {
@@ -85,6 +93,19 @@ SAMPLES: dict[str, tuple[str, Any, str]] = {
         "",
     ),
     "post-v1embeddings": ("/v1/embeddings", {"model": "mini", "input": "Hello!"}, ""),
+    "post-v1responses": (
+        "/v1/responses",
+        RESPONSES | {"reasoning": {}, "text": {"format": {"type": "json_schema", "schema": {}}}},
+        "",
+    ),
+    "items-of-a-response": ("/v1/responses", RESPONSES, "input.0"),
+    "parts-of-an-item": ("/v1/responses", RESPONSES, "input.0.content.0"),
+    "tools-of-a-response": (
+        "/v1/responses",
+        RESPONSES | {"tools": [{"type": "function", "name": "add"}]},
+        "tools.0",
+    ),
+    "post-v1responsesinput_tokens": ("/v1/responses/input_tokens", RESPONSES, ""),
     "post-v1messages": (
         "/v1/messages",
         MESSAGES | {"tools": [TOOL], "thinking": {"type": "disabled"}, "output_config": {}},
@@ -96,17 +117,20 @@ SAMPLES: dict[str, tuple[str, Any, str]] = {
 
 PLACES = {
     "signature": "messages.1.content.0",
-    "[redacted_thinking]": "messages.1.content",
-    "[server_tool_use]": "messages.1.content",
-    "[web_search_tool_result]": "messages.1.content",
+    "anthropics-blocks []": "messages.1.content",
+    "items-of-a-response []": "input",
+    "tools-of-a-response []": "tools",
 }
-"""Where else in it some are."""
+"""Where else in it some are, and where blocks, items and tools are that are ignored as a whole."""
 
 ODD = {"type": "odd", "of": ["any", 1.5, None, {"form": True}]}
-VALUES = {"insecure": True, "signature": "c2ln"}
+VALUES = {"insecure": True, "signature": "c2ln", "text.verbosity": "low"}
 """The values of those that are ignored, but read."""
 
-NEEDS_EYES = ("openais-messages", "content.image_url.detail")
+NEED_SENSES = [
+    ("openais-messages", "content.image_url.detail"),
+    ("openais-messages", "content.input_audio.format"),
+]
 
 
 def with_field(body: Any, path: str, value: Any) -> Any:
@@ -125,7 +149,7 @@ def with_field(body: Any, path: str, value: Any) -> Any:
     return body
 
 
-VOLATILE = re.compile("id|created|created_at|modified_at|.*_duration|.*cached_tokens")
+VOLATILE = re.compile("id|created|.*_at|.*_duration|.*cached_tokens")
 
 
 def told(value: Any) -> Any:
@@ -134,17 +158,22 @@ def told(value: Any) -> Any:
         return [told(item) for item in value]
     if not isinstance(value, dict):
         return value
+    if value.get("object") == "response":
+        value = {name: value[name] for name in ("status", "output", "usage")}
     if "cache_read_input_tokens" in value:
         value = {"prompt": value["input_tokens"] + value["cache_read_input_tokens"]}
     return {key: told(item) for key, item in value.items() if not VOLATILE.fullmatch(key)}
 
 
 @pytest.mark.parametrize(
-    ("where", "key"), [row for row in rows("ignored") if row != NEEDS_EYES], ids=" ".join
+    ("where", "key"),
+    [row for row in rows("ignored") if row not in NEED_SENSES and not row[0].startswith("get-")],
 )
 def test_what_is_ignored_changes_nothing(server: Serving, where: str, key: str) -> None:
     path, body, place = SAMPLES[where]
-    whole = ".".join(part for part in (PLACES.get(key, place), key) if part)
+    of_its_kind = PLACES.get(f"{where} []") if key.startswith("[") else None
+    place = of_its_kind or PLACES.get(key, place)
+    whole = f"{place}.{key}" if place else key
     more = with_field(body, whole, VALUES.get(key, ODD))
     assert more != body
     first, second = server.post(path, body), server.post(path, more)
@@ -152,11 +181,33 @@ def test_what_is_ignored_changes_nothing(server: Serving, where: str, key: str) 
     assert told(second.json) == told(first.json)
 
 
-def test_the_detail_of_an_image_is_ignored() -> None:
-    image = {"url": "data:image/png;base64,AAAA"}
-    parts = [{"type": "image_url", "image_url": more} for more in (image, image | {"detail": ODD})]
-    plain, detailed = (read_messages([ChatMessage(role="user", content=[part])]) for part in parts)
-    assert plain == detailed
+@pytest.mark.parametrize(
+    ("kind", "value", "more"),
+    [
+        ("image_url", {"url": "data:image/png;base64,AAAA"}, {"detail": ODD}),
+        ("input_audio", {"data": "UklGRiQAAABXQVZF"}, {"format": ODD}),
+    ],
+)
+def test_what_is_said_of_images_and_sounds_is_ignored(kind: str, value: Any, more: Any) -> None:
+    plain, told_of = (
+        read_messages([ChatMessage(role="user", content=[{"type": kind, kind: given}])])
+        for given in (value, value | more)
+    )
+    assert plain == told_of
+
+
+def test_what_is_ignored_in_a_query_changes_nothing(server: Serving) -> None:
+    ident = server.post("/v1/responses", RESPONSES | {"store": True}).json["id"]
+    for where, end in {
+        "get-v1responsesresponse": "",
+        "get-v1responsesresponseinput_items": "/input_items",
+    }.items():
+        path = f"/v1/responses/{ident}{end}"
+        queries = [f"?{key}=odd" for place, key in rows("ignored") if place == where]
+        assert queries
+        answers = [server.get(path + query) for query in ("", *queries)]
+        assert [answer.status for answer in answers] == [200] * len(answers)
+        assert {answer.body for answer in answers} == {answers[0].body}
 
 
 def chat(**fields: Any) -> tuple[str, Any]:
@@ -170,6 +221,14 @@ def says(*messages: Any) -> tuple[str, Any]:
 def user(**block: Any) -> tuple[str, Any]:
     turn = {"role": "user", "content": [block]}
     return "/v1/messages", MESSAGES | {"messages": [turn]}
+
+
+def response(**fields: Any) -> tuple[str, Any]:
+    return "/v1/responses", RESPONSES | fields
+
+
+def part(**fields: Any) -> tuple[str, Any]:
+    return response(input=[{"role": "user", "content": [fields]}])
 
 
 REFUSED: dict[tuple[str, str], list[tuple[str, Any]]] = {
@@ -193,9 +252,6 @@ REFUSED: dict[tuple[str, str], list[tuple[str, Any]]] = {
     ],
     ("post-v1chatcompletions", "functions"): [chat(functions=[FUNCTION])],
     ("post-v1chatcompletions", "function_call"): [chat(function_call={"name": "add"})],
-    ("openais-messages", "content[input_audio]"): [
-        says({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]})
-    ],
     ("openais-messages", "content[file]"): [
         says({"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]})
     ],
@@ -205,6 +261,23 @@ REFUSED: dict[tuple[str, str], list[tuple[str, Any]]] = {
     ("post-v1completions", "best_of"): [
         ("/v1/completions", {"model": "mini", "prompt": "Hello!", "n": 1, "best_of": 2})
     ],
+    ("post-v1responses", "tool_choice[*]"): [
+        response(tools=[{"type": "function", "name": "add"}], tool_choice={"type": kind})
+        for kind in ("web_search_preview", "mcp", "whatever")
+    ],
+    ("post-v1responses", "background"): [response(background=True)],
+    ("post-v1responses", "conversation"): [response(conversation="c")],
+    ("post-v1responses", "prompt"): [response(prompt={"id": "p"})],
+    ("post-v1responses", "moderation"): [response(moderation={"model": "m"})],
+    ("items-of-a-response", "[*]"): [
+        response(input=[SAID, {"type": kind}]) for kind in ("compaction", "shell_call", "whatever")
+    ],
+    ("parts-of-an-item", "file_id"): [part(type="input_image", file_id="f")],
+    ("parts-of-an-item", "[input_file]"): [part(type="input_file", file_id="f")],
+    ("tools-of-a-response", "[*]"): [
+        response(tools=[{"type": kind}]) for kind in ("mcp", "code_interpreter", "whatever")
+    ],
+    ("get-v1responsesresponse", "stream"): [("/v1/responses/resp_1?stream=true", None)],
     ("post-v1messages", "tools[*]"): [
         ("/v1/messages", MESSAGES | {"tools": [{"type": kind, "name": "x"}]})
         for kind in ("bash_20250124", "web_search_20250305", "whatever")
@@ -243,7 +316,7 @@ def test_every_refusal_on_the_page_is_tried() -> None:
 def test_what_is_refused_gets_the_sentence_on_the_page(
     server: Serving, where: str, key: str, path: str, body: Any
 ) -> None:
-    answer = server.post(path, body)
+    answer = server.post(path, body) if body else server.get(path)
     error = answer.json["error"]
     sentence = error if isinstance(error, str) else error["message"]
     quoted = re.findall(r'"([^"]+)"', PAGE[where].request[key].text)
