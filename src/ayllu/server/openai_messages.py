@@ -77,7 +77,7 @@ def read_content(content: Json, where: str) -> tuple[str, tuple[str, ...]]:
         text = part.get("refusal" if kind == "refusal" else "text") if kind in _TEXTS else None
         if isinstance(text, str):
             texts.append(text)
-        elif kind in _ATTACHMENTS:
+        elif isinstance(kind, str) and kind in _ATTACHMENTS:
             field, read = _ATTACHMENTS[kind]
             attached.append(read(part.get(field), place))
             texts.append(None)

@@ -215,7 +215,7 @@ _IMAGE: Schema = {
 }
 _SOUND: Schema = {
     "type": "object",
-    "properties": {"data": {"type": "string", "contentEncoding": "base64"}},
+    "properties": {"data": {"type": "string", "pattern": "^([A-Za-z0-9+/]{4})+$"}},
     "required": ["data"],
 }
 Content = Annotated[
@@ -262,11 +262,11 @@ Documents = Annotated[
 """Texts, or objects with one."""
 
 
-def _item(kind: str, **needed: Schema) -> Schema:
-    """An item of a response, and its fields that must be there."""
+def _item(kind: str, more: Schema | None = None, **needed: Schema) -> Schema:
+    """An item of a response: its fields that must be there, and more."""
     return {
         "type": "object",
-        "properties": {"type": {"const": kind}, **needed},
+        "properties": {"type": {"const": kind}, **needed, **(more or {})},
         "required": ["type", *needed],
     }
 
@@ -340,7 +340,7 @@ ResponseChoice = Annotated[
         _NAMED_TOOL,
         _item(
             "allowed_tools",
-            mode={"enum": ["auto", "required"]},
+            {"mode": {"enum": ["auto", "required", None]}},
             tools={"type": "array", "items": _NAMED_TOOL},
         ),
     ),

@@ -77,7 +77,7 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
 class RetrieveQuery(Struct, frozen=True):
     """What is asked of an answer that is kept, in the query."""
 
-    stream: bool = False
+    stream: Annotated[bool, said({"const": False})] = False
 
 
 class ItemsQuery(Struct, frozen=True):
@@ -263,7 +263,7 @@ class Response(Struct, frozen=True, kw_only=True):
     store: bool
     temperature: float | None
     text: Text
-    tool_choice: Json
+    tool_choice: ResponseChoice
     tools: tuple[dict[str, Json], ...]
     top_logprobs: int
     top_p: float | None
