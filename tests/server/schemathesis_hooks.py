@@ -6,7 +6,6 @@ Loaded by Schemathesis' own process; test_openapi.py starts it.
 from __future__ import annotations
 
 import json
-import re
 from functools import cache
 from typing import Any
 
@@ -35,27 +34,23 @@ SMALL: dict[str, Any] = {
 }
 """In place of other numbers, so that a model is loaded once and says little."""
 
-UNSAYABLE = re.compile(
-    "|".join(
-        (
-            "not found",
-            "does not support",
-            "invalid model name",
-            "digest mismatch",
-            "the vocabulary's size",
-            "empty text",
-            "is no image",
-            "is no WAV",
-            "tool_choice",
-            "best_of",
-            "top_logprobs needs logprobs",
-            "logprobs of an echoed prompt",
-            "input is required",
-            "message may have such a block",
-            "Cannot continue an assistant message",
-            "only documents of text",
-        )
-    )
+UNSAYABLE = (
+    "not found",
+    "does not support",
+    "invalid model name",
+    "digest mismatch",
+    "the vocabulary's size",
+    "empty text",
+    "is no image",
+    "is no WAV",
+    "tool_choice",
+    "best_of",
+    "top_logprobs needs logprobs",
+    "logprobs of an echoed prompt",
+    "input is required",
+    "message may have such a block",
+    "Cannot continue an assistant message",
+    "only documents of text",
 )
 """What may be wrong with a request that fits its schema."""
 
@@ -129,4 +124,4 @@ def refused_for_what_no_schema_says(_: CheckContext, response: Response, case: C
     if case.operation.path == "/api/create":
         return  # most of its texts are in languages of their own: templates, digests, versions
     refused = fits(case) and response.status_code == 400
-    assert not refused or UNSAYABLE.search(response.text), response.text
+    assert not refused or any(words in response.text for words in UNSAYABLE), response.text

@@ -14,7 +14,7 @@ from msgspec import structs
 from ayllu.chat.media import Kind, media_kind
 from ayllu.chat.placing import joined
 from ayllu.errors import BadRequestError
-from ayllu.server.schemas import ROLES
+from ayllu.server.schemas_openai import ROLES
 from ayllu.server.wire_openai import Call, ChatMessage
 from ayllu.types import Json, Message, Role, ToolCall, ToolFunction
 

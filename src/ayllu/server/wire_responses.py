@@ -10,18 +10,14 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from ayllu.server.schemas import (
-    MAX_TOP_LOGPROBS,
+from ayllu.server.schemas import MAX_TOP_LOGPROBS, KeepAlive, Name, Options, said
+from ayllu.server.schemas_openai import (
     Effort,
     Items,
-    KeepAlive,
-    Name,
-    Options,
     Refused,
     ResponseChoice,
     ResponseTool,
     TextFormat,
-    said,
 )
 from ayllu.server.wire_openai import Logprob, Number
 from ayllu.types import Json
