@@ -144,9 +144,13 @@ Items = Annotated[
 """A text, or the items of a conversation."""
 
 _NAMED = [tagged(kind, {"name": NAME}) for kind in ("function", "custom")]
+_TOOLS = [
+    record({"name": NAME}, {"type": {"enum": ["function", "", None]}}),
+    tagged("custom", {"name": NAME}),
+]
 ResponseTool = Annotated[
     dict[str, Json],
-    one_of(*_NAMED, tagged("namespace", {"name": NAME, "tools": list_of({"anyOf": _NAMED})})),
+    one_of(*_TOOLS, tagged("namespace", {"name": NAME, "tools": list_of({"anyOf": _TOOLS})})),
 ]
 """A tool of a response, whose name stands beside its type."""
 
