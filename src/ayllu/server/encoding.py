@@ -1,4 +1,4 @@
-"""Bodies that come compressed, as Codex sends them: unpacked within bounds.
+"""Bodies that come compressed: unpacked within bounds.
 
 Source: RFC 9110, 8.4; for zstd RFC 8878 and the window of RFC 9659.
 """

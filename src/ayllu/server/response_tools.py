@@ -14,8 +14,8 @@ from ayllu.errors import BadRequestError
 from ayllu.server.ollama_fields import read_tool
 from ayllu.types import Json
 
-_IGNORED = ("web_search", "web_search_preview", "tool_search")
-"""By the beginning of their types: Codex names them unasked, and can do without."""
+_IGNORED = ("web_search", "tool_search")
+"""The beginnings of types: Codex names the first unasked, and no tool has to be searched for."""
 
 
 class Tool(Struct, frozen=True):
