@@ -5,7 +5,7 @@ MODEL ?=
 SCRIPTS ?= $(filter-out bench/measure.py,$(wildcard bench/*.py))
 PROMPTS ?= "What is two plus two?" "¿De qué color es el cielo?"
 
-.PHONY: setup run test test-real check bench docs engine mini mini-eval
+.PHONY: setup run test test-real test-clients check bench docs engine mini mini-eval
 
 setup:
 	@$(PYTHON) tools/setup.py
@@ -26,6 +26,11 @@ test:
 test-real: setup
 	@test -n "$(MODELS)" || { echo "Name a folder: make test-real MODELS=path"; exit 1; }
 	@AYLLU_TEST_MODELS="$(MODELS)" $(BIN)/pytest -n 0 -m real tests/real
+
+# Opt-in: coding agents (1.5 GB of them) work with a model whose answers are known.
+test-clients:
+	@$(PYTHON) tools/setup.py --agents
+	@$(BIN)/pytest -n 0 -m agents tests/clients/agents
 
 check: setup
 	@$(BIN)/ruff format --check .

@@ -11,6 +11,8 @@ import pytest
 from gguf_maker import make_successor_model, walk
 from serving import Serving, serving
 
+from ayllu import __version__
+
 GREEDY = {"temperature": 0}
 USER = [{"role": "user", "content": "hello"}]
 F = {"name": "add"}
@@ -29,8 +31,11 @@ def test_the_root_says_what_ollama_says(server: Serving) -> None:
     assert server.request("HEAD", "/").status == 200
 
 
-def test_the_version_is_told(server: Serving) -> None:
-    assert set(server.get("/api/version").json) == {"version"}
+def test_the_version_is_told_and_that_of_an_ollama_that_can_as_much(server: Serving) -> None:
+    told = server.get("/api/version").json
+    assert told["ayllu"] == __version__
+    # Codex wants 0.13.4, VS Code 0.6.4.
+    assert tuple(map(int, told["version"].split("."))) >= (0, 13, 4)
 
 
 @pytest.mark.parametrize(

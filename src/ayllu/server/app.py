@@ -82,8 +82,12 @@ async def _root(_: Request) -> Response:
     return PlainTextResponse("Ollama is running")
 
 
+OLLAMA = "0.22.0"
+"""The version of Ollama that we pass for: clients (Codex is one) turn away what looks older."""
+
+
 async def _version(_: Request) -> Response:
-    body = encode({"version": __version__})
+    body = encode({"version": OLLAMA, "ayllu": __version__})
     return Response(body, media_type="application/json; charset=utf-8")
 
 
