@@ -32,6 +32,11 @@ JPEG_CMYK = base64.b64decode(
 WEBP = base64.b64decode("UklGRhwAAABXRUJQVlA4TA8AAAAvH8AHAAfQ/4j+ByKi/wEA")
 """32 x 32 pixels of green."""
 
+WEBP_LOSSY = base64.b64decode(
+    "UklGRkIAAABXRUJQVlA4IDYAAAAwAwCdASogACAAP83i624/tzEqKAgD8DmJZQB2AACBxLwAAP5TH/13i0aX/6+AKeRohkAAAAA="
+)
+"""The same with loss."""
+
 GIF = base64.b64decode(
     "R0lGODdhIAAgAIEAAAAA/wAAAAAAAAAAACwAAAAAIAAgAEAINQABCBxIsKDBgwgTKlzIsKHDhxAjSpxIsaLFixgzatzIsaPH"
     "jyBDihxJsqTJkyhTqlzJUmRAADs="

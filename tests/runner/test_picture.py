@@ -21,11 +21,19 @@ PROGRAM = Path(picture.__file__).with_name("picture_child.py")
 
 
 def convert(data: bytes, form: str = "PNG", max_pixels: int = 10_000) -> bytes:
-    return asyncio.run(convert_picture(data, form, max_pixels=max_pixels, name="it"))  # type: ignore[arg-type] # one of two words
+    return asyncio.run(convert_picture(data, form, quality=90, max_pixels=max_pixels, name="it"))  # type: ignore[arg-type] # one of two words
 
 
 @pytest.mark.parametrize(
-    "data", [samples.WEBP, samples.JPEG, samples.JPEG_CMYK, samples.GIF, samples.png(32, 32)]
+    "data",
+    [
+        samples.WEBP,
+        samples.WEBP_LOSSY,
+        samples.JPEG,
+        samples.JPEG_CMYK,
+        samples.GIF,
+        samples.png(32, 32),
+    ],
 )
 def test_every_kind_becomes_a_png_or_a_jpeg(data: bytes) -> None:
     assert image_size(convert(data), "PNG") == (32, 32)
@@ -55,7 +63,14 @@ def test_pixels_are_counted_before_they_are_decoded() -> None:
 
 
 def child(data: bytes, max_pixels: int, memory: int, seconds: int) -> int:
-    command = [sys.executable, "-P", str(PROGRAM), "PNG", *map(str, (max_pixels, memory, seconds))]
+    command = [
+        sys.executable,
+        "-P",
+        str(PROGRAM),
+        "PNG",
+        "90",
+        *map(str, (max_pixels, memory, seconds)),
+    ]
     return subprocess.run(command, input=data, capture_output=True, check=False).returncode
 
 
@@ -69,7 +84,9 @@ def test_the_child_is_bounded_in_memory_and_time() -> None:
 def test_who_gives_up_leaves_no_child() -> None:
     async def give_up() -> None:
         task = asyncio.create_task(
-            convert_picture(samples.png(9000, 9000), "PNG", max_pixels=1 << 30, name="it")
+            convert_picture(
+                samples.png(9000, 9000), "PNG", quality=90, max_pixels=1 << 30, name="it"
+            )
         )
         while not psutil.Process(os.getpid()).children():  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.01)

@@ -40,6 +40,7 @@ IMAGES = {
     "JPEG of four colours": (samples.JPEG_CMYK, "RRRR"),
     "GIF": (samples.GIF, "BBBB"),
     "WebP": (samples.WEBP, "GGGG"),
+    "WebP with loss": (samples.WEBP_LOSSY, "GGGG"),
     "a single pixel": (samples.png(1, 1, GREEN), "GGGG"),
     "a line": (samples.png(200, 1, GREEN), "GGGG"),
 }
