@@ -41,7 +41,7 @@ def test_parts_become_a_text_with_places(parts: list[str | None], text: str) -> 
     ("content", "parts"),
     [
         ("look", [A, B, "look"]),
-        (f"see {PLACE} now", [B, "see ", A, " now"]),
+        (f"see {PLACE} now", [A, "see ", B, " now"]),
         (f"{PLACE}{PLACE}", [A, B]),
         (f"{PLACE}x{PLACE}y{PLACE}", [A, "x", B, f"y{PLACE}"]),
         ("", [A, B]),
