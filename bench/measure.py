@@ -67,7 +67,9 @@ def child(command: list[Any], pattern: str, env: Mapping[str, str]) -> Iterator[
 
 
 @contextmanager
-def raw_server(model: Path, home: Path, parallel: int) -> Iterator[tuple[int, str]]:
+def raw_server(
+    model: Path, home: Path, parallel: int, *projectors: Path
+) -> Iterator[tuple[int, str]]:
     """llama-server itself, started with the flags that ours would start it with."""
     settings = load_settings({"AYLLU_HOME": str(home)})
     facts = fit.model_facts(model, settings.kv_cache_type)
@@ -76,6 +78,7 @@ def raw_server(model: Path, home: Path, parallel: int) -> Iterator[tuple[int, st
         context=fit.choose_context(None, settings.context_length, facts.trained_context),
         parallel=parallel,
         batch=fit.CPU_BATCH,
+        projectors=projectors,
         cache_ram=settings.cache_ram,
     )
     arguments = engine_arguments(load, host="127.0.0.1", slots=home)
@@ -92,10 +95,14 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def raw_chat(session: aiohttp.ClientSession, url: str, prompt: str, tokens: int) -> Stream:
-    """An answer of llama-server's own chat route."""
+async def raw_chat(
+    session: aiohttp.ClientSession, url: str, prompt: str, tokens: int, image: str = ""
+) -> Stream:
+    """An answer of llama-server's own chat route; an image is base64."""
+    seen = {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{image}"}}
+    parts = [seen, {"type": "text", "text": prompt}]
     body = {
-        "messages": [{"role": "user", "content": prompt}],
+        "messages": [{"role": "user", "content": parts if image else prompt}],
         "max_tokens": tokens,
         "stream": True,
         **_SAMPLING,
@@ -108,12 +115,12 @@ async def raw_chat(session: aiohttp.ClientSession, url: str, prompt: str, tokens
 
 
 async def our_chat(
-    session: aiohttp.ClientSession, url: str, model: str, prompt: str, tokens: int
+    session: aiohttp.ClientSession, url: str, model: str, prompt: str, tokens: int, *images: str
 ) -> Stream:
     """The same through our /api/chat."""
     body = {
         "model": model,
-        "messages": [{"role": "user", "content": prompt}],
+        "messages": [{"role": "user", "content": prompt, "images": images}],
         "options": {"num_predict": tokens, **_SAMPLING},
     }
 

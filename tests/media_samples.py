@@ -32,6 +32,11 @@ JPEG_CMYK = base64.b64decode(
 WEBP = base64.b64decode("UklGRhwAAABXRUJQVlA4TA8AAAAvH8AHAAfQ/4j+ByKi/wEA")
 """32 x 32 pixels of green."""
 
+WEBP_LOSSY = base64.b64decode(
+    "UklGRkIAAABXRUJQVlA4IDYAAAAwAwCdASogACAAP83i624/tzEqKAgD8DmJZQB2AACBxLwAAP5TH/13i0aX/6+AKeRohkAAAAA="
+)
+"""The same with loss."""
+
 GIF = base64.b64decode(
     "R0lGODdhIAAgAIEAAAAA/wAAAAAAAAAAACwAAAAAIAAgAEAINQABCBxIsKDBgwgTKlzIsKHDhxAjSpxIsaLFixgzatzIsaPH"
     "jyBDihxJsqTJkyhTqlzJUmRAADs="
@@ -44,12 +49,17 @@ def b64(data: bytes) -> str:
 
 
 def png(
-    width: int = 32, height: int = 32, colour: tuple[int, ...] = RED, *, depth: int = 8
+    width: int = 32,
+    height: int = 32,
+    colour: tuple[int, ...] = RED,
+    *,
+    depth: int = 8,
+    level: int = -1,
 ) -> bytes:
-    """A PNG of one colour; `depth` is bits of each of its numbers, which are below 256."""
+    """A PNG of one colour; `depth` is bits of each of its numbers, `level` 0 is uncompressed."""
     pixel = b"".join(number.to_bytes(1) * (depth // 8) for number in colour)
     rows = (b"\0" + pixel * width) * height
-    return _png(width, height, depth, {1: 0, 3: 2, 4: 6}[len(colour)], zlib.compress(rows))
+    return _png(width, height, depth, {1: 0, 3: 2, 4: 6}[len(colour)], zlib.compress(rows, level))
 
 
 def png_bomb(width: int, height: int) -> bytes:
@@ -71,14 +81,18 @@ def apng(first: tuple[int, ...], second: tuple[int, ...]) -> bytes:
     return head + one + other + _chunk(b"IEND", b"")
 
 
-def wav(hz: float = LOW, seconds: float = 0.5, *, rate: int = 16_000) -> bytes:
-    """A tone."""
+def wav(
+    hz: float = LOW, seconds: float = 0.5, *, rate: int = 16_000, silent: bool = False
+) -> bytes:
+    """A tone, or silence."""
+    count = round(seconds * rate)
     out = io.BytesIO()
     with wave.open(out, "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
         sound.setframerate(rate)
-        sound.writeframes(struct.pack(f"<{round(seconds * rate)}h", *_tone(hz, seconds, rate)))
+        data = b"" if silent else struct.pack(f"<{count}h", *_tone(hz, seconds, rate))
+        sound.writeframes(data or bytes(2 * count))
     return out.getvalue()
 
 

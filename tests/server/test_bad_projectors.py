@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from gguf_maker import CHATML, WIDE, make_successor_model
 from gguf_writer import write_gguf
+from media_samples import b64, png
 from projector_maker import make_projector, vision
 from serving import Serving
 
@@ -33,6 +34,19 @@ def test_a_projector_that_does_not_load_is_explained(
     server.create("bad", model, projector)
     answer = server.post("/api/generate", {"model": "bad", "prompt": "hi"})
     assert (answer.status, words in answer.json["error"]) == (500, True), answer.body
+
+
+def test_eyes_within_the_model_are_not_found(server: Serving, tmp_path: Path) -> None:
+    within = make_successor_model(
+        tmp_path / "within.gguf", chat_template=CHATML, extra={"llama.vision.block_count": 2}
+    )
+    server.create("within", within)
+    message = {"role": "user", "content": "look", "images": [b64(png())]}
+    answer = server.post("/api/chat", {"model": "within", "messages": [message]})
+    assert (answer.status, "has its vision within its own GGUF" in answer.json["error"]) == (
+        400,
+        True,
+    )
 
 
 def test_a_projector_of_another_model_is_told(server: Serving, tmp_path: Path) -> None:

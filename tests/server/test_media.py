@@ -40,6 +40,7 @@ IMAGES = {
     "JPEG of four colours": (samples.JPEG_CMYK, "RRRR"),
     "GIF": (samples.GIF, "BBBB"),
     "WebP": (samples.WEBP, "GGGG"),
+    "WebP with loss": (samples.WEBP_LOSSY, "GGGG"),
     "a single pixel": (samples.png(1, 1, GREEN), "GGGG"),
     "a line": (samples.png(200, 1, GREEN), "GGGG"),
 }
@@ -144,6 +145,18 @@ def test_text_that_looks_like_a_place_is_text(media: Serving) -> None:
             said, without = chat(media, model=model, text=text)
             gone = 3 if text == "\ufffc" else 0
             assert (seen, said, count - without) == ("RRRR", "abcd", 12 - gone)
+
+
+def test_the_prompt_that_is_shown_numbers_its_images(media: Serving) -> None:
+    images = [b64(samples.png()), b64(samples.wav())]
+    message = {"role": "user", "content": "see [img]", "images": images}
+    body = {"messages": [message], "_debug_render_only": True}
+    for model, prompt in (
+        ("go", "user: [img-0]see [img-1]\n"),
+        ("both", "<|im_start|>user\n[img-0]see [img-1]<|im_end|>\n<|im_start|>assistant\n"),
+    ):
+        shown = media.post("/api/chat", body | {"model": model}).json["_debug_info"]
+        assert shown == {"rendered_template": prompt, "image_count": 2}
 
 
 def openai(server: Serving, *parts: Any, **fields: Any) -> Any:

@@ -1,7 +1,7 @@
 """Images and sounds on their way to the engine: checked by their headers, changed where need be.
 
-The engine decodes JPEG, PNG, GIF, WAV, MP3 and FLAC. WebP becomes PNG, and what is too large for
-the engine becomes JPEG, in a child process. Nothing is decoded in the server.
+The engine decodes JPEG, PNG, GIF, WAV, MP3 and FLAC. WebP becomes PNG where it is lossless, else
+JPEG, and so does what is too large for the engine: in a child process. Nothing is decoded here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ayllu.chat.media_facts import (
     DamagedError,
     Format,
     image_size,
+    is_lossless,
     media_format,
     sound_seconds,
 )
@@ -117,8 +118,9 @@ async def _read(data: str, name: str) -> _Attached:
     if len(raw) > MAX_BYTES:
         raise TooLargeError(f"{name} has more than {MAX_BYTES:,} bytes")
     if form == "WebP":
-        raw = await convert_picture(raw, "PNG", max_pixels=MAX_PIXELS, name=name)
-        data, form = base64.b64encode(raw).decode(), "PNG"
+        form = "PNG" if is_lossless(raw) else "JPEG"
+        raw = await _converted(raw, form, 95, name)
+        data = base64.b64encode(raw).decode()
     try:
         if form not in SOUNDS:
             return _Attached(data, len(raw), _checked_pixels(raw, form, name))
@@ -188,8 +190,12 @@ async def _fitting(attached: Sequence[_Attached]) -> list[str]:
 async def _shrunk(item: _Attached) -> _Attached:
     if not item.pixels or item.size < _WORTH_SHRINKING:
         return item
-    raw = base64.b64decode(item.data)
-    raw = await convert_picture(raw, "JPEG", max_pixels=MAX_PIXELS, name="an image")
+    _, raw = await _decoded(item.data, "an image")
+    raw = await _converted(raw, "JPEG", 85, "an image")
     if len(raw) >= item.size:
         return item
     return _Attached(base64.b64encode(raw).decode(), len(raw), item.pixels)
+
+
+async def _converted(raw: bytes, form: Literal["PNG", "JPEG"], quality: int, name: str) -> bytes:
+    return await convert_picture(raw, form, quality=quality, max_pixels=MAX_PIXELS, name=name)

@@ -64,6 +64,14 @@ def image_size(data: bytes, form: Format) -> tuple[int, int]:
     return width, height
 
 
+def is_lossless(webp: bytes) -> bool:
+    """Whether a WebP was compressed without loss. Source: RFC 9649, 2.5 and 2.7."""
+    try:
+        return any(name == b"VP8L" for name, _, _ in _riff_chunks(webp))
+    except struct.error:  # the end, as a rule
+        return False
+
+
 def sound_seconds(data: bytes, form: Format) -> float:
     """How long a sound is; infinite where the header does not tell. Raises DamagedError."""
     read = {"WAV": _wav_seconds, "FLAC": _flac_seconds, "MP3": _mp3_seconds}[form]

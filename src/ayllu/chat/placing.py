@@ -1,14 +1,15 @@
 """Where in a text its images and sounds stand, from a message's content to the engine's prompt.
 
-A dialect writes PLACE where an attachment belongs. While a prompt is rendered, marks that nobody
-can guess hold the places, so that no text of a user's is taken for one. Pure.
+A dialect writes PLACE where an attachment belongs; those without a place come first. While a prompt
+is rendered, marks that nobody can guess hold the places: no text of a user's is taken for one.
+Pure.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct, structs
 
@@ -62,16 +63,12 @@ def marked(messages: Sequence[Message]) -> tuple[Message, ...]:
     return tuple(result)
 
 
-def mark_content(content: str, numbers: Iterable[int]) -> str:
-    """A content with a mark at each PLACE, and those that have none before it, as in Ollama."""
-    before = ""
-    for number in numbers:
-        mark = _mark(number)
-        if PLACE in content:
-            content = content.replace(PLACE, mark, 1)
-        else:
-            before += mark
-    return before + content
+def mark_content(content: str, numbers: Sequence[int]) -> str:
+    """A content with the marks in their order: the last at each PLACE, those before in front."""
+    in_front = max(len(numbers) - content.count(PLACE), 0)
+    for number in numbers[in_front:]:
+        content = content.replace(PLACE, _mark(number), 1)
+    return "".join(map(_mark, numbers[:in_front])) + content
 
 
 def attachments(messages: Sequence[Message]) -> tuple[str, ...]:

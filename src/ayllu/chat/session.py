@@ -38,7 +38,7 @@ from ayllu.chat.prompt import (
 from ayllu.chat.replay import MAX_FRUITLESS, MAX_FRUITLESS_ATTACHED, Replay
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.tokens import ask_beside
-from ayllu.errors import BadRequestError, ContextExceededError
+from ayllu.errors import AylluError, BadRequestError, ContextExceededError
 from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
 from ayllu.models.formats import FORMATS, parser_name
@@ -77,15 +77,19 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
                     for part in replay.pass_on(event):
                         yield _timed(part, started)
         except EngineDiedError as error:
-            if replay.may_try_again():
-                continue
-            if attached and not replay.has_begun:
-                raise BadRequestError(
-                    f"the engine did not survive the images or sounds of this request: {error}"
-                ) from error
-            raise
+            if not replay.may_try_again():
+                raise (error if replay.has_begun else _blamed(error, request)) from error
         else:
             return
+
+
+def _blamed(error: EngineDiedError, request: ChatRequest) -> AylluError:
+    """The error for an engine that does not survive a request, before anything was answered."""
+    if not attachments(request.messages):
+        return error
+    return BadRequestError(
+        f"the engine did not survive the images or sounds of this request: {error}"
+    )
 
 
 async def _ready(request: ChatRequest) -> ChatRequest:
@@ -158,13 +162,16 @@ async def _beside(
     """What can be told of a request while all slots are busy."""
     ready = await _ready(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
-    told, _ = await ask_beside(
-        pool,
-        model,
-        lambda lease: ask(_turn(lease, model, ready, options, 0)),
-        options=options,
-        keep_alive=request.keep_alive,
-    )
+    try:
+        told, _ = await ask_beside(
+            pool,
+            model,
+            lambda lease: ask(_turn(lease, model, ready, options, 0)),
+            options=options,
+            keep_alive=request.keep_alive,
+        )
+    except EngineDiedError as error:
+        raise _blamed(error, ready) from error
     return told
 
 

@@ -32,15 +32,16 @@ _log = structlog.get_logger(__name__)
 
 
 async def convert_picture(
-    data: bytes, form: Literal["PNG", "JPEG"], *, max_pixels: int, name: str
+    data: bytes, form: Literal["PNG", "JPEG"], *, quality: int, max_pixels: int, name: str
 ) -> bytes:
     """A JPEG, PNG, GIF or WebP file as a file of another format, without transparency.
 
-    Of an animation the first picture counts. `name` is what an error calls the file. Raises
-    TooLargeError beyond `max_pixels`, BadRequestError for what cannot be decoded in `SECONDS`.
+    Of an animation the first picture counts. `quality` is a JPEG's, to 100. `name` is what an error
+    calls the file. Raises TooLargeError beyond `max_pixels`, BadRequestError for what cannot be
+    decoded in `SECONDS`.
     """
     async with _turns:
-        bounds = map(str, (max_pixels, MEMORY, SECONDS))
+        bounds = map(str, (quality, max_pixels, MEMORY, SECONDS))
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",

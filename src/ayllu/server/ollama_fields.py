@@ -87,11 +87,8 @@ def read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
 
 
 def read_places(messages: Sequence[Message]) -> list[Message]:
-    """The messages, where `[img]` in a text stands for one of its images."""
-    return [
-        structs.replace(m, content=_placed(m.content, len(m.images))) if m.images else m
-        for m in messages
-    ]
+    """The messages, where `[img]` in a text stands for its first image, the next for the next."""
+    return [_placed(message) if message.images else message for message in messages]
 
 
 def read_raw_places(prompt: str, images: Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -123,5 +120,12 @@ def with_model_messages(
     return (*stored, *messages)
 
 
-def _placed(content: str, images: int) -> str:
-    return unplaced(content).replace("[img]", PLACE, images)
+def _placed(message: Message) -> Message:
+    """The message with its images in the order of its text; those without a place come first."""
+    content = unplaced(message.content)
+    places = min(content.count("[img]"), len(message.images))
+    return structs.replace(
+        message,
+        content=content.replace("[img]", PLACE, places),
+        images=message.images[places:] + message.images[:places],
+    )

@@ -146,6 +146,11 @@ def check_abilities(model: Model, messages: Sequence[Message], *, tools: bool) -
         for data in message.images:
             sense = "audio" if media_kind(data) == "audio" else "vision"
             require(model, sense, f"{full_name(model.name)} does not support {sense}")
+            if not model.projectors:
+                raise BadRequestError(
+                    f"{full_name(model.name)} has its {sense} within its own GGUF, where the "
+                    "engine does not find it: create it again with a projector file beside it"
+                )
 
 
 def thinking_of(model: Model, name: str, think: Think | None) -> Think | None:
