@@ -45,6 +45,7 @@ FORMATS = {
     "functiongemma": _TOOLS,
     "glm-4.7": _THINKING,
     "glm-ocr": _PLAIN,
+    "glimmer": Format(thinks=True, always=True),
     "laguna": _THINKING,
     "poolside-v1": _THINKING,
     "ministral": _TOOLS,
