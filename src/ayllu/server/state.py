@@ -45,7 +45,7 @@ async def model_of(request: Request, name: str) -> Model:
     parsed = parse_name(name)
     state = state_of(request)
     try:
-        model = open_model(state.store, parsed)
+        model = open_model(state.store, parsed, wants_go=state.settings.go_template)
     except NotFoundError as error:
         raise NotFoundError(f"model '{name}' not found") from error
     if model.digest not in state.looked_at:

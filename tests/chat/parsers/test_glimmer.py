@@ -54,7 +54,7 @@ CASES = [
     (f" to=add<|message|>{block('add<|message|>', a='5')}<|eot|>", [call("add", a=5)]),
     (f" to=add<|message|>{block('add.add', a='5')}<|eot|>", [call("add", a=5)]),
     (f" to=x.add<|message|>{block('x.add', a='5')}<|eot|>", [call("x.add", a="5")]),
-    (" to=user", []),
+    (" to=5?", [say(" to=5?")]),
     ("<|start|>assistant", []),
     ("<|", [say("<|")]),
     ("to be or not", [say("to be or not")]),

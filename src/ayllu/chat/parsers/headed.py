@@ -95,7 +95,9 @@ class HeadedParser(HoldingParser):
             self._take(len(self._held))
 
     def _is_header(self) -> bool:
-        return self._held.lstrip().startswith(self._heads)
+        """Whether what is held when the answer ends is one: there is a tag in it."""
+        has_tag = first_tag(self._held, self.tags) is not None
+        return has_tag and self._held.lstrip().startswith(self._heads)
 
     def _may_be_header(self) -> bool:
         """Whether a header may come; the first one is in the middle of one and so a tag is next."""
