@@ -24,8 +24,12 @@ WIDE = {"?": "".join(f"{chr(65 + n // 26)}{chr(97 + n % 26)}" for n in range(220
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% if false %}{{ '<|im_sep|>' }}{% endif %}"
 )
-"""A chat template without tools and thinking. Its prompts end in a newline."""
+"""A chat template without tools and thinking. Its prompts end in a newline.
+
+What it never writes keeps it from being taken for one of the package's named templates.
+"""
 
 CHATML_TOOLS_THINK = (
     "{% if tools %}{{ '<|im_start|>system\n# Tools\nYou may call functions:\n<tools>' }}"

@@ -75,6 +75,16 @@ def test_ollamas_own_spellings_are_honoured(tmp_path: Path) -> None:
     assert settings.origins == ("https://a.example", "https://b.example")
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("", None), ("1", True), ("true", True), ("0", False), ("False", False)]
+)
+def test_whether_go_templates_are_used_may_be_left_open(
+    tmp_path: Path, text: str, value: bool | None
+) -> None:
+    environment = {"AYLLU_HOME": str(tmp_path), "OLLAMA_GO_TEMPLATE": text}
+    assert load_settings(environment).go_template is value
+
+
 def test_zero_means_the_usual_number_as_in_ollama(tmp_path: Path) -> None:
     names = ("NUM_PARALLEL", "MAX_LOADED_MODELS", "MAX_QUEUE", "CONTEXT_LENGTH")
     zeros = {f"OLLAMA_{name}": "0" for name in names}

@@ -68,6 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     flash_attention: str
     kv_cache_type: str
     cache_ram: int
+    go_template: bool | None
     max_body: int
     response_space: int
     response_age: float
@@ -99,6 +100,11 @@ def parse_address(text: str) -> Address:
 def _boolean(text: str) -> bool:
     """Go's ParseBool, with anything else that is not empty meaning true."""
     return text not in {"", "0", "f", "F", "false", "FALSE", "False"}
+
+
+def _whether(text: str) -> bool | None:
+    """A boolean, or None where nobody decides."""
+    return _boolean(text) if text else None
 
 
 def _size(text: str) -> int:
@@ -197,6 +203,12 @@ SETTINGS = (
         "type of the KV cache: f16, q8_0, q4_0, ...",
     ),
     Setting("cache_ram", _size, "1G", "memory per loaded model for prompts seen before"),
+    Setting(
+        "go_template",
+        _whether,
+        "",
+        "render with a model's Go template, or with its Jinja one; empty: what they can do decides",
+    ),
     Setting("max_body", _size, "160M", "largest request body, blobs apart"),
     Setting(
         "response_space",

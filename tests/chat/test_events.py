@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ayllu.chat.events import EventBuilder
+from ayllu.chat.parsers import Setting, make_parser
+from ayllu.errors import EngineError
 from ayllu.runner.client import Chunk, Progress, ToolDelta
 from ayllu.types import (
     PromptEvent,
@@ -60,3 +64,22 @@ def test_calls_after_the_first_are_left_out_where_one_is_enough() -> None:
     (event,) = [*builder.feed(Chunk(tools=deltas)), *builder.flush()]
     assert isinstance(event, ToolCallEvent)
     assert [call.id for call in event.calls] == ["0"]
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"a": "\\ud800"}', "[1]", '{"a": ', '{"a":' * 900 + "1" + "}" * 900]
+)
+def test_arguments_that_cannot_be_passed_on_are_one_clear_error(arguments: str) -> None:
+    builder = EventBuilder()
+    assert list(builder.feed(Chunk(tools=(ToolDelta(0, "x", "add", arguments),)))) == []
+    with pytest.raises(EngineError, match=r"^the model called 'add' with arguments that are not"):
+        list(builder.flush())
+
+
+def test_a_limit_cuts_a_parsers_call_too() -> None:
+    for finish, kind in (("length", TextEvent), ("stop", ToolCallEvent)):
+        tools = ({"type": "function", "function": {"name": "add"}},)
+        builder = EventBuilder(parser=make_parser("glm-4.7", Setting(tools=tools)))
+        assert list(builder.feed(Chunk("<tool_call>add<arg_key>a</arg_key><arg_value>1"))) == []
+        assert list(builder.feed(Chunk(finish=finish))) == []
+        assert {type(event) for event in builder.flush()} == {kind}

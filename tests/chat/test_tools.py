@@ -67,6 +67,12 @@ CASES = [
     ("<call>", "no call at all", "no call at all", []),
     ("<call>", "almost <cal", "almost <cal", []),
     ("<call>", '<call>{"name": "add", "argum', "", []),
+    ("<call>", "The tag <call> begins a call.", "The tag <call> begins a call.", []),
+    ("<call>", '<call>add{x} {"a": 1}', "", [("add", {"a": 1})]),
+    ("<call>", '<call>add{"a": "\\ud800"}', '<call>add{"a": "\\ud800"}', []),
+    ("<call>", '<call>add{"a": NaN} {"a": 1}', "", [("add", {"a": 1})]),
+    ("<call>", f'<call>add{{"a": {"1" * 5000}}}', f'<call>add{{"a": {"1" * 5000}}}', []),
+    ("<call>", '<call>add{"a": "x\ny"}', "", [("add", {"a": "x\ny"})]),
 ]
 
 
@@ -83,8 +89,8 @@ def test_where_the_text_is_cut_makes_no_difference(data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
     edges = [0, *cuts, len(text)]
     pieces = [text[a:b] for a, b in itertools.pairwise(edges)]
-    got, got_calls = parse(tag, pieces)
-    assert (got.strip(), got_calls) == (answer.strip(), calls)
+    assert parse(tag, pieces) == (answer, calls)
+    assert parse(tag, list(text)) == (answer, calls)
 
 
 def test_a_call_in_a_thousand_pieces_is_looked_at_once() -> None:
@@ -99,6 +105,25 @@ def test_a_call_in_a_thousand_pieces_is_looked_at_once() -> None:
     parts = [text[i : i + 4] for i in range(0, len(text), 4)]
     (call,) = parse("<call>", ["<call>", *parts])[1]
     assert call == ("add", {"a": 'x{}"' * 5_000})
+
+
+def test_a_name_is_looked_for_once_in_a_long_text() -> None:
+    parser = ToolParser("<call>", NAMES)
+    parser.feed("<call>")
+    for _ in range(1000):
+        parser.feed("x" * 100)
+        assert parser._looked > len(parser._held) - 2 * len(NAMES[-1])
+    (call,) = parser.feed('add {"a": 1}').calls
+    assert call.function.arguments == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "inner", ["{" * 100_000 + "}" * 100_000, '{"a":' * 50_000 + "x" + "}" * 50_000]
+)
+def test_a_broken_object_is_looked_at_once(inner: str) -> None:
+    """Where every bracket in it was tried anew, this would not come back."""
+    text, calls = parse("<call>", ["<call>add", inner, '{"a": 1}'])
+    assert (text, calls) == ("", [("add", {"a": 1})])
 
 
 def test_hostile_nesting_is_no_call_and_no_crash() -> None:

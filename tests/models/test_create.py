@@ -90,7 +90,7 @@ def test_a_model_made_from_another_takes_over_and_replaces(store: Store, gguf: s
         license="MIT",
         parameters={"temperature": 1, "stop": ["a"]},
         messages=(Message("user", "hi"),),
-        renderer="r",
+        renderer="qwen3.5",
         requires="v0.2.0",
     )
     make(store, "base", base)
@@ -98,14 +98,14 @@ def test_a_model_made_from_another_takes_over_and_replaces(store: Store, gguf: s
     same = open_model(store, parse_name("same"))
     assert (same.template, same.system, same.licenses) == ("{{ .Prompt }}", "Be brief.", ("MIT",))
     assert same.parent == "base:latest"
-    assert (same.config.renderer, same.config.requires) == ("r", "0.2.0")
+    assert (same.config.renderer, same.config.requires) == ("qwen3.5", "0.2.0")
     changes = CreateRequest(
         from_="base:latest",
         template="{{ .System }}{{ .Prompt }}",
         license=("Apache", "MIT"),
         parameters={"temperature": 0.5, "num_ctx": 64.9, "top_p": None, "mirostat": 1},
         messages=(Message("user", "new"),),
-        parser="p",
+        parser="qwen3",
     )
     make(store, "child", changes)
     child = open_model(store, parse_name("child"))
@@ -115,7 +115,7 @@ def test_a_model_made_from_another_takes_over_and_replaces(store: Store, gguf: s
     assert child.licenses == ("MIT", "Apache")
     assert child.params == {"temperature": 0.5, "num_ctx": 64, "stop": ["a"]}
     assert child.messages == (Message("user", "new"),)
-    assert (child.config.renderer, child.config.parser) == ("r", "p")
+    assert (child.config.renderer, child.config.parser) == ("qwen3.5", "qwen3")
     assert child.config.model_type == "364K"
 
 
@@ -222,6 +222,8 @@ REFUSED: list[tuple[CreateRequest, str]] = [
     (CreateRequest(from_="m", remote_host="https://h"), "models on other hosts are not supported"),
     (CreateRequest(from_="m", requires="new"), "requires must be a valid semver (e.g. 0.14.0)"),
     (CreateRequest(from_="m", template="{{ if"), "template error: "),
+    (CreateRequest(from_="m", renderer="gemma9"), 'unknown renderer "gemma9"'),
+    (CreateRequest(from_="m", parser="gemma9"), 'unknown parser "gemma9"'),
     (CreateRequest(from_="m", parameters={"foo": 1}), "unknown parameter 'foo'"),
     (
         CreateRequest(from_="m", parameters={"num_ctx": "4k"}),
@@ -245,6 +247,31 @@ def test_what_is_wrong_is_said_before_anything_is_done(
         make(store, "x", request_)
     assert sentence in caught.value.sentence
     assert files_of(store.root) == set()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name", "stop"),
+    [
+        ("gemma4", "gemma4", ["<turn|>"]),
+        ("laguna", "laguna", None),
+        ("nemotron_h_moe", "nemotron-3-nano", None),
+        ("llama", "", None),
+    ],
+)
+def test_an_architecture_has_its_usual_renderer_and_parser(
+    store: Store, architecture: str, name: str, stop: list[str] | None
+) -> None:
+    kvs = {"general.architecture": architecture, f"{architecture}.block_count": 1}
+    files = {"x": blob(store, kvs | {"tokenizer.chat_template": "{{ messages }}"})}
+    make(store, "m", CreateRequest(files=files))
+    model = open_model(store, parse_name("m"))
+    assert (model.config.renderer, model.config.parser) == (name, name)
+    assert model.params.get("stop") == stop
+    assert model.template is None
+    make(store, "own", CreateRequest(files=files, template="{{ .Prompt }}"))
+    assert open_model(store, parse_name("own")).config.renderer == ""
+    make(store, "base", CreateRequest(files={"x": blob(store, kvs)}))
+    assert open_model(store, parse_name("base")).config.renderer == ""
 
 
 def test_a_template_error_stays_one(store: Store) -> None:

@@ -16,7 +16,6 @@ from ayllu.gguf.read import read_header
 from ayllu.models.create import CreateRequest
 from ayllu.models.describe import (
     capabilities,
-    go_template_capabilities,
     model_info,
     modelfile_text,
     parameters_text,
@@ -28,6 +27,7 @@ from ayllu.models.model import open_model, read_config
 from ayllu.models.modelfile import parse_modelfile
 from ayllu.models.name import parse_name
 from ayllu.models.store import Store
+from ayllu.models.templates import go_template_capabilities
 from ayllu.types import Message
 
 THINKS = (
@@ -103,8 +103,8 @@ def test_show_has_everything_when_asked(store: Store, tmp_path: Path) -> None:
         license=("MIT", "Apache"),
         parameters={"temperature": 1, "top_p": 0.25, "stop": ["<a>", "b\n"], "use_mmap": True},
         messages=(Message("user", "hi"),),
-        renderer="r",
-        parser="p",
+        renderer="qwen3.5",
+        parser="qwen3",
         requires="v0.1.0",
     )
     make(store, "mini", request)
@@ -113,7 +113,7 @@ def test_show_has_everything_when_asked(store: Store, tmp_path: Path) -> None:
     assert shown["license"] == "MIT\nApache"
     assert shown["template"] == "{{ .Prompt }}"
     assert shown["messages"] == [{"role": "user", "content": "hi"}]
-    assert (shown["renderer"], shown["parser"], shown["requires"]) == ("r", "p", "0.1.0")
+    assert (shown["renderer"], shown["parser"], shown["requires"]) == ("qwen3.5", "qwen3", "0.1.0")
     assert len(shown["model_info"]["tokenizer.ggml.tokens"]) == 262
     assert {"name": "output_norm.weight", "type": "F32", "shape": [288]} in shown["tensors"]
     assert shown["parameters"].splitlines() == [
@@ -169,7 +169,8 @@ def test_numbers_are_written_as_go_writes_them() -> None:
         (None, "", ("completion",)),
         (CHATML, "", ("completion",)),
         (CHATML_TOOLS_THINK, "", ("completion", "tools", "thinking")),
-        (CHATML_TOOLS_THINK, "{{ .Prompt }}", ("completion",)),
+        (CHATML_TOOLS_THINK, "{{ .Prompt }}", ("completion", "tools", "thinking")),
+        (CHATML_TOOLS_THINK, "{{ .Suffix }}", ("completion", "insert")),
         (CHATML, "{{ .Tools }}{{ .Suffix }}", ("completion", "tools", "insert")),
         (None, THINKS, ("completion", "thinking")),
     ],

@@ -33,7 +33,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     loop = make_successor_model(folder / "loop.gguf", successor={"a": "a"})
     with serving(tmp_path_factory.mktemp("home")) as running:
         running.create("coder", coder, template=TEMPLATE, parser="qwen3.5")
-        running.create("mapped", jinja, template=HOLDER, renderer="qwen3", parser="qwen3-thinking")
+        running.create(
+            "mapped", jinja, template=HOLDER, renderer="qwen3-vl-thinking", parser="qwen3-thinking"
+        )
         running.create("lost", coder, template=HOLDER, renderer="qwen3.5", parser="qwen3.5")
         running.create("kept", coder, template=TEMPLATE, renderer="qwen3.5", parser="qwen3.5")
         running.create("loop", loop, template=TEMPLATE)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 import msgspec
 from msgspec import UNSET, structs
 
+from ayllu.chat.calls import read_json
 from ayllu.chat.parsers.parser import Parser
+from ayllu.chat.parsers.values import read_arguments
 from ayllu.errors import EngineError
 from ayllu.runner.client import Chunk, EngineTimings, ToolDelta
 from ayllu.types import (
@@ -103,10 +104,11 @@ class EventBuilder:
 
     def flush(self) -> Iterator[Event]:
         """What was held back when the answer ends."""
-        if self._parser is not None:
-            yield from self._passed(self._parser.finish(), ())
         # An answer that was cut short may end within a call's arguments: that call is none.
-        yield from self._complete_calls(cut=self.finish == "length")
+        cut = self.finish == "length"
+        if self._parser is not None:
+            yield from self._passed(self._parser.finish(cut=cut), ())
+        yield from self._complete_calls(cut=cut)
 
     def _think(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterator[Event]:
         """Thinking that the engine told apart; white space waits, for at the end it goes."""
@@ -185,7 +187,7 @@ def _piece(call: ToolCall) -> ToolPieceEvent:
 
 def _is_cut(delta: ToolDelta) -> bool:
     try:
-        json.loads(delta.arguments)
+        read_json(delta.arguments)
     except ValueError:
         return True
     return False
@@ -193,7 +195,7 @@ def _is_cut(delta: ToolDelta) -> bool:
 
 def _whole_call(delta: ToolDelta) -> ToolCall:
     try:
-        arguments = json.loads(delta.arguments or "{}")
+        arguments = read_arguments(delta.arguments)
     except ValueError as error:
         raise EngineError(
             f"the model called {delta.name!r} with arguments that are not JSON: the answer was "

@@ -153,7 +153,7 @@ def infill_marks(model: Model, request: ChatRequest) -> FillTokens | None:
     """
     if not request.suffix or request.raw is not None:
         return None
-    template = request.template or model.template
+    template = request.template or model.go_template
     if template and "suffix" in parse(template).variables():
         return None
     return fill_tokens(cached_header(model.path))

@@ -16,7 +16,7 @@ from ayllu.chat.events import EventBuilder
 from ayllu.chat.grammar import check_grammar
 from ayllu.chat.infill import infill_tokens
 from ayllu.chat.media import usable_media, without_data
-from ayllu.chat.parsers import Parser, Setting, make_parser, preserved_tags
+from ayllu.chat.parsers import Parser, Setting, make_parser
 from ayllu.chat.parsers.inferred import InferredParser
 from ayllu.chat.phases import form_after_thinking, without_loops
 from ayllu.chat.placing import (
@@ -41,7 +41,7 @@ from ayllu.chat.tokens import ask_beside
 from ayllu.errors import AylluError, BadRequestError, ContextExceededError
 from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
-from ayllu.models.formats import FORMATS, parser_name
+from ayllu.models.formats import parser_name
 from ayllu.models.model import Model
 from ayllu.runner.client import Chunk, RunnerClient
 from ayllu.runner.options import DEFAULTS, merge_options, parse_options
@@ -226,13 +226,14 @@ class _Turn(Struct, frozen=True, kw_only=True):
         prompt = self._rendered(messages)
         if prompt is None and self.request.context and self.tokens is None:
             prompt = await self._text(messages, None)
+        parser = self._parser(prompt)
         builder = EventBuilder(
-            parser=self._parser(prompt),
+            parser=parser,
             top=self.request.top_logprobs,
             one_call=self.request.parallel_tool_calls is False,
             detailed=self.request.detailed,
         )
-        async with aclosing(await turn.stream(messages, prompt)) as chunks:
+        async with aclosing(await turn.stream(messages, prompt, parser)) as chunks:
             async for chunk in chunks:
                 for event in builder.feed(chunk):
                     yield event
@@ -306,9 +307,9 @@ class _Turn(Struct, frozen=True, kw_only=True):
         )
 
     async def stream(
-        self, messages: Sequence[Message], prompt: str | None
+        self, messages: Sequence[Message], prompt: str | None, parser: Parser | None
     ) -> AsyncGenerator[Chunk]:
-        """The engine's answer, not started yet."""
+        """The engine's answer, not started yet; `parser` only tells what the engine must know."""
         full: Json
         if self.tokens is not None:
             full = [*self.request.context, *self.tokens]
@@ -322,12 +323,12 @@ class _Turn(Struct, frozen=True, kw_only=True):
         body = completion_body(
             self.request, full, self.options, context=self.context, seed=self.seed
         )
-        parser = self._parser(prompt)
         if parser is None:
             return self.client.complete(body)
-        body["preserved_tokens"] = list(self._tags(parser))
-        if self._forms_later(parser):
-            return without_loops(form_after_thinking(self.client, body, parser))
+        body["preserved_tokens"] = list(parser.tags)
+        scout = self._parser(prompt) if self.request.format is not None and parser.thinks else None
+        if scout is not None:
+            return without_loops(form_after_thinking(self.client, body, scout))
         return without_loops(self.client.complete(body))
 
     def _parser(self, prompt: str | None) -> Parser | None:
@@ -352,18 +353,6 @@ class _Turn(Struct, frozen=True, kw_only=True):
         if self.format:
             return make_parser(self.format, setting)
         return InferredParser(parse(self.template), setting) if self.template else None
-
-    def _tags(self, parser: Parser) -> Sequence[str]:
-        return parser.tags if isinstance(parser, InferredParser) else preserved_tags(self.format)
-
-    def _forms_later(self, parser: Parser) -> bool:
-        """Whether the answer's form must wait until the model has thought."""
-        if self.request.format is None:
-            return False
-        if isinstance(parser, InferredParser):
-            return parser.thinks
-        known = FORMATS[self.format]
-        return known.always or (known.thinks and self.request.think is not False)
 
     async def _context(
         self, messages: Sequence[Message], prompt: str | None, builder: EventBuilder

@@ -85,6 +85,7 @@ class ThinkingParser:
 
 def partial_suffix(text: str, tag: str) -> int:
     """Length of the longest end of `text` that could be the start of `tag`."""
-    return next(
-        (n for n in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:n])), 0
-    )
+    start = text.find(tag[0], max(len(text) - len(tag) + 1, 0))
+    while start >= 0 and not tag.startswith(text[start:]):
+        start = text.find(tag[0], start + 1)
+    return len(text) - start if start >= 0 else 0

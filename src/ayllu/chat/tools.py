@@ -6,20 +6,18 @@ order and wrapping. Models with a Jinja template do not come here: the engine pa
 
 from __future__ import annotations
 
-import json
 import re
-import secrets
-import string
+from collections import deque
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
+from ayllu.chat.calls import new_call, read_json
 from ayllu.chat.thinking import partial_suffix
-from ayllu.types import Json, ToolCall, ToolFunction
+from ayllu.types import Json, ToolCall
 
 _BRACKETS = {"{": "}", "[": "]"}
 _MARK = re.compile(r'[{}"\\]')
-_ID_LETTERS = string.ascii_lowercase + string.digits
 
 
 class Found(NamedTuple):
@@ -40,16 +38,22 @@ class ToolParser:
 
     def __init__(self, tag: str, names: Sequence[str]) -> None:
         self._tag = tag or "{"
-        self._names = sorted(names, key=len, reverse=True)
+        self._names = sorted(filter(None, names), key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, self._names)) or r"(?!)")
+        self._longest = len(self._names[0]) if self._names else 0
         self._held = ""
         self._state = _State.TEXT
         self._seen_text = False
+        self._opening = ""
         self._count = 0
+        self._looked = 0
         self._scan = _Scan()
 
     def feed(self, text: str) -> Found:
         """The text and the calls that are certain by now."""
-        self._held += text
+        held, self._held = self._held, ""  # with one reference a text grows where it lies
+        held += text
+        self._held = held
         answer = self._take_text() if self._state is _State.TEXT else ""
         calls = tuple(self._take_calls()) if self._state is _State.CALLS else ()
         if self._state is _State.OFF:
@@ -59,20 +63,25 @@ class ToolParser:
     def finish(self) -> str:
         """Held-back text when the answer ends: unless it was the rest of a tagged call."""
         held, self._held = self._held, ""
-        unread = self._state is _State.CALLS and (self._count or self._tag not in _BRACKETS)
-        return "" if unread else held
+        if self._state is not _State.CALLS:
+            return held
+        if self._tag in _BRACKETS:
+            return "" if self._count else held
+        return "" if self._count or self._scan.open else self._opening + held
 
     def _take_text(self) -> str:
         if self._tag in _BRACKETS:
             return self._take_until_bracket()
         before, found, after = self._held.partition(self._tag)
+        end = len(before) if found else len(before) - partial_suffix(before, self._tag)
+        # White space goes with the tag where that follows, so it waits for it.
+        answer = before[:end].rstrip()
         if found:
             self._state, self._held = _State.CALLS, after
-            return before.rstrip() if self._seen_text else before.strip()
-        keep = partial_suffix(self._held, self._tag)
-        certain = len(self._held) - keep
-        answer, self._held = self._held[:certain], self._held[certain:]
-        self._seen_text |= bool(answer.strip())
+            self._opening = before[len(answer) :] + self._tag
+            return answer if self._seen_text else answer.lstrip()
+        self._held = self._held[len(answer) :]
+        self._seen_text |= bool(answer)
         return answer
 
     def _take_until_bracket(self) -> str:
@@ -86,39 +95,32 @@ class ToolParser:
         while (name := self._name()) is not None and (end := self._scan.end(self._held)):
             value = _object(self._held[self._scan.start : end])
             if value is None:
-                self._scan = _Scan(self._scan.start + 1)
+                self._scan = _Scan(end)
                 continue
             yield self._call(name, value)
             self._held = self._held[max(end, self._held.find(name) + len(name)) :]
-            self._scan = _Scan()
+            self._looked, self._scan = 0, _Scan()
         if self._tag in _BRACKETS and self._count and not self._held.strip(" \t\r\n,;]}"):
             self._held = ""
 
     def _name(self) -> str | None:
         """The first known name in the text, the longest where two start together."""
-        places = [(self._held.find(name), -len(name), name) for name in self._names]
-        present = [place for place in places if place[0] >= 0]
-        if not present:
+        found = self._pattern.search(self._held, self._looked)
+        # What was looked at already can only be a name that went on growing at its end.
+        seen = found.start() if found else len(self._held)
+        self._looked = max(self._looked, seen - self._longest + 1)
+        if found is None:
             return None
-        name = min(present)[2]
+        name = found.group()
         # Another tool's name may still be growing at the end of the text.
-        growing = any(
-            other.startswith(name) and other != name and self._held.endswith(name)
-            for other in self._names
+        growing = found.end() == len(self._held) and any(
+            other.startswith(name) and other != name for other in self._names
         )
         return None if growing else name
 
     def _call(self, name: str, value: dict[str, Json]) -> ToolCall:
         index, self._count = self._count, self._count + 1
         return new_call(name, _arguments(value, name), index)
-
-
-def new_call(name: str, arguments: dict[str, Json], index: int) -> ToolCall:
-    """A call with an id of its own, in Ollama's form."""
-    return ToolCall(
-        id="call_" + "".join(secrets.choice(_ID_LETTERS) for _ in range(8)),
-        function=ToolFunction(name=name, arguments=arguments, index=index),
-    )
 
 
 class _Scan:
@@ -130,12 +132,17 @@ class _Scan:
         self._depth = 0
         self._quoted = False
 
+    @property
+    def open(self) -> bool:
+        """Whether an object has begun."""
+        return self._depth > 0
+
     def end(self, text: str) -> int:
         """Where the object ends, or 0 while it does not."""
         if self._depth == 0:
             self.start = text.find("{", self._place)
             if self.start < 0:
-                self.start = self._place
+                self.start = self._place = len(text)
                 return 0
             self._place = self.start
         while found := _MARK.search(text, self._place):
@@ -158,9 +165,9 @@ class _Scan:
 
 def _arguments(value: dict[str, Json], name: str) -> dict[str, Json]:
     """The arguments within an object that was found beside a tool's name."""
-    pending: list[Json] = [value]
+    pending = deque[Json]([value])
     while pending:
-        item = pending.pop(0)
+        item = pending.popleft()
         if isinstance(item, list):
             pending += item
         if not isinstance(item, dict):
@@ -177,7 +184,7 @@ def _arguments(value: dict[str, Json], name: str) -> dict[str, Json]:
 
 def _object(text: str) -> dict[str, Json] | None:
     try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+        value = read_json(text)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -20,6 +20,7 @@ from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.quantize import parse_quantization
 from ayllu.gguf.read import Header
+from ayllu.models.formats import FORMATS, RENDERERS, USUAL
 from ayllu.models.manifest import (
     CONFIG_TYPE,
     DRAFT_TYPE,
@@ -41,6 +42,7 @@ from ayllu.models.manifest import (
 from ayllu.models.model import MAX_LAYER_BYTES, read_config
 from ayllu.models.modelfile import DEPRECATED_PARAMETERS, KIND_WORDS, PARAMETER_KINDS, ROLES
 from ayllu.models.name import parse_name, short_name
+from ayllu.models.named_templates import detect
 from ayllu.models.store import Store
 from ayllu.models.weights import (
     LAYER_TYPES,
@@ -108,6 +110,8 @@ async def create(
         recipe = await asyncio.to_thread(_prepare, store, request, quantizer)
         if recipe.parses:
             yield Progress("parsing GGUF")
+        if recipe.detected:
+            yield Progress(f"using autodetected template {recipe.detected}")
         for place, kind in recipe.to_quantize.items():
             async with aclosing(_quantize(store, recipe, place, kind, quantizer)) as lines:
                 async for line in lines:
@@ -134,13 +138,15 @@ async def create(
 class _Recipe(Struct):
     """A model to be: layers that lie in the store, texts that become layers, and the config.
 
-    `to_quantize` says which layers, by their places, become what.
+    `params` are all of them, those of another model's layer included. `detected` names the format
+    that was found. `to_quantize` says which layers, by their places, become what.
     """
 
     layers: list[Layer] = []
     texts: list[tuple[str, bytes]] = []
     config: ModelConfig = ModelConfig()
     params: dict[str, Json] = {}
+    detected: str = ""
     parses: bool = False
     to_quantize: dict[int, str] = {}
 
@@ -189,6 +195,10 @@ def _checked(request: CreateRequest) -> CreateRequest:
 
 
 def _check_texts(request: CreateRequest) -> None:
+    if request.renderer and request.renderer not in RENDERERS:
+        raise BadRequestError(f'unknown renderer "{request.renderer}"')
+    if request.parser and request.parser not in FORMATS:
+        raise BadRequestError(f'unknown parser "{request.parser}"')
     if request.template:
         try:
             parse(request.template)
@@ -283,7 +293,24 @@ def _from_files(store: Store, request: CreateRequest) -> _Recipe:
         else:
             recipe.layers.append(layer_of(store, digest, LAYER_TYPES[type_]))
     recipe.config = config_of(model, projector="projector" in files)
+    if not (request.template or request.renderer or request.parser):
+        _find_format(recipe, model)
     return recipe
+
+
+def _find_format(recipe: _Recipe, model: Header) -> None:
+    """Give a model with a chat template what is usual for its architecture or its format."""
+    jinja = arch.chat_template(model)
+    stop: tuple[str, ...] = ()
+    if jinja and (usual := USUAL.get(recipe.config.model_family)):
+        recipe.config = structs.replace(recipe.config, renderer=usual.name, parser=usual.name)
+        stop = usual.stop
+    elif named := detect(jinja):
+        recipe.detected = named.name
+        recipe.replace(named.text, TEMPLATE_TYPE)
+        stop = named.stop
+    if stop:
+        recipe.params = {"stop": list(stop)}
 
 
 def _add_files(store: Store, recipe: _Recipe, request: CreateRequest) -> None:
@@ -320,7 +347,7 @@ def _add_texts(recipe: _Recipe, request: CreateRequest) -> None:
         if digest_of(data) not in known:
             recipe.texts.append((LICENSE_TYPE, data))
     params = recipe.params | request.parameters
-    if request.parameters:
+    if request.parameters or (recipe.params and not request.from_):
         recipe.replace(msgspec.json.encode(params, order="sorted"), PARAMS_TYPE)
     if request.messages:
         recipe.replace(msgspec.json.encode(request.messages), MESSAGES_TYPE)

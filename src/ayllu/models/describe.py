@@ -10,7 +10,6 @@ import json
 
 from msgspec import UNSET, Struct, UnsetType
 
-from ayllu.errors import TemplateError
 from ayllu.gguf import arch, vocab
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.read import GGUFArray, Header
@@ -20,7 +19,7 @@ from ayllu.models.model import Model
 from ayllu.models.modelfile import quote
 from ayllu.models.name import short_name
 from ayllu.models.store import StoredManifest
-from ayllu.template import parse, thinking_tags
+from ayllu.models.templates import go_template_capabilities
 from ayllu.types import Json, Message, ModelConfig
 
 CAPABILITIES = (
@@ -182,7 +181,7 @@ def tensors(header: Header) -> tuple[ShownTensor, ...]:
 def capabilities(model: Model) -> tuple[str, ...]:
     """What a model can do, from its config, its weights, its projectors, its template and parser.
 
-    Where there is a Go template it is the one in use, and the Jinja template does not count.
+    Only the template that is in use counts, Go's or Jinja's.
     """
     header = cached_header(model.path)
     found = set(model.config.capabilities) | arch.capabilities(header)
@@ -199,21 +198,6 @@ def capabilities(model: Model) -> tuple[str, ...]:
     if model.config.model_family in HARMONY_FAMILIES:
         found.add("thinking")
     return tuple(name for name in CAPABILITIES if name in found)
-
-
-def go_template_capabilities(text: str) -> frozenset[str]:
-    """What a Go template can do; nothing for one that does not parse, which chats will refuse."""
-    try:
-        template = parse(text)
-    except TemplateError:
-        return frozenset()
-    variables = template.variables()
-    found = {"tools"} & variables
-    if "suffix" in variables:
-        found.add("insert")
-    if thinking_tags(template):
-        found.add("thinking")
-    return frozenset(found)
 
 
 def parameters_text(params: dict[str, Json]) -> str:

@@ -1,4 +1,4 @@
-"""The output formats that a model's config may name as its `parser`, and what each can carry.
+"""The formats that a model's config may name as its `renderer` and `parser`, and what they carry.
 
 Data alone; chat/parsers holds the code that reads each of them. Names are Ollama's.
 """
@@ -23,6 +23,13 @@ class Format(Struct, frozen=True):
     always: bool = False
 
 
+class Usual(Struct, frozen=True):
+    """The renderer and parser of an architecture, which share a name, and its stop words."""
+
+    name: str
+    stop: tuple[str, ...] = ()
+
+
 _THINKING = Format(thinks=True)
 _TOOLS = Format()
 _PLAIN = Format(tools=False)
@@ -45,6 +52,7 @@ FORMATS = {
     "functiongemma": _TOOLS,
     "glm-4.7": _THINKING,
     "glm-ocr": _PLAIN,
+    "glimmer": Format(thinks=True, always=True),
     "laguna": _THINKING,
     "poolside-v1": _THINKING,
     "ministral": _TOOLS,
@@ -56,6 +64,49 @@ FORMATS = {
     "cohere": _THINKING,
     "passthrough": _PLAIN,
 }
+
+
+RENDERERS = frozenset(
+    {
+        "qwen3-coder",
+        "qwen3-vl-instruct",
+        "qwen3-vl-thinking",
+        "qwen3.5",
+        "qwen3.8",
+        "ornith",
+        "cogito",
+        "deepseek3.1",
+        "olmo3",
+        "olmo3.1",
+        "olmo3-think",
+        "olmo3-32b-think",
+        "nemotron-3-nano",
+        "nemotron-3.5-nano",
+        "gemma4",
+        "gemma4-small",
+        "gemma4-large",
+        "functiongemma",
+        "glm-4.7",
+        "glm-ocr",
+        "lfm2",
+        "lfm2-thinking",
+        "laguna",
+        "poolside-v1",
+        "cohere",
+        "glimmer",
+    }
+)
+"""What a config may name as its `renderer`: for us each is the GGUF's own Jinja template."""
+
+_NEMOTRON = Usual("nemotron-3-nano")
+USUAL = {
+    "gemma4": Usual("gemma4", stop=("<turn|>",)),
+    "laguna": Usual("laguna"),
+    "nemotron_h": _NEMOTRON,
+    "nemotron_h_moe": _NEMOTRON,
+    "nemotron_h_omni": _NEMOTRON,
+}
+"""What models of an architecture are given that are made of a GGUF with a chat template."""
 
 
 def parser_name(config: ModelConfig, template: str | None) -> str:

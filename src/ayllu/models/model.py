@@ -8,6 +8,9 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from ayllu.errors import BadRequestError, StoreError
+from ayllu.gguf import arch, vocab
+from ayllu.gguf.cache import cached_header
+from ayllu.models.formats import parser_name
 from ayllu.models.manifest import (
     ADAPTER_TYPE,
     DRAFT_TYPE,
@@ -27,6 +30,7 @@ from ayllu.models.manifest import (
 )
 from ayllu.models.name import short_name
 from ayllu.models.store import Store, StoredManifest
+from ayllu.models.templates import prefers_jinja
 from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
 
 MAX_LAYER_BYTES = 16 << 20
@@ -37,8 +41,9 @@ class Model(Struct, frozen=True, kw_only=True):
     """A model of the store.
 
     `digest` is the manifest's, hex without prefix. `path` is the GGUF's. `template` is a Go
-    template, None where there is at most the GGUF's own Jinja template. `modified_at` is a Unix
-    time in nanoseconds, `size` in bytes. `parent` names the model that it was made from.
+    template, None where there is at most the GGUF's own Jinja template; `wants_go` says whether it
+    is used though there is Jinja, None that what they can do decides. `modified_at` is a Unix time
+    in nanoseconds, `size` in bytes. `parent` names the model that it was made from.
     """
 
     name: ModelName
@@ -48,6 +53,7 @@ class Model(Struct, frozen=True, kw_only=True):
     adapters: tuple[Path, ...] = ()
     drafts: tuple[Path, ...] = ()
     template: str | None = None
+    wants_go: bool | None = None
     system: str = ""
     params: dict[str, Json] = field(default_factory=dict)
     messages: tuple[Message, ...] = ()
@@ -59,12 +65,26 @@ class Model(Struct, frozen=True, kw_only=True):
 
     @property
     def go_template(self) -> str | None:
-        """The Go template in use: none where what there is only holds a named renderer's place."""
-        text = self.template
-        return None if self.config.renderer and text and _PLACE.fullmatch(text) else text
+        """The Go template, where it is the one in use. Raises GGUFError for a damaged file.
+
+        Not where it only holds a named renderer's place, nor where the GGUF's Jinja is better.
+        """
+        text, config = self.template, self.config
+        if text is None or (config.renderer and _PLACE.fullmatch(text)):
+            return None
+        header = cached_header(self.path)
+        jinja = arch.chat_template(header)
+        if not jinja or self.wants_go:
+            return text
+        if self.wants_go is None:
+            if config.renderer or parser_name(config, text):
+                return text
+            fills = vocab.fill_tokens(header) is not None
+            return None if prefers_jinja(text, jinja, fills=fills) else text
+        return None
 
 
-def open_model(store: Store, name: ModelName) -> Model:
+def open_model(store: Store, name: ModelName, *, wants_go: bool | None = None) -> Model:
     """Read a model's layers, the GGUF's own bytes apart.
 
     Raises NotFoundError `model 'x' not found`, StoreError when a layer is missing or damaged, and
@@ -72,7 +92,7 @@ def open_model(store: Store, name: ModelName) -> Model:
     """
     stored = store.manifest(name)
     try:
-        return _open(store, stored)
+        return _open(store, stored, wants_go)
     except ManifestError as error:
         raise StoreError(f"{_broken(stored)}: {error}") from error
 
@@ -85,7 +105,7 @@ def read_config(store: Store, stored: StoredManifest) -> ModelConfig:
         raise StoreError(f"{_broken(stored)}: {error}") from error
 
 
-def _open(store: Store, stored: StoredManifest) -> Model:
+def _open(store: Store, stored: StoredManifest, wants_go: bool | None) -> Model:
     texts = _Texts(store, stored)
     models = texts.paths(MODEL_TYPE)
     if not models:
@@ -105,6 +125,7 @@ def _open(store: Store, stored: StoredManifest) -> Model:
         adapters=texts.paths(ADAPTER_TYPE),
         drafts=texts.paths(DRAFT_TYPE),
         template=texts.last_text(TEMPLATE_TYPE, PROMPT_TYPE),
+        wants_go=wants_go,
         system=texts.last_text(SYSTEM_TYPE) or "",
         params=parse_params(params) if params is not None else {},
         messages=parse_messages(messages) if messages is not None else (),

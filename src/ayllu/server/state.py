@@ -61,7 +61,7 @@ async def model_of(request: Request, name: str) -> Model:
     """
     state = state_of(request)
     try:
-        model = _open(state.store, name)
+        model = _open(state, name)
     except NotFoundError as error:
         raise NotFoundError(f"model '{name}' not found") from error
     if model.digest not in state.looked_at:
@@ -70,10 +70,11 @@ async def model_of(request: Request, name: str) -> Model:
     return model
 
 
-def _open(store: Store, name: str) -> Model:
+def _open(state: State, name: str) -> Model:
     bare, source = split_source(name)
+    wants_go = state.settings.go_template
     try:
-        return open_model(store, parse_name(name))
+        return open_model(state.store, parse_name(name), wants_go=wants_go)
     except (NotFoundError, BadRequestError):
         if source == "cloud":
             raise ForbiddenError(
@@ -81,7 +82,7 @@ def _open(store: Store, name: str) -> Model:
                 "choose one that runs here"
             ) from None
         if source == "local":
-            return open_model(store, parse_name(bare))
+            return open_model(state.store, parse_name(bare), wants_go=wants_go)
         raise
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ayllu.chat.parsers import Setting, make_parser, preserved_tags
+from ayllu.chat.parsers import Setting, make_parser
 from ayllu.types import Event, TextEvent, ThinkingEvent, ToolCallEvent
 
 Told = list[tuple[str, Any]]
@@ -45,10 +45,11 @@ def told(events: Iterable[Event]) -> Told:
     return found
 
 
-def read(name: str, pieces: Sequence[str], **setting: Any) -> Told:
+def read(name: str, pieces: Sequence[str], *, ended_by_limit: bool = False, **setting: Any) -> Told:
     """What a parser makes of a text in pieces; calls are numbered and have ids of their own."""
     parser = make_parser(name, Setting(**{"tools": TOOLS} | setting))
-    events = [event for piece in pieces for event in parser.feed(piece)] + list(parser.finish())
+    events = [event for piece in pieces for event in parser.feed(piece)]
+    events += parser.finish(cut=ended_by_limit)
     calls = [call for e in events if isinstance(e, ToolCallEvent) for call in e.calls]
     assert [call.function.index for call in calls] == list(range(len(calls)))
     assert len({call.id for call in calls}) == len(calls)
@@ -75,8 +76,8 @@ def cut(text: str, places: Iterable[int]) -> list[str]:
 def check_cuts(name: str, cases: Sequence[tuple[str, Told]], **setting: Any) -> None:
     """Every case whole, letter by letter, and cut anywhere."""
     for text, expected in cases:
-        assert read(name, [text], **setting) == expected
-        assert read(name, list(text), **setting) == expected
+        assert read(name, [text], **setting) == expected, text
+        assert read(name, list(text), **setting) == expected, text
 
     @settings(deadline=None)
     @given(st.data())
@@ -90,7 +91,20 @@ def check_cuts(name: str, cases: Sequence[tuple[str, Told]], **setting: Any) -> 
 
 def check_noise(name: str, words: Sequence[str] = (), **setting: Any) -> None:
     """Tags in any order never raise, and where the text is cut makes no difference."""
-    pieces = [*preserved_tags(name), *words, "add", "{", "}", "[", "]", "(", ")", '"', "'", "\\"]
+    pieces = [
+        *make_parser(name, Setting()).tags,
+        *words,
+        "add",
+        "{",
+        "}",
+        "[",
+        "]",
+        "(",
+        ")",
+        '"',
+        "'",
+        "\\",
+    ]
     pieces += [" ", "\n", "é", ":", ",", "=", "1", '{"name": "add"}', "<", "to=functions.add"]
 
     @settings(deadline=None)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from chat.parsers.reading import read, say
 
-from ayllu.chat.parsers import TAGGED, Setting, make_parser, preserved_tags
+from ayllu.chat.parsers import HEADED, TAGGED, Setting, make_parser
 from ayllu.models.formats import FORMATS, format_capabilities, parser_name
 from ayllu.types import ModelConfig
 
 
 def test_every_format_has_a_parser() -> None:
-    assert {*TAGGED, "harmony"} == set(FORMATS)
+    assert {*TAGGED, *HEADED} == set(FORMATS)
     for name, known in FORMATS.items():
         if name in TAGGED:
             assert bool(TAGGED[name].calls) == known.tools, name
@@ -22,13 +22,14 @@ def test_every_format_has_a_parser() -> None:
 def test_some_pass_everything_on(name: str) -> None:
     text = "<think>x</think> <tool_call>{}</tool_call>\n"
     assert read(name, list(text)) == [say(text)]
-    assert preserved_tags(name) == ()
+    assert make_parser(name, Setting()).tags == ()
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_the_answers_own_text_is_found(name: str) -> None:
-    """The place where a form is to begin; harmony's is behind a header."""
-    before = "<|channel|>final<|message|>" if name == "harmony" else ""
+    """The place where a form is to begin; with headers it is behind one."""
+    headers = {"harmony": "<|channel|>final<|message|>", "glimmer": " to=user<|message|>"}
+    before = headers.get(name, "")
     parser = make_parser(name, Setting(think=False))
     assert list(parser.feed(before)) == []
     assert parser.text_start is None

@@ -5,16 +5,18 @@ from __future__ import annotations
 from ayllu.chat.parsers.cohere import COHERE
 from ayllu.chat.parsers.deepseek3 import DEEPSEEK3
 from ayllu.chat.parsers.gemma import FUNCTIONGEMMA, GEMMA4
+from ayllu.chat.parsers.glimmer import GlimmerParser
 from ayllu.chat.parsers.glm import GLM
-from ayllu.chat.parsers.harmony import HARMONY_TAGS, HarmonyParser
+from ayllu.chat.parsers.harmony import HarmonyParser
 from ayllu.chat.parsers.ministral import MINISTRAL
 from ayllu.chat.parsers.parser import Parser, Setting
 from ayllu.chat.parsers.pythonic import LFM2, LFM2_THINKING, OLMO3, OLMO3_THINK
 from ayllu.chat.parsers.qwen3 import QWEN3, QWEN3_THINKING
 from ayllu.chat.parsers.qwen3_coder import QWEN3_CODER, QWEN35
 from ayllu.chat.parsers.tagged import TaggedFormat, TaggedParser
+from ayllu.models.formats import FORMATS
 
-__all__ = ["TAGGED", "Parser", "Setting", "make_parser", "preserved_tags"]
+__all__ = ["HEADED", "TAGGED", "Parser", "Setting", "make_parser"]
 
 _PASSED_ON = TaggedFormat()
 
@@ -46,14 +48,16 @@ TAGGED = {
     "cohere": COHERE,
     "passthrough": _PASSED_ON,
 }
-"""All formats but harmony."""
+"""The formats that are tags alone."""
+
+HEADED = {"harmony": HarmonyParser, "glimmer": GlimmerParser}
+"""Those that have messages with headers."""
 
 
 def make_parser(name: str, setting: Setting) -> Parser:
     """A parser for one answer; `name` is one of FORMATS."""
-    return HarmonyParser(setting) if name == "harmony" else TaggedParser(TAGGED[name], setting)
-
-
-def preserved_tags(name: str) -> tuple[str, ...]:
-    """The tags of a format: where they are special tokens, the engine is not to hide them."""
-    return HARMONY_TAGS if name == "harmony" else TAGGED[name].tags
+    known = FORMATS[name]
+    thinks = known.always or (known.thinks and setting.think is not False)
+    if name in HEADED:
+        return HEADED[name](setting, thinks=thinks)
+    return TaggedParser(TAGGED[name], setting, thinks=thinks)

@@ -7,7 +7,9 @@ from ayllu.chat.parsers.scan import JSON_QUOTES
 from ayllu.chat.parsers.tagged import CallTags, TaggedFormat
 
 COHERE = TaggedFormat(
-    calls=(CallTags("<|START_ACTION|>", "<|END_ACTION|>", read_json_calls, JSON_QUOTES),),
+    calls=(
+        CallTags("<|START_ACTION|>", "<|END_ACTION|>", read_json_calls, JSON_QUOTES, begin="{["),
+    ),
     thinking=("<|START_THINKING|>", "<|END_THINKING|>"),
     anywhere=True,
     noise=("<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>"),

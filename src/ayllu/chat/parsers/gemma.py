@@ -1,6 +1,7 @@
 """FunctionGemma and Gemma 4: `call:NAME{key:value}` with strings between marks of their own.
 
-A string that lacks its marks, and one in usual quotation marks, are read as well.
+A string that lacks its marks, and one in usual quotation marks, are read as well; a last bracket
+that the model forgot is made up for.
 Source: ai.google.dev/gemma/docs/functiongemma/formatting-and-best-practices.
 """
 
@@ -16,15 +17,8 @@ from ayllu.chat.parsers.values import Reader, Schemas
 _NAME = re.compile(r"[^\s{}:,]+")
 
 
-def _read(body: str, _schemas: Schemas, *, mark: str) -> list[NamedCall]:
-    """The calls in a body; brackets that the end of the text cut off are closed."""
-    try:
-        return _calls(body, mark)
-    except ValueError:
-        return _calls(body + "}", mark)
-
-
-def _calls(body: str, mark: str) -> list[NamedCall]:
+def read_marked(body: str, _schemas: Schemas, *, mark: str) -> list[NamedCall]:
+    """The calls in a body. Raises ValueError."""
     reader = Reader(body, mark=mark, bare=True)
     calls: list[NamedCall] = []
     while not calls or not reader.at_end():
@@ -37,7 +31,8 @@ def _calls(body: str, mark: str) -> list[NamedCall]:
 
 
 def _tags(opening: str, closing: str, mark: str) -> CallTags:
-    return CallTags(opening, closing, partial(_read, mark=mark), (Quote(mark, mark),))
+    read = partial(read_marked, mark=mark)
+    return CallTags(opening, closing, read, (Quote(mark, mark),), mend="}")
 
 
 FUNCTIONGEMMA = TaggedFormat(

@@ -40,7 +40,7 @@ class InferredParser:
             self.text_start = self._fed - len(text)
         yield from self._answer(text)
 
-    def finish(self) -> Iterator[Event]:
+    def finish(self, *, cut: bool = False) -> Iterator[Event]:  # noqa: ARG002 - JSON tells its end
         """What was held back when the answer ends."""
         if self._thinking is not None:
             thinking, text = self._thinking.finish()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ayllu.chat.calls import read_json
 from ayllu.chat.parsers.tagged import NamedCall
-from ayllu.chat.parsers.values import Schemas, read_arguments, read_json
+from ayllu.chat.parsers.values import Schemas, read_arguments
 from ayllu.types import Json
 
 

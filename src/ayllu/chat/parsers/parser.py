@@ -31,11 +31,23 @@ class Parser(Protocol):
     """
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of the format: where they are special tokens, the engine must not hide them."""
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model thinks first, so that an answer's form must wait for its own text."""
+
+    @property
     def text_start(self) -> int | None:
         """The place in all that was fed where the answer's own text starts; None before it does."""
 
     def feed(self, text: str) -> Iterator[Event]:
         """The Events that are certain by now."""
 
-    def finish(self) -> Iterator[Event]:
-        """What was held back when the answer ends."""
+    def finish(self, *, cut: bool = False) -> Iterator[Event]:
+        """What was held back when the answer ends.
+
+        One that was `cut` by a limit may end within a call: that call is none, for its arguments
+        may be cut too.
+        """

@@ -7,5 +7,7 @@ from ayllu.chat.parsers.scan import JSON_QUOTES
 from ayllu.chat.parsers.tagged import CallTags, TaggedFormat
 
 THINK_TAGS = ("<think>", "</think>")
-QWEN3 = TaggedFormat(calls=(CallTags("<tool_call>", "</tool_call>", read_json_calls, JSON_QUOTES),))
+QWEN3 = TaggedFormat(
+    calls=(CallTags("<tool_call>", "</tool_call>", read_json_calls, JSON_QUOTES, begin="{["),)
+)
 QWEN3_THINKING = TaggedFormat(calls=QWEN3.calls, thinking=THINK_TAGS, starts_inside=True)

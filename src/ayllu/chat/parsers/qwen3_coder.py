@@ -15,9 +15,10 @@ from ayllu.chat.parsers.scan import Quote
 from ayllu.chat.parsers.tagged import CallTags, NamedCall, TaggedFormat
 from ayllu.chat.parsers.values import Arguments, Schemas, typed
 
-_FUNCTION = re.compile(r"\s*<function=\s*([^>\n]+?)\s*>")
+# Possessive, so that a name without its bracket costs no second look.
+_FUNCTION = re.compile(r"\s*+<function=\s*+([^<>\n]++)\s*+>")
 _PARAMETER = re.compile(
-    r"\s*<parameter=\s*([^>\n]+?)\s*>"
+    r"\s*+<parameter=\s*+([^<>\n]++)\s*+>"
     r"(?:((?:(?!<parameter=).)*?)</parameter>|(.*?)(?=<parameter=|</function>|</tool_call>|\Z))",
     re.DOTALL,
 )
@@ -31,31 +32,27 @@ def read_xml_calls(body: str, schemas: Schemas) -> list[NamedCall]:
         return read_json_calls(body, schemas)
     calls: list[NamedCall] = []
     place = 0
-    while body[place:].strip():
-        function = _FUNCTION.match(body, place)
-        if function is None:
-            raise ValueError("<function=...> was expected")
-        name, place = function.group(1), function.end()
+    while function := _FUNCTION.match(body, place):
+        name, place = function.group(1).rstrip(), function.end()
         arguments: Arguments = {}
         while parameter := _PARAMETER.match(body, place):
-            key, place = parameter.group(1), parameter.end()
+            key, place = parameter.group(1).rstrip(), parameter.end()
             value = parameter.group(2) or parameter.group(3) or ""
             value = value.removeprefix("\n").removesuffix("\n")
             arguments[key] = typed(value, schemas.get(name, {}).get(key))
         end = _END.match(body, place)
         place = end.end() if end else place
         calls.append((name, arguments))
-    if not calls:
-        raise ValueError("no function in the call")
+    if not calls or body[place:].strip():
+        raise ValueError("<function=...> was expected")
     return calls
 
 
 _TAGS = partial(CallTags, read=read_xml_calls, quotes=_VALUES)
 QWEN3_CODER = TaggedFormat(
     calls=(
-        _TAGS("<tool_call>", "</tool_call>"),
-        _TAGS("<function=", "</function>", whole=True),
+        _TAGS("<tool_call>", "</tool_call>", begin="<{"),
+        _TAGS("<function=", "</function>", whole=True, stray="</tool_call>"),
     ),
-    noise=("</tool_call>",),
 )
-QWEN35 = TaggedFormat(calls=QWEN3_CODER.calls, thinking=THINK_TAGS, noise=QWEN3_CODER.noise)
+QWEN35 = TaggedFormat(calls=QWEN3_CODER.calls, thinking=THINK_TAGS)

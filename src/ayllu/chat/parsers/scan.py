@@ -26,11 +26,10 @@ class Tag(Struct, frozen=True):
         return self.start + len(self.text)
 
 
-def first_tag(text: str, tags: Iterable[str]) -> Tag | None:
-    """The first of some tags in a text, the longest where two start together."""
-    places = [(text.find(tag), -len(tag), tag) for tag in tags]
-    found = min((place for place in places if place[0] >= 0), default=None)
-    return Tag(found[0], found[2]) if found else None
+def first_tag(text: str, tags: Iterable[str], start: int = 0) -> Tag | None:
+    """The first of some tags in a text from a place on, the longest where two start together."""
+    found = _pattern(tuple(tags)).search(text, start)
+    return Tag(found.start(), found.group()) if found else None
 
 
 def growing(text: str, tags: Iterable[str]) -> int:
@@ -64,6 +63,8 @@ class BodyScan:
         self._quotes = {quote.opening: quote for quote in quotes}
         brackets = () if closing else ("{", "[", "}", "]")
         self._marks = (*filter(None, (closing,)), *self._quotes, *skipped, *brackets)
+        self._pattern = _pattern(self._marks)
+        self._longest = max(map(len, self._marks), default=1)
         self._inside: Quote | None = None
         self._place = 0
         self._depth = 0
@@ -75,11 +76,12 @@ class BodyScan:
                 if not self._leave_quote(text, self._inside):
                     return None
                 continue
-            limit = len(text) - growing(text[self._place :], self._marks)
-            found = _pattern(self._marks).search(text, self._place)
-            if found is None or found.start() >= limit:
-                self._place = limit
-                return None
+            found = self._pattern.search(text, self._place)
+            if found is None or len(text) - found.start() < self._longest:
+                limit = len(text) - growing(text[self._place :][-self._longest :], self._marks)
+                if found is None or found.start() >= limit:
+                    self._place = limit
+                    return None
             self._place = found.end()
             if found.group() == self._closing:
                 return found.start(), found.end()

@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from ayllu.chat.parsers.holding import HoldingParser
+from ayllu.chat.parsers.holding import MAX_FAILURES, HoldingParser
 from ayllu.chat.parsers.parser import Setting
 from ayllu.chat.parsers.scan import BodyScan, Quote, first_tag, growing
 from ayllu.chat.parsers.values import Arguments, Schemas, schemas_of
@@ -27,7 +27,9 @@ class CallTags(Struct, frozen=True):
 
     Without a closing tag they end with the bracket that closes the first one; `skipped` are texts
     whose brackets do not count. A call that comes `first` is one only where no text stands before
-    it. Where `whole`, the tags belong to the body.
+    it. Where `whole`, the tags belong to the body. `begin` are the letters of which a body begins
+    with one, if any. `stray` may follow a call and is dropped; `mend` is what a body may lack at
+    its end, though the closing tag is there.
     """
 
     opening: str
@@ -37,6 +39,9 @@ class CallTags(Struct, frozen=True):
     skipped: tuple[str, ...] = ()
     first: bool = False
     whole: bool = False
+    begin: str = ""
+    stray: str = ""
+    mend: str = ""
 
 
 class TaggedFormat(Struct, frozen=True):
@@ -71,8 +76,8 @@ class _Mode(Enum):
 class TaggedParser(HoldingParser):
     """Reads one answer in a tagged format. Calls are looked for where tools were offered."""
 
-    def __init__(self, format_: TaggedFormat, setting: Setting) -> None:
-        super().__init__()
+    def __init__(self, format_: TaggedFormat, setting: Setting, *, thinks: bool) -> None:
+        super().__init__(format_.tags, thinks=thinks)
         self._schemas = schemas_of(setting.tools)
         names = list(filter(None, self._schemas))
         calls = (*format_.calls, *map(format_.more, names)) if format_.more else format_.calls
@@ -85,9 +90,12 @@ class TaggedParser(HoldingParser):
         self._wrote = setting.prefilled
         self._thought = False
         self._fresh = False
+        self._failures = 0
+        self._stray = ""
         self._space = ""
         self._call: CallTags | None = None
         self._scan = BodyScan("")
+        self._begun = False
 
     def _run(self, *, last: bool) -> Iterator[Event]:
         while True:
@@ -112,10 +120,11 @@ class TaggedParser(HoldingParser):
     def _first_tags(self) -> list[str]:
         if self._mode is _Mode.THINKING:
             return [] if self._thought else [self._opening]
+        stray = [self._stray] if self._stray else []
         if self._wrote:
-            return []
+            return stray
         thinking = [] if self._thought or not self._opening else [self._opening, self._closing]
-        return thinking + [call.opening for call in self._calls.values() if call.first]
+        return [*stray, *thinking, *(call.opening for call in self._calls.values() if call.first)]
 
     def _tags(self) -> list[str]:
         """The tags that count anywhere in this mode."""
@@ -148,6 +157,7 @@ class TaggedParser(HoldingParser):
         if not text:
             return
         self._fresh = False
+        self._stray = ""
         if thinking:
             self._thought = True
             yield ThinkingEvent(text)
@@ -159,10 +169,11 @@ class TaggedParser(HoldingParser):
         """Pass a tag and the white space before it."""
         space = self._held[: self._held.index(tag)]
         self._take(len(space) + len(tag))
+        self._stray = ""
         if tag in self._calls:
             self._call, self._space, self._outer = self._calls[tag], space, self._mode
             self._scan = BodyScan(self._call.closing, self._call.quotes, self._call.skipped)
-            self._mode = _Mode.CALL
+            self._mode, self._begun = _Mode.CALL, False
         elif tag == self._opening:
             self._mode = _Mode.THINKING
             self._fresh = True
@@ -171,42 +182,60 @@ class TaggedParser(HoldingParser):
             self._fresh = self._thought = True
 
     def _in_call(self, *, last: bool) -> Iterator[Event]:
-        call, found = self._call, self._scan.end(self._held)
-        ends = [found] if found else self._possible_ends() if last else []
-        if call is None or not ends:
+        call = self._call
+        assert call is not None  # noqa: S101 - this mode has one
+        if call.begin and not self._begun:
+            head = self._held.lstrip()
+            self._begun = bool(head)
+            if head and head[0] not in call.begin:
+                yield from self._fail(call, 1)
+                return
+        found = self._scan.end(self._held)
+        if not (found or last):
             return
-        for body_end, end in ends:
-            raw = self._held[:end]
-            body = call.opening + raw if call.whole else raw[:body_end]
+        for body, end in self._bodies(call, found):
             try:
                 named = call.read(body, self._schemas)
             except ValueError:
                 continue
             self._take(end)
-            self._mode, self._fresh = _Mode.TEXT, True
+            self._mode, self._fresh, self._stray = _Mode.TEXT, True, call.stray
             for name, arguments in named:
                 yield self._called(name, arguments)
             return
-        end = ends[0][1]
-        raw = self._held[:end]
-        self._take(end)
+        # One that does not end had all of the rest looked through.
+        yield from self._fail(call, 1 if found else 5)
+
+    def _fail(self, call: CallTags, weight: int) -> Iterator[Event]:
+        """There is no call behind the opening tag: it is what the text before it is."""
+        self._failures += weight
+        if self._failures >= MAX_FAILURES:
+            self._calls = {}
         self._mode = self._outer
-        yield from self._give_back(self._space + call.opening + raw)
-
-    def _possible_ends(self) -> list[tuple[int, int]]:
-        """Where a call without an end may end: with the text, or a quote that is open hides it."""
-        size, closing = len(self._held), self._call.closing if self._call else ""
-        hidden = self._held.find(closing) if closing else -1
-        return [(size, size), *([(hidden, hidden + len(closing))] if hidden >= 0 else [])]
-
-    def _give_back(self, text: str) -> Iterator[Event]:
-        """What looked like a call and was none is what it was before it."""
+        self._fresh = False
+        text = self._space + call.opening
         if self._mode is _Mode.THINKING:
             self._thought = True
             yield ThinkingEvent(text)
             return
-        self._wrote, self._fresh = True, False
+        self._wrote = True
         yield self._text(text)
+
+    def _bodies(self, call: CallTags, found: tuple[int, int] | None) -> Iterator[tuple[str, int]]:
+        """What may be the body and where the text goes on after it.
+
+        A body that did not end may end with the text, or a quote that is open hides its end.
+        """
+        ends = [found] if found else []
+        if not found:
+            hidden = self._held.find(call.closing) if call.closing else -1
+            ends += [] if self._cut else [(len(self._held), len(self._held))]
+            ends += [(hidden, hidden + len(call.closing))] if hidden >= 0 else []
+        for body_end, end in ends:
+            body = call.opening + self._held[:end] if call.whole else self._held[:body_end]
+            yield body, end
+            if call.mend and body_end < end:
+                yield body + call.mend, end
 
 
 def _starts_inside(format_: TaggedFormat, setting: Setting) -> bool:

@@ -9,8 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-import msgspec
-
+from ayllu.chat.calls import read_json
 from ayllu.types import Json
 
 Arguments = dict[str, Json]
@@ -20,27 +19,9 @@ Schemas = Mapping[str, Mapping[str, Schema]]
 
 MAX_DEPTH = 64
 
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?")
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
-
-
-def read_json(text: str) -> Json:
-    """A JSON value; line breaks within strings are forgiven. Raises ValueError."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        mended = _STRING.sub(_escaped, text)
-    try:
-        return msgspec.json.decode(mended)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise ValueError(f"not JSON: {error}") from error
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return "".join(_ESCAPES.get(letter, letter) for letter in found.group())
 
 
 def read_arguments(value: Json) -> Arguments:
