@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 import psutil
 import pytest
 
@@ -127,11 +129,33 @@ class Serving:
             return []
         return [child for child in children if is_engine(child)]
 
+    def busy_slots(self) -> int:
+        """How many slots of the engines are at work, by their own account; -1 if one is going."""
+        try:
+            processes = [(one.cmdline(), one.environ()) for one in self.engines()]
+            sockets = [
+                (command[command.index("--host") + 1], environment["LLAMA_API_KEY"])
+                for command, environment in processes
+            ]
+            return sum(asyncio.run(_busy(*socket)) for socket in sockets)
+        except (psutil.Error, ValueError, KeyError, aiohttp.ClientError):
+            return -1  # or another is only starting
+
     def stop(self) -> int:
         """End it politely; returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_SECONDS)
+
+
+async def _busy(path: str, key: str) -> int:
+    headers = {"Authorization": f"Bearer {key}"}
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(path), headers=headers) as session,
+        session.get("http://engine/slots") as response,
+    ):
+        response.raise_for_status()
+        return sum(slot["is_processing"] for slot in await response.json())
 
 
 def is_engine(process: psutil.Process) -> bool:

@@ -16,8 +16,8 @@ AylluError (500)
     └── ContextExceededError (400)  the prompt does not fit the context
 
 A few leaves live beside the one place that raises them: ConfigError, ManifestError,
-OptionTypeError, FormatError, EngineDiedError, DatabaseError, PreviousNotFoundError (400),
-UnauthorizedError (401), EncodingError (415), ClientLeftError (499) and the command line's.
+EngineDiedError, DatabaseError, PreviousNotFoundError (400), UnauthorizedError (401),
+EncodingError (415), ClientLeftError (499) and the command line's.
 Anything else that escapes is a bug and gets a traceback.
 """
 

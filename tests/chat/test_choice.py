@@ -47,8 +47,9 @@ def test_a_choice_leaves_the_tools_that_count(choice: Any, names: list[str], for
         (5, "tool_choice must be"),
         (["auto"], "tool_choice must be"),
         (named("mul"), "names 'mul'"),
-        ({"type": "function"}, "names None"),
-        ({"function": {"name": []}}, "none of the tools"),
+        ({"type": "function"}, "no function with a name"),
+        ({"function": {"name": []}}, "no function with a name"),
+        ({"function": {"name": 5}}, "none of the tools"),
     ],
 )
 def test_a_choice_that_there_is_not_is_refused(choice: Any, words: str) -> None:

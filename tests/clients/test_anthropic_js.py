@@ -54,4 +54,4 @@ def test_it_is_told_of_a_model_that_is_not_there(got: Got) -> None:
 
 def test_it_frees_its_place_when_it_leaves(got: Got) -> None:
     left = ["APIUserAbortError", "Request was aborted."]
-    assert got["leavesAndComesBack"] == {"left": left, "then": "abc"}
+    assert got["leavesAndComesBack"] == [left, "abc"]

@@ -52,8 +52,8 @@ def test_a_body_is_unpacked(encoding: str, pack: Callable[[bytes], bytes]) -> No
     ("encoding", "body", "error", "words"),
     [
         ("gzip", gzip.compress(b"x" * (LIMIT + 1)), TooLargeError, "larger than 1048576 bytes"),
-        ("deflate", zlib.compress(bytes(1 << 28)), TooLargeError, "larger than"),
-        ("zstd", zstd.compress(bytes(1 << 28)), TooLargeError, "larger than"),
+        ("deflate", zlib.compress(bytes(1 << 24)), TooLargeError, "larger than"),
+        ("zstd", zstd.compress(bytes(1 << 24)), TooLargeError, "larger than"),
         ("gzip", gzip.compress(TEXT)[:-5], BadRequestError, "not one whole gzip stream"),
         ("zstd", zstd.compress(TEXT)[:-2], BadRequestError, "not one whole zstd stream"),
         ("gzip", gzip.compress(TEXT) * 2, BadRequestError, "not one whole"),
@@ -65,6 +65,8 @@ def test_a_body_is_unpacked(encoding: str, pack: Callable[[bytes], bytes]) -> No
         ("br", TEXT, EncodingError, "'br' is none of gzip, deflate and zstd"),
         ("gzip, zstd", TEXT, EncodingError, "is none of"),
     ],
+    # A name must not have the bytes in it: gzip writes the time into them.
+    ids=lambda value: "body" if isinstance(value, bytes) else None,
 )
 def test_what_cannot_be_unpacked_is_refused(
     encoding: str, body: bytes, error: type[AylluError], words: str

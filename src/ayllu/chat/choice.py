@@ -60,8 +60,10 @@ def _named(choice: Mapping[str, Json], tools: Sequence[Mapping[str, Json]]) -> M
     function = choice.get("function")
     name = function.get("name") if isinstance(function, Mapping) else None
     for tool in tools:
-        if name is not None and tool["function"]["name"] == name:
+        if tool["function"]["name"] == name:
             return tool
+    if not name:
+        raise BadRequestError("tool_choice has no function with a name")
     raise BadRequestError(f"tool_choice names {name!r}, which is none of the tools")
 
 

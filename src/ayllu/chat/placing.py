@@ -1,8 +1,8 @@
 """Where in a text its images and sounds stand, from a message's content to the engine's prompt.
 
-A dialect writes PLACE where an attachment belongs; those without a place come first. While a
-prompt is rendered, marks that nobody can guess hold the places: no text of a user's is taken for
-one. Pure.
+A dialect writes PLACE where an attachment belongs; those without a place come first. While a prompt
+is rendered, marks that nobody can guess hold the places: no text of a user's is taken for one.
+Pure.
 """
 
 from __future__ import annotations

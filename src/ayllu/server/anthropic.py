@@ -23,7 +23,7 @@ from ayllu.types import Event
 
 
 async def messages(request: Request) -> Response:
-    """POST /v1/messages."""
+    """POST /v1/messages: answer a conversation."""
     body = await read_body(request, wire.MessagesRequest)
     model = await model_of(request, required(body.model))
     chat_request = structs.replace(_prompt(body, model), options=read_options(body, model))
@@ -34,7 +34,7 @@ async def messages(request: Request) -> Response:
 
 
 async def count_tokens(request: Request) -> Response:
-    """POST /v1/messages/count_tokens."""
+    """POST /v1/messages/count_tokens: count the tokens of the prompt that would be sent."""
     body = await read_body(request, wire.CountRequest)
     model = await model_of(request, required(body.model))
     work = count_prompt(state_of(request).pool, model, _prompt(body, model))

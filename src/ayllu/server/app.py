@@ -1,4 +1,4 @@
-"""The application: routes, errors, life and death of what the handlers share."""
+"""The application: its errors, and life and death of what the handlers share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
-from ayllu import __version__
 from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError
@@ -22,12 +20,12 @@ from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
-from ayllu.server import anthropic, cloud, models, ollama, openai, rerank, responses, stored, tokens
+from ayllu.server import stored
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
+from ayllu.server.routes import ROUTES
 from ayllu.server.state import State
 from ayllu.server.stream import ClientLeftError, error_response, json_response
-from ayllu.server.wire import encode
 
 _log = structlog.get_logger(__name__)
 
@@ -78,19 +76,6 @@ def _stored(settings: Settings) -> stored.StoredResponses:
     )
 
 
-async def _root(_: Request) -> Response:
-    return PlainTextResponse("Ollama is running")
-
-
-OLLAMA = "0.22.0"
-"""The version of Ollama that we pass for: clients (Codex is one) turn away what looks older."""
-
-
-async def _version(_: Request) -> Response:
-    body = encode({"version": OLLAMA, "ayllu": __version__})
-    return Response(body, media_type="application/json; charset=utf-8")
-
-
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AylluError)  # noqa: S101 - registered for it alone
     return error_response(error, request.url.path)
@@ -127,46 +112,3 @@ def _prune(store: Store) -> None:
     else:
         if removed:
             _log.info("unused blobs removed", count=len(removed))
-
-
-ROUTES = [
-    Route("/", _root),
-    Route("/api/version", _version),
-    Route("/api/generate", ollama.generate, methods=["POST"]),
-    Route("/api/chat", ollama.chat, methods=["POST"]),
-    Route("/api/embed", ollama.embed, methods=["POST"]),
-    Route("/api/embeddings", ollama.embeddings, methods=["POST"]),
-    Route("/api/rerank", rerank.rerank, methods=["POST"]),
-    Route("/api/tokenize", tokens.tokenize, methods=["POST"]),
-    Route("/api/detokenize", tokens.detokenize, methods=["POST"]),
-    Route("/api/tags", models.tags),
-    Route("/api/ps", models.loaded),
-    Route("/api/show", models.show, methods=["POST"]),
-    Route("/api/create", models.create, methods=["POST"]),
-    Route("/api/pull", models.pull, methods=["POST"]),
-    Route("/api/push", models.push, methods=["POST"]),
-    Route("/api/copy", models.copy, methods=["POST"]),
-    Route("/api/delete", models.delete, methods=["DELETE"]),
-    Route("/api/blobs/{digest}", models.has_blob, methods=["HEAD"]),
-    Route("/api/blobs/{digest}", models.receive_blob, methods=["POST"]),
-    Route("/api/status", cloud.status),
-    Route("/api/me", cloud.refuse_account, methods=["POST"]),
-    Route("/api/signout", cloud.refuse_account, methods=["POST"]),
-    Route("/v1/chat/completions", openai.chat, methods=["POST"]),
-    Route("/v1/completions", openai.completions, methods=["POST"]),
-    Route("/v1/embeddings", openai.embeddings, methods=["POST"]),
-    Route("/v1/rerank", rerank.rerank_as_jina, methods=["POST"]),
-    Route("/v1/models", openai.models),
-    Route("/v1/models/{model:path}", openai.model),
-    Route("/v1/responses", responses.create, methods=["POST"]),
-    Route("/v1/responses/input_tokens", responses.count_tokens, methods=["POST"]),
-    Route("/v1/responses/{response}", responses.retrieve, methods=["GET"]),
-    Route("/v1/responses/{response}", responses.delete, methods=["DELETE"]),
-    Route("/v1/responses/{response}/input_items", responses.input_items, methods=["GET"]),
-    Route("/v1/responses/{response}/cancel", responses.cancel, methods=["POST"]),
-    Route("/v1/audio/{rest:path}", openai.not_here, methods=["GET", "POST"]),
-    Route("/v1/images/{rest:path}", openai.not_here, methods=["GET", "POST"]),
-    Route("/v1/messages", anthropic.messages, methods=["POST"]),
-    Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
-]
-"""Every route; docs/api.md describes them."""

@@ -12,11 +12,14 @@ from ayllu.server.wire_ollama import CloudStatus, StatusResponse
 
 
 async def status(_: Request) -> Response:
-    """GET /api/status. Of the words that clients know, `config` is the nearest to "built so"."""
+    """GET /api/status: say that there is no cloud.
+
+    Of the words that clients know, `config` is the nearest to "built so".
+    """
     return json_response(StatusResponse(CloudStatus(disabled=True, source="config")))
 
 
 async def refuse_account(request: Request) -> Response:
-    """POST /api/me and /api/signout."""
+    """POST /api/me and /api/signout: refused, for there are no accounts."""
     await drain(request)
     raise ForbiddenError("there are no accounts here: nothing leaves your machines")

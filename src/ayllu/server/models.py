@@ -33,18 +33,19 @@ _COPILOT = "GitHubCopilotChat/"
 
 
 async def tags(request: Request) -> Response:
-    """GET /api/tags."""
+    """GET /api/tags: list the models."""
     rows = await asyncio.to_thread(_rows, state_of(request).store)
-    return json_response({"models": rows})
+    return json_response(wire.TagsResponse(rows))
 
 
 async def loaded(request: Request) -> Response:
-    """GET /api/ps."""
-    return json_response({"models": [_loaded_row(row) for row in state_of(request).pool.loaded()]})
+    """GET /api/ps: list the loaded models."""
+    rows = [_loaded_row(row) for row in state_of(request).pool.loaded()]
+    return json_response(wire.LoadedResponse(rows))
 
 
 async def show(request: Request) -> Response:
-    """POST /api/show."""
+    """POST /api/show: show a model."""
     body = await read_body(request, wire.ShowRequest)
     text = required(body.model or body.name)
     try:
@@ -65,7 +66,7 @@ async def show(request: Request) -> Response:
 
 
 async def create(request: Request) -> Response:
-    """POST /api/create."""
+    """POST /api/create: make a model from GGUF files or another model."""
     body = await read_body(request, wire.CreateRequest)
     name, state = parse_name(body.model or body.name), state_of(request)
     quantizer = tool_path(state.engine.folder, "llama-quantize")
@@ -74,21 +75,21 @@ async def create(request: Request) -> Response:
 
 
 async def pull(request: Request) -> Response:
-    """POST /api/pull."""
+    """POST /api/pull: get a model by its name."""
     body = await read_body(request, wire.TransferRequest)
     work = pull_model(state_of(request).store, parse_name(body.model or body.name))
     return await _progress(request, work, stream=body.stream)
 
 
 async def push(request: Request) -> Response:
-    """POST /api/push."""
+    """POST /api/push: say that models cannot be uploaded yet."""
     body = await read_body(request, wire.TransferRequest)
     name = parse_name(required(body.model or body.name))
     return await _progress(request, push_model(state_of(request).store, name), stream=body.stream)
 
 
 async def copy(request: Request) -> Response:
-    """POST /api/copy."""
+    """POST /api/copy: give a model a second name."""
     body = await read_body(request, wire.CopyRequest)
     names = []
     for word, text in (("source", body.source), ("destination", body.destination)):
@@ -104,7 +105,7 @@ async def copy(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """DELETE /api/delete."""
+    """DELETE /api/delete: remove a model."""
     body = await read_body(request, wire.NameRequest)
     text = required(body.model or body.name)
     try:
@@ -123,13 +124,13 @@ async def delete(request: Request) -> Response:
 
 
 async def has_blob(request: Request) -> Response:
-    """HEAD /api/blobs/:digest."""
+    """HEAD /api/blobs/:digest: ask whether a file is there."""
     there = state_of(request).store.has_blob(request.path_params["digest"])
     return Response(status_code=200 if there else 404)
 
 
 async def receive_blob(request: Request) -> Response:
-    """POST /api/blobs/:digest."""
+    """POST /api/blobs/:digest: upload a file."""
     store = state_of(request).store
     new = await store.receive_blob(request.path_params["digest"], request.stream())
     if not new:

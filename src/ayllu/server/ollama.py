@@ -46,7 +46,7 @@ from ayllu.types import DoneEvent, Event, Json, Message, Timings
 
 
 async def generate(request: Request) -> Response:
-    """POST /api/generate."""
+    """POST /api/generate: answer a prompt, or fill in between `prompt` and `suffix`."""
     body = await read_body(request, wire.GenerateRequest)
     if not body.model:
         raise NotFoundError("model '' not found")
@@ -73,6 +73,7 @@ async def generate(request: Request) -> Response:
         want_context=not body.raw,
         **_shared(body, model),
     )
+    check_tokens(model, body.context)
     if not asks:
         return json_response(generate_line(body.model, one(await _load(request, model, body))))
     if body.debug_render_only:
@@ -83,7 +84,7 @@ async def generate(request: Request) -> Response:
 
 
 async def chat(request: Request) -> Response:
-    """POST /api/chat."""
+    """POST /api/chat: answer a conversation."""
     body = await read_body(request, wire.ChatRequest)
     model = await model_of(request, required(body.model))
     if not body.messages and (done := await _unload(request, model, body.keep_alive)):
@@ -106,7 +107,7 @@ async def chat(request: Request) -> Response:
 
 
 async def embed(request: Request) -> Response:
-    """POST /api/embed."""
+    """POST /api/embed: turn texts into vectors."""
     body = await read_body(request, wire.EmbedRequest)
     result = await _embed(
         request, body, _texts(body.input), truncate=body.truncate, dimensions=body.dimensions
@@ -123,12 +124,12 @@ async def embed(request: Request) -> Response:
 
 
 async def embeddings(request: Request) -> Response:
-    """POST /api/embeddings, the older form with one prompt."""
+    """POST /api/embeddings: turn one text into a vector, in the older form."""
     body = await read_body(request, wire.EmbeddingsRequest)
     required(body.model)
     texts = [body.prompt] if body.prompt else []
     result = await _embed(request, body, texts, truncate=True, dimensions=0)
-    return json_response({"embedding": result.vectors[0] if result.vectors else []})
+    return json_response(wire.EmbeddingsResponse(result.vectors[0] if result.vectors else []))
 
 
 async def _embed(

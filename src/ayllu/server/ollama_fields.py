@@ -11,17 +11,13 @@ from msgspec import structs
 
 from ayllu.chat.placing import PLACE, unplaced
 from ayllu.chat.request import Level, Think
-from ayllu.errors import AylluError, BadRequestError
+from ayllu.errors import BadRequestError
 from ayllu.gotime import parse_keep_alive
+from ayllu.server.schemas import MAX_TOP_LOGPROBS
 from ayllu.types import Json, Message
 
 _NAMED = re.compile(r"\[img-([0-9]{1,6})\]")
 _LEVEL_WORDS = '"high", "medium", "low", "max", true, or false'
-MAX_TOP_LOGPROBS = 20
-
-
-class FormatError(AylluError):
-    """`format` is neither "json" nor a schema (Ollama answers 500 here)."""
 
 
 def read_keep_alive(value: Json) -> float | None:
@@ -51,7 +47,7 @@ def read_think(value: Json) -> Think | None:
 
 
 def read_format(value: Json) -> Literal["json"] | Mapping[str, Json] | None:
-    """None, "json" or a JSON schema. Raises FormatError."""
+    """None, "json" or a JSON schema. Raises BadRequestError."""
     if value is None or value == "":
         return None
     if value == "json":
@@ -59,7 +55,7 @@ def read_format(value: Json) -> Literal["json"] | Mapping[str, Json] | None:
     if isinstance(value, dict):
         return value
     shown = msgspec.json.encode(value).decode()
-    raise FormatError(f'invalid format: {shown}; expected "json" or a valid JSON Schema object')
+    raise BadRequestError(f'invalid format: {shown}; expected "json" or a valid JSON Schema object')
 
 
 def read_top_logprobs(value: int) -> int:
@@ -77,9 +73,10 @@ def read_tools(tools: Sequence[Mapping[str, Json]]) -> tuple[Mapping[str, Json],
 def read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
     """A tool in the form that the engine takes. Raises BadRequestError, which says `where`."""
     function = tool.get("function")
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not isinstance(function, Mapping) or not name or not isinstance(name, str):
         raise BadRequestError(f"{where} has no function with a name")
-    if tool.get("type") not in {None, "", "function"}:
+    if tool.get("type") not in (None, "", "function"):
         raise BadRequestError(f"{where} has a type other than function")
     if not isinstance(function.get("description") or "", str):
         raise BadRequestError(f"{where} has a description that is no text")

@@ -59,7 +59,7 @@ from ayllu.types import Event, Message
 
 
 async def chat(request: Request) -> Response:
-    """POST /v1/chat/completions."""
+    """POST /v1/chat/completions: answer a conversation."""
     body = await read_body(request, wire.ChatRequest)
     model = await model_of(request, required(body.model))
     check_chat(body)
@@ -85,7 +85,7 @@ async def chat(request: Request) -> Response:
 
 
 async def completions(request: Request) -> Response:
-    """POST /v1/completions."""
+    """POST /v1/completions: answer a prompt, or several."""
     body = await read_body(request, wire.CompletionRequest)
     model = await model_of(request, required(body.model))
     prompts = read_prompts(body.prompt, "prompt")
@@ -109,7 +109,7 @@ async def completions(request: Request) -> Response:
 
 
 async def embeddings(request: Request) -> Response:
-    """POST /v1/embeddings."""
+    """POST /v1/embeddings: turn texts into vectors."""
     body = await read_body(request, wire.EmbeddingsRequest)
     model = await model_of(request, required(body.model))
     if body.input is None or body.input == []:
@@ -140,7 +140,7 @@ async def embeddings(request: Request) -> Response:
 
 
 async def models(request: Request) -> Response:
-    """GET /v1/models."""
+    """GET /v1/models: list the models."""
     stored = await asyncio.to_thread(state_of(request).store.models)
     rows = [
         wire.ModelRow(
@@ -154,7 +154,7 @@ async def models(request: Request) -> Response:
 
 
 async def model(request: Request) -> Response:
-    """GET /v1/models/{model}."""
+    """GET /v1/models/:model: show one model."""
     name = request.path_params["model"]
     found = await model_of(request, name)
     return json_response(
@@ -163,7 +163,7 @@ async def model(request: Request) -> Response:
 
 
 async def not_here(request: Request) -> Response:
-    """/v1/audio/* and /v1/images/*."""
+    """/v1/audio/:rest and /v1/images/:rest: not here."""
     await drain(request)
     raise UnsupportedError(f"{request.url.path} is not supported: Ayllu answers in text alone")
 

@@ -10,24 +10,15 @@ from msgspec import structs
 
 from ayllu.chat.request import Think
 from ayllu.errors import BadRequestError
-from ayllu.runner.options import LARGEST, OptionTypeError, parse_options
+from ayllu.runner.options import LARGEST, merge_options, parse_options
 from ayllu.server.ollama_fields import read_keep_alive
+from ayllu.server.schemas import EFFORTS
 from ayllu.server.wire_openai import ChatRequest, SamplingRequest
 from ayllu.types import Json, Options
 
 Prompt = str | tuple[int, ...]
 """A text, or token ids."""
 
-_EFFORTS: dict[str, Think] = {
-    "none": False,
-    "minimal": "low",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "max": "max",
-    "xhigh": "max",
-    "ultra": "max",
-}
 _SAME = (
     "temperature",
     "top_p",
@@ -53,23 +44,15 @@ def read_shared(body: SamplingRequest, params: Mapping[str, Json]) -> dict[str, 
 
 def _read_options(body: SamplingRequest, params: Mapping[str, Json]) -> Options:
     """`options` as in Ollama's API, then the fields of OpenAI's."""
-    values = {k: v for k, v in _OURS_UNLESS_THE_MODELS.items() if params.get(k) is None}
-    values |= {k: v for k, v in body.options.items() if v is not None}
+    ours = {k: v for k, v in _OURS_UNLESS_THE_MODELS.items() if params.get(k) is None}
     given = structs.asdict(body)
-    values |= {name: given[name] for name in _SAME if given[name] is not None}
     limit = given.get("max_completion_tokens")
     limit = body.max_tokens if limit is None else limit
     if limit == 0:
         raise BadRequestError("an answer has at least one token: max_tokens of -1 means no limit")
-    more: dict[str, Json] = {
-        "num_predict": limit,
-        "seed": body.seed,
-        "stop": read_stop(body.stop),
-    }
-    try:
-        return parse_options(values | {k: v for k, v in more.items() if v is not None})
-    except OptionTypeError as error:  # a 500 in Ollama's API alone
-        raise BadRequestError(error.sentence) from error
+    fields: dict[str, Json] = {name: given[name] for name in _SAME}
+    fields |= {"num_predict": limit, "seed": body.seed, "stop": read_stop(body.stop)}
+    return merge_options(*map(parse_options, (ours, body.options, fields)))
 
 
 def read_stop(value: Json) -> list[str] | None:
@@ -99,9 +82,9 @@ def read_effort(effort: str | None) -> Think | None:
     """Whether to think, or how hard. Raises BadRequestError."""
     if effort is None:
         return None
-    if effort not in _EFFORTS:
-        raise BadRequestError(f"the reasoning effort {effort!r} is none of {', '.join(_EFFORTS)}")
-    return _EFFORTS[effort]
+    if effort not in EFFORTS:
+        raise BadRequestError(f"the reasoning effort {effort!r} is none of {', '.join(EFFORTS)}")
+    return EFFORTS[effort]
 
 
 def read_response_format(
@@ -133,9 +116,9 @@ def read_prompts(value: Json, field: str) -> list[Prompt]:
         if all(isinstance(item, str) for item in value):
             return list(value)
         if _are_tokens(value):
-            return [tuple(value)]
+            return [tuple(map(int, value))]
         if all(isinstance(item, list) and item and _are_tokens(item) for item in value):
-            return [tuple(item) for item in value]
+            return [tuple(map(int, item)) for item in value]
     raise BadRequestError(
         f"{field} is neither a text, a list of texts, token ids nor lists of token ids"
     )
@@ -143,7 +126,10 @@ def read_prompts(value: Json, field: str) -> list[Prompt]:
 
 def _are_tokens(items: list[Json]) -> bool:
     return all(
-        isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= LARGEST
+        isinstance(item, int | float)
+        and not isinstance(item, bool)
+        and item == int(item)
+        and 0 <= item <= LARGEST
         for item in items
     )
 

@@ -14,16 +14,10 @@ from msgspec import structs
 from ayllu.chat.media import Kind, media_kind
 from ayllu.chat.placing import joined
 from ayllu.errors import BadRequestError
+from ayllu.server.schemas import ROLES
 from ayllu.server.wire_openai import Call, ChatMessage
 from ayllu.types import Json, Message, Role, ToolCall, ToolFunction
 
-_ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-}
 _TEXTS = ("text", "input_text", "output_text", "refusal")
 _UNREADABLE = ("file", "input_file")
 _DATA_URL = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp|gif))?;base64,", re.IGNORECASE)
@@ -59,10 +53,10 @@ def _read_message(message: ChatMessage, where: str, names: Mapping[str, str]) ->
 
 def read_role(name: str, where: str) -> Role:
     """The role that a name stands for. Raises BadRequestError."""
-    role = _ROLES.get(name.lower())
+    role = ROLES.get(name.lower())
     if role is None:
         raise BadRequestError(
-            f"{where} has the unknown role {name!r}: there are {', '.join(_ROLES)}"
+            f"{where} has the unknown role {name!r}: there are {', '.join(ROLES)}"
         )
     return role
 

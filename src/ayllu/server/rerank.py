@@ -18,7 +18,7 @@ from ayllu.types import Json
 
 
 async def rerank(request: Request) -> Response:
-    """POST /api/rerank."""
+    """POST /api/rerank: put documents in order of their relevance to a query."""
     body = await read_body(request, wire_ollama.RerankRequest)
     documents = read_documents(body.documents)
     ranking = await _rank(request, body, documents)
@@ -34,7 +34,7 @@ async def rerank(request: Request) -> Response:
 
 
 async def rerank_as_jina(request: Request) -> Response:
-    """POST /v1/rerank."""
+    """POST /v1/rerank: put documents in order of their relevance, in Jina's form."""
     body = await read_body(request, wire_openai.RerankRequest)
     documents = read_documents(body.documents)
     if not documents:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
@@ -22,7 +21,7 @@ from ayllu.server import wire_responses as wire
 from ayllu.server.response_fields import check, new_response, read_request
 from ayllu.server.response_items import read_input, references, resolve, to_store
 from ayllu.server.response_writer import Manner, ResponseWriter
-from ayllu.server.state import drain, model_of, read_body, required, state_of
+from ayllu.server.state import drain, model_of, read_body, read_query, required, state_of
 from ayllu.server.stored import StoredResponses
 from ayllu.server.stream import Framing, collect, framed_response, json_response, until_left
 from ayllu.server.wire import encode
@@ -30,9 +29,6 @@ from ayllu.server.wire_openai import ErrorResponse
 from ayllu.types import Json
 
 _log = structlog.get_logger(__name__)
-
-PAGE = 20
-LONGEST_PAGE = 100
 
 
 class _Asked(Struct, frozen=True, kw_only=True):
@@ -46,38 +42,38 @@ class _Asked(Struct, frozen=True, kw_only=True):
 
 
 async def create(request: Request) -> Response:
-    """POST /v1/responses."""
+    """POST /v1/responses: answer a conversation, and keep the answer."""
     asked = await _read(request)
     writer = ResponseWriter(new_response(asked.body, asked.request, asked.model), asked.manner)
     written = _written(request, asked, writer)
     if asked.body.stream:
-        return await framed_response(request, _failing(written, writer), _framing())
+        return await framed_response(request, _failing(written, writer), framing())
     await until_left(request, collect(written))
     return json_response(writer.response)
 
 
 async def count_tokens(request: Request) -> Response:
-    """POST /v1/responses/input_tokens."""
+    """POST /v1/responses/input_tokens: count the tokens of the prompt that would be sent."""
     asked = await _read(request)
     work = count_prompt(state_of(request).pool, asked.model, asked.request)
     return json_response(wire.InputTokens(await until_left(request, work)))
 
 
 async def retrieve(request: Request) -> Response:
-    """GET /v1/responses/{id}."""
-    if request.query_params.get("stream", "").lower() == "true":
+    """GET /v1/responses/:response: give an answer that was kept."""
+    if read_query(request, wire.RetrieveQuery).stream:
         raise BadRequestError("only background responses can be streamed again, and none is here")
     return json_response(await state_of(request).responses.find(_ident(request)))
 
 
 async def delete(request: Request) -> Response:
-    """DELETE /v1/responses/{id}."""
+    """DELETE /v1/responses/:response: forget an answer."""
     await state_of(request).responses.delete(_ident(request))
     return json_response(wire.Deleted(_ident(request)))
 
 
 async def cancel(request: Request) -> Response:
-    """POST /v1/responses/{id}/cancel."""
+    """POST /v1/responses/:response/cancel: refused, for nothing runs in the background."""
     await drain(request)
     await state_of(request).responses.find(_ident(request))
     raise BadRequestError(
@@ -86,23 +82,23 @@ async def cancel(request: Request) -> Response:
 
 
 async def input_items(request: Request) -> Response:
-    """GET /v1/responses/{id}/input_items."""
-    limit, order, after = _page(request.query_params)
+    """GET /v1/responses/:response/input_items: list the items of an answer's request."""
+    query = read_query(request, wire.ItemsQuery)
     items = await state_of(request).responses.given(_ident(request))
-    if order == "desc":
+    if query.order == "desc":
         items.reverse()
     idents = [item["id"] for item in items]
-    if after is not None and after not in idents:
-        raise BadRequestError(f"after names {after!r}, which is no item of this response")
+    if query.after is not None and query.after not in idents:
+        raise BadRequestError(f"after names {query.after!r}, which is no item of this response")
     # Clients may give several items one id: pages must come to an end all the same.
-    start = 0 if after is None else len(idents) - idents[::-1].index(after)
-    page = items[start : start + limit]
+    start = 0 if query.after is None else len(idents) - idents[::-1].index(query.after)
+    page = items[start : start + query.limit]
     return json_response(
         wire.ItemList(
             data=page,
             first_id=page[0]["id"] if page else None,
             last_id=page[-1]["id"] if page else None,
-            has_more=start + limit < len(items),
+            has_more=start + query.limit < len(items),
         )
     )
 
@@ -161,7 +157,7 @@ async def _failing(
             yield writer.failed(error)
 
 
-def _framing() -> Framing:
+def framing() -> Framing:
     """Server-sent events with names and numbers; the pings are comments."""
     number = itertools.count()
 
@@ -179,13 +175,3 @@ def _ident(request: Request) -> str:
     ident = request.path_params["response"]
     assert isinstance(ident, str)  # noqa: S101 - a path's parts are
     return ident
-
-
-def _page(query: Mapping[str, str]) -> tuple[int, str, str | None]:
-    """How many items, in which order, after which. Raises BadRequestError."""
-    limit, order = query.get("limit", str(PAGE)), query.get("order", "desc")
-    if not re.fullmatch("[0-9]{1,3}", limit) or not 1 <= int(limit) <= LONGEST_PAGE:
-        raise BadRequestError(f"limit must be a number from 1 to {LONGEST_PAGE}")
-    if order not in ("asc", "desc"):
-        raise BadRequestError("order must be asc or desc")
-    return int(limit), order, query.get("after")

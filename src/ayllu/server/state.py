@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct, field
 from starlette.requests import Request
 
@@ -107,6 +108,14 @@ async def read_body(request: Request, kind: type[T]) -> T:
     if len(plain) > LONG_BODY and plain.count(b",") > MAX_VALUES:
         raise TooLargeError(f"the request has more than {MAX_VALUES:,} values")
     return decode(plain, kind)
+
+
+def read_query(request: Request, kind: type[T]) -> T:
+    """The query as a struct. Raises BadRequestError."""
+    try:
+        return msgspec.convert(dict(request.query_params), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"the query does not fit: {error}") from error
 
 
 async def drain(request: Request) -> None:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 async def tokenize(request: Request) -> Response:
-    """POST /api/tokenize."""
+    """POST /api/tokenize: turn a text into token ids."""
     started = time.monotonic_ns()
     body = await read_body(request, wire.TokenizeRequest)
     model = await model_of(request, required(body.model))
@@ -48,7 +48,7 @@ async def tokenize(request: Request) -> Response:
 
 
 async def detokenize(request: Request) -> Response:
-    """POST /api/detokenize."""
+    """POST /api/detokenize: turn token ids into a text."""
     started = time.monotonic_ns()
     body = await read_body(request, wire.DetokenizeRequest)
     model = await model_of(request, required(body.model))

@@ -5,33 +5,51 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
 from ayllu.models import create as models_create
+from ayllu.models import describe
 from ayllu.runner.replies import Piece
-from ayllu.types import Json, Message, TokenLogprob, ToolCall
+from ayllu.server.schemas import (
+    NEEDED,
+    Documents,
+    Format,
+    KeepAlive,
+    Name,
+    OldName,
+    Options,
+    Texts,
+    Think,
+    Token,
+    Tool,
+    ToolChoice,
+    TopLogprobs,
+    said,
+)
+from ayllu.types import Message, TokenLogprob, ToolCall
 
 
 class ModelRequest(Struct, frozen=True):
     """What all routes share that load a model."""
 
-    model: str = ""
-    keep_alive: Json = None
-    options: dict[str, Json] = field(default_factory=dict)
+    model: Name = ""
+    keep_alive: KeepAlive = None
+    options: Options = field(default_factory=dict)
 
 
 class AnswerRequest(ModelRequest, frozen=True):
     """What /api/generate and /api/chat share."""
 
     stream: bool = True
-    format: Json = None
-    think: Json = None
+    format: Format = None
+    think: Think = None
     truncate: bool = True
     shift: bool = True
     logprobs: bool = False
-    top_logprobs: int = 0
+    top_logprobs: TopLogprobs = 0
     debug_render_only: bool = field(name="_debug_render_only", default=False)
 
 
@@ -42,7 +60,7 @@ class GenerateRequest(AnswerRequest, frozen=True):
     suffix: str = ""
     system: str = ""
     template: str = ""
-    context: tuple[int, ...] = ()
+    context: tuple[Token, ...] = ()
     raw: bool = False
     images: tuple[str, ...] = ()
 
@@ -51,14 +69,14 @@ class ChatRequest(AnswerRequest, frozen=True):
     """POST /api/chat."""
 
     messages: tuple[Message, ...] = ()
-    tools: tuple[dict[str, Json], ...] = ()
-    tool_choice: Json = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = None
 
 
 class EmbedRequest(ModelRequest, frozen=True):
     """POST /api/embed."""
 
-    input: Json = None
+    input: Texts = None
     truncate: bool = True
     dimensions: int = 0
 
@@ -73,7 +91,7 @@ class RerankRequest(ModelRequest, frozen=True):
     """POST /api/rerank, which is ours. A document is a text or an object with a `text`."""
 
     query: str = ""
-    documents: Json = None
+    documents: Documents = None
     top_n: Annotated[int, Meta(ge=1)] | None = None
     return_documents: bool = False
     truncate: bool = True
@@ -82,7 +100,7 @@ class RerankRequest(ModelRequest, frozen=True):
 class TokenizeRequest(ModelRequest, frozen=True):
     """POST /api/tokenize, which is ours; the fields are llama-server's."""
 
-    content: str | None = None
+    content: Annotated[str | None, said(NEEDED)] = None
     add_special: bool = False
     parse_special: bool = True
     with_pieces: bool = False
@@ -91,40 +109,40 @@ class TokenizeRequest(ModelRequest, frozen=True):
 class DetokenizeRequest(ModelRequest, frozen=True):
     """POST /api/detokenize, which is ours."""
 
-    tokens: tuple[int, ...] | None = None
+    tokens: Annotated[tuple[Token, ...] | None, said(NEEDED)] = None
 
 
 class NameRequest(Struct, frozen=True):
     """DELETE /api/delete: `model`, or `name` as older clients send."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
 
 
 class ShowRequest(Struct, frozen=True):
     """POST /api/show."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
     system: str = ""
     template: str = ""
-    options: dict[str, Json] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     verbose: bool = False
 
 
 class CreateRequest(models_create.CreateRequest, frozen=True, kw_only=True):
     """POST /api/create."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
     stream: bool = True
 
 
 class TransferRequest(Struct, frozen=True):
     """POST /api/pull and /api/push: `model`, or `name` as older clients send."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
     insecure: bool = False
     stream: bool = True
 
@@ -132,8 +150,21 @@ class TransferRequest(Struct, frozen=True):
 class CopyRequest(Struct, frozen=True):
     """POST /api/copy."""
 
-    source: str = ""
-    destination: str = ""
+    source: Name = ""
+    destination: Name = ""
+
+
+class VersionResponse(Struct, frozen=True, kw_only=True):
+    """The answer of /api/version: whose API this is, and our own version."""
+
+    version: str
+    ayllu: str
+
+
+class TagsResponse(Struct, frozen=True):
+    """The answer of /api/tags."""
+
+    models: list[describe.TagsModel]
 
 
 class Logprob(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -204,6 +235,12 @@ class EmbedResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
     prompt_eval_count: int = 0
 
 
+class EmbeddingsResponse(Struct, frozen=True):
+    """The answer of /api/embeddings."""
+
+    embedding: list[float]
+
+
 class RerankDocument(Struct, frozen=True):
     """A document as it is given back."""
 
@@ -232,7 +269,7 @@ class TokenizeResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The answer of /api/tokenize: token ids, or tokens with their text or bytes."""
 
     model: str
-    tokens: list[int] | list[Piece]
+    tokens: Sequence[int | Piece]
     total_duration: int = 0
     load_duration: int = 0
 
@@ -272,10 +309,16 @@ class LoadedRow(Struct, frozen=True, kw_only=True):
     model: str
     size: int
     digest: str
-    details: Any
+    details: describe.Details
     expires_at: str
     size_vram: int
     context_length: int
+
+
+class LoadedResponse(Struct, frozen=True):
+    """The answer of /api/ps."""
+
+    models: list[LoadedRow]
 
 
 def wire_logprobs(logprobs: tuple[TokenLogprob, ...]) -> tuple[Logprob, ...]:

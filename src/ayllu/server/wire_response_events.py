@@ -176,3 +176,30 @@ class InputDone(_Within, frozen=True, kw_only=True, tag="response.custom_tool_ca
     """A custom call's input."""
 
     input: str
+
+
+AnyEvent = (
+    Created
+    | InProgress
+    | Completed
+    | Incomplete
+    | Failed
+    | ErrorEvent
+    | ItemAdded
+    | ItemDone
+    | PartAdded
+    | PartDone
+    | TextDelta
+    | TextDone
+    | ReasoningDelta
+    | ReasoningDone
+    | SummaryPartAdded
+    | SummaryPartDone
+    | SummaryDelta
+    | SummaryDone
+    | ArgumentsDelta
+    | ArgumentsDone
+    | InputDelta
+    | InputDone
+)
+"""Those that there are."""

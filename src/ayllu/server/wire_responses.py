@@ -1,6 +1,6 @@
 """OpenAI's responses, field by field: requests, answers and their items.
 
-Unknown fields of a request are ignored; docs/api.md says of every field what becomes of it.
+Unknown fields of a request are ignored; docs/compat.md says of every field what becomes of it.
 Source: https://platform.openai.com/docs/api-reference/responses
 """
 
@@ -10,7 +10,20 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from ayllu.server.wire_openai import MAX_TOP, Logprob, Number
+from ayllu.server.schemas import (
+    MAX_TOP_LOGPROBS,
+    Effort,
+    Items,
+    KeepAlive,
+    Name,
+    Options,
+    Refused,
+    ResponseChoice,
+    ResponseTool,
+    TextFormat,
+    said,
+)
+from ayllu.server.wire_openai import Logprob, Number
 from ayllu.types import Json
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
@@ -20,7 +33,7 @@ Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 class Reasoning(Struct, frozen=True, kw_only=True):
     """How hard to think, and whether to tell of it in a summary. `generate_summary` is older."""
 
-    effort: str | None = None
+    effort: Effort = None
     summary: str | None = None
     generate_summary: str | None = None
 
@@ -28,37 +41,51 @@ class Reasoning(Struct, frozen=True, kw_only=True):
 class Text(Struct, frozen=True, kw_only=True):
     """The form of the answer's text."""
 
-    format: Json = field(default_factory=lambda: {"type": "text"})
+    format: TextFormat = field(default_factory=lambda: {"type": "text"})
     verbosity: str | None = None
 
 
 class ResponsesRequest(Struct, frozen=True, kw_only=True):
     """POST /v1/responses. The last two are ours."""
 
-    model: str = ""
-    input: Json = None
+    model: Name = ""
+    input: Items = None
     instructions: str | None = None
     previous_response_id: str | None = None
-    conversation: Json = None
-    prompt: Json = None
-    background: bool = False
-    moderation: Json = None
+    conversation: Refused = None
+    prompt: Refused = None
+    background: Annotated[bool, said({"const": False})] = False
+    moderation: Refused = None
     store: bool = True
     stream: bool = False
     include: tuple[str, ...] = ()
-    tools: tuple[dict[str, Json], ...] = ()
-    tool_choice: Json = None
+    tools: tuple[ResponseTool, ...] = ()
+    tool_choice: ResponseChoice = None
     parallel_tool_calls: bool | None = None
     reasoning: Reasoning = Reasoning()
     text: Text = Text()
     temperature: Number | None = None
     top_p: Number | None = None
-    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP)] = 0
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] = 0
     max_output_tokens: Positive | None = None
     truncation: Literal["auto", "disabled"] = "disabled"
     metadata: dict[str, str] = field(default_factory=dict)
-    options: dict[str, Json] = field(default_factory=dict)
-    keep_alive: Json = None
+    options: Options = field(default_factory=dict)
+    keep_alive: KeepAlive = None
+
+
+class RetrieveQuery(Struct, frozen=True):
+    """What is asked of an answer that is kept, in the query."""
+
+    stream: bool = False
+
+
+class ItemsQuery(Struct, frozen=True):
+    """A page of items, in the query: how many, in which order, after which."""
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    order: Literal["asc", "desc"] = "desc"
+    after: str | None = None
 
 
 class MessageInput(Struct, frozen=True):

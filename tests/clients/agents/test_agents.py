@@ -26,11 +26,13 @@ CONTEXT = 65536
 SUM = "Two plus two is four."
 DONE = "Planted, it grows."
 PLANT = "echo quinoa > seed.txt"
-ANSWERS_ALIKE = "<|im_start|>assistant\n"
-ANSWERS_TOOLS = (
+LAST = "<|im_start|>assistant\n"
+LAST_BY_ROLE = (
     "<|im_start|>assistant' + ('\t' if messages | selectattr('role', 'equalto', 'tool') | list"
     " else '\n') + '"
 )
+"""How a prompt ends, on which alone the answer depends: another way once a tool has spoken."""
+
 SECTIONS = {
     title: list(found)
     for title, found in groupby(snippets("Coding agents"), lambda snippet: snippet.title)
@@ -43,7 +45,7 @@ def make_model(path: Path, replies: Mapping[str, str]) -> Path:
     """A model for long prompts: one head, and mini's merges, but for those of lines' ends."""
     merges = read_header(ASSETS / "mini-f16.gguf").kvs["tokenizer.ggml.merges"]
     assert isinstance(merges, GGUFArray)
-    template = CHATML_TOOLS_THINK.replace(ANSWERS_ALIKE, ANSWERS_TOOLS)
+    template = CHATML_TOOLS_THINK.replace(LAST, LAST_BY_ROLE)
     assert template != CHATML_TOOLS_THINK
     return make_successor_model(
         path,
@@ -134,6 +136,17 @@ def test_an_agent_runs_a_tool_and_tells_its_model(
         command = configure(SECTIONS[title], project, server.url)[0].rstrip()
         assert DONE in run(f"{command} {options}", project)
     assert (project / "seed.txt").read_text("ascii") == "quinoa\n"
+
+
+def test_codex_pulls_a_model_and_says_that_its_context_is_too_small(
+    server: Serving, project: Path
+) -> None:
+    command = configure(SECTIONS["Codex"], project, server.url)[-1].replace("coder:latest", "mini")
+    done = run_client(["sh", "-e", "-c", command], project)
+    assert done.returncode == 1
+    assert "Pulling model mini" in done.stderr
+    assert "success" in done.stderr
+    assert "ran out of room in the model's context window" in done.stderr
 
 
 def test_aider_edits_a_file(tmp_path_factory: pytest.TempPathFactory, project: Path) -> None:

@@ -78,6 +78,6 @@ report({
     // One request at a time: this one waits for ever unless the first one's slot is free.
     const request = { model: "endless", max_tokens: 3, messages: SUM };
     const reply = await anthropic.messages.create(request);
-    return { left, then: reply.content[0].text };
+    return [left, reply.content[0].text];
   },
 });

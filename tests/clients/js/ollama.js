@@ -58,7 +58,7 @@ report({
     const pulled = await collect(await ollama.pull({ model: "mini", stream: true }));
     for (const model of ["inti", "killa"]) await ollama.delete({ model });
     const last = [steps, pulled].map((lines) => lines.at(-1).status);
-    return { last, names, capabilities, system, left: (await ollama.list()).models.length };
+    return [last, names, capabilities, system, (await ollama.list()).models.length];
   },
   async seesWhatIsLoaded() {
     return (await ollama.ps()).models.map((model) => model.name);
@@ -80,6 +80,6 @@ report({
     // One request at a time: this one waits for ever unless the first one's slot is free.
     const options = { num_predict: 3 };
     const reply = await ollama.chat({ model: "endless", messages: SUM, options });
-    return { pieces, left, then: reply.message.content };
+    return [left, reply.message.content];
   },
 });
