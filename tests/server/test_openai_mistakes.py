@@ -57,6 +57,7 @@ def called(arguments: Any) -> Any:
         ("chat/completions", CHAT | {"messages": [{"role": "user", "content": 5}]}, 400, "neither"),
         ("chat/completions", CHAT | {"messages": part(type="text")}, 400, "no part of type"),
         ("chat/completions", CHAT | {"messages": part(type="input_audio")}, 400, "has no data"),
+        ("chat/completions", CHAT | {"messages": part(type={})}, 400, "no part of type"),
         ("chat/completions", CHAT | {"messages": part(type="file")}, 400, "not supported"),
         (
             "chat/completions",

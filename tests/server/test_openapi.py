@@ -35,15 +35,11 @@ def test_a_route_says_what_it_does_takes_and_gives(route: Endpoint) -> None:
     assert documented(route.path) in docstring.partition("\n")[0], "begin it: METHOD /path: ..."
     assert route.summary.endswith(".")
     assert route.method in {"GET", "HEAD", "DELETE"} or route.takes or not route.statuses
-    assert route.method in {"HEAD", "DELETE"} or route.gives or route.path in GIVES_NOTHING
+    assert route.gives or route.path in EMPTY or not route.statuses
 
 
-GIVES_NOTHING = {
-    "/api/copy": "Ollama answers with an empty body",
-    "/api/blobs/{digest}": "the same",
-    "/v1/audio/{rest:path}": "refused",
-    "/v1/images/{rest:path}": "refused",
-}
+EMPTY = {"/api/copy", "/api/delete", "/api/blobs/{digest}"}
+"""What Ollama answers with an empty body."""
 
 
 def test_the_document_is_valid() -> None:
@@ -111,14 +107,20 @@ def test_the_document_is_served_like_everything_else(server: Serving) -> None:
     assert server.get("/openapi.json", headers={"Origin": "https://evil.example"}).status == 403
 
 
+COUNTERS = ("/v1/messages/count_tokens", "/v1/responses/input_tokens")
+"""They read the requests of the routes beside them, as those do."""
+
+
 def test_the_server_does_what_its_document_says(server: Serving, tmp_path: Path) -> None:
     """Every field with what fits and what does not; every answer is held to its schema."""
     for name in ("schemathesis.toml", "schemathesis_hooks.py"):
         shutil.copy(FOLDER / name, tmp_path)
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
+    command += [f"--exclude-path={path}" for path in COUNTERS]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"Tested: {len(ROUTES) - 1}" in done.stdout, "all but the document's own route"
+    # The route of the document itself is none that Schemathesis tries.
+    assert f"Tested: {len(ROUTES) - len(COUNTERS) - 1}" in done.stdout
     assert "Traceback" not in server.log.read_text("utf-8")
     wait_until(lambda: server.busy_slots() == 0, what="every slot coming free")
     body = {"model": "mini", "prompt": "What colour is snow?", "stream": False}

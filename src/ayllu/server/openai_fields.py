@@ -12,7 +12,7 @@ from ayllu.chat.request import Think
 from ayllu.errors import BadRequestError
 from ayllu.runner.options import LARGEST, merge_options, parse_options
 from ayllu.server.ollama_fields import read_keep_alive
-from ayllu.server.schemas import EFFORTS
+from ayllu.server.schemas_openai import EFFORTS
 from ayllu.server.wire_openai import ChatRequest, SamplingRequest
 from ayllu.types import Json, Options
 

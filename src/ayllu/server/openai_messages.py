@@ -14,7 +14,7 @@ from msgspec import structs
 from ayllu.chat.media import Kind, media_kind
 from ayllu.chat.placing import joined
 from ayllu.errors import BadRequestError
-from ayllu.server.schemas import ROLES
+from ayllu.server.schemas_openai import ROLES
 from ayllu.server.wire_openai import Call, ChatMessage
 from ayllu.types import Json, Message, Role, ToolCall, ToolFunction
 
@@ -77,7 +77,7 @@ def read_content(content: Json, where: str) -> tuple[str, tuple[str, ...]]:
         text = part.get("refusal" if kind == "refusal" else "text") if kind in _TEXTS else None
         if isinstance(text, str):
             texts.append(text)
-        elif kind in _ATTACHMENTS:
+        elif isinstance(kind, str) and kind in _ATTACHMENTS:
             field, read = _ATTACHMENTS[kind]
             attached.append(read(part.get(field), place))
             texts.append(None)

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from ayllu import __version__
 from ayllu.server.errors import DIALECTS, Dialect, dialect_of
-from ayllu.server.schemas import Schema
+from ayllu.server.schemas import NAME, Schema
 from ayllu.server.stream import SSE, Framing
 
 _JSON = "application/json"
@@ -192,7 +192,7 @@ def _operation(endpoint: Endpoint, dialect: Dialect, schemas: _Schemas) -> Schem
 
 def _path_parameters(endpoint: Endpoint) -> Iterator[Schema]:
     for name in endpoint.param_convertors:
-        schema = _PARAMETERS.get(name, {"type": "string", "minLength": 1})
+        schema = _PARAMETERS.get(name, NAME)
         yield {"name": name, "in": "path", "required": True, "schema": schema}
 
 

@@ -29,7 +29,7 @@ from ayllu.server.schemas import (
     TopLogprobs,
     said,
 )
-from ayllu.types import Message, TokenLogprob, ToolCall
+from ayllu.types import Json, Message, TokenLogprob, ToolCall
 
 
 class ModelRequest(Struct, frozen=True):
@@ -126,7 +126,7 @@ class ShowRequest(Struct, frozen=True):
     name: OldName = ""
     system: str = ""
     template: str = ""
-    options: Options = field(default_factory=dict)
+    options: dict[str, Json] = field(default_factory=dict)
     verbose: bool = False
 
 

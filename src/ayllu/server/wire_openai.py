@@ -13,25 +13,28 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from ayllu.runner.options import LARGEST, LEAST
 from ayllu.server.schemas import (
     MAX_TOP_LOGPROBS,
+    NAME,
     NEEDED,
-    Arguments,
-    Biases,
-    Content,
     Documents,
-    Effort,
-    Input,
     KeepAlive,
-    Limit,
     Name,
     Options,
-    Prompts,
-    Refused,
-    ResponseFormat,
-    Speaker,
     Texts,
     Tool,
     ToolChoice,
     said,
+)
+from ayllu.server.schemas_openai import (
+    Arguments,
+    Biases,
+    Content,
+    Effort,
+    Input,
+    Limit,
+    Prompts,
+    Refused,
+    ResponseFormat,
+    Speaker,
 )
 from ayllu.server.wire_ollama import DebugInfo, RerankResult
 
@@ -152,7 +155,7 @@ class RerankRequest(Struct, frozen=True, kw_only=True):
     """
 
     model: Name = ""
-    query: Annotated[str, said({"minLength": 1, **NEEDED})] = ""
+    query: Annotated[str, said({**NAME, **NEEDED})] = ""
     documents: Annotated[Documents, said({"minItems": 1, **NEEDED})] = None
     top_n: Annotated[int, Meta(ge=1)] | None = None
     return_documents: bool = True

@@ -10,18 +10,14 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from ayllu.server.schemas import (
-    MAX_TOP_LOGPROBS,
+from ayllu.server.schemas import MAX_TOP_LOGPROBS, KeepAlive, Name, Options, said
+from ayllu.server.schemas_openai import (
     Effort,
     Items,
-    KeepAlive,
-    Name,
-    Options,
     Refused,
     ResponseChoice,
     ResponseTool,
     TextFormat,
-    said,
 )
 from ayllu.server.wire_openai import Logprob, Number
 from ayllu.types import Json
@@ -77,7 +73,7 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
 class RetrieveQuery(Struct, frozen=True):
     """What is asked of an answer that is kept, in the query."""
 
-    stream: bool = False
+    stream: Annotated[bool, said({"const": False})] = False
 
 
 class ItemsQuery(Struct, frozen=True):
@@ -263,7 +259,7 @@ class Response(Struct, frozen=True, kw_only=True):
     store: bool
     temperature: float | None
     text: Text
-    tool_choice: Json
+    tool_choice: ResponseChoice
     tools: tuple[dict[str, Json], ...]
     top_logprobs: int
     top_p: float | None
