@@ -41,7 +41,7 @@ MAX_PIXELS_TOGETHER = 400_000_000
 """The engine keeps three bytes per pixel of all images, and decodes with up to twenty."""
 
 MAX_ASPECT = 200
-"""Beyond it some projectors make thousands of tokens of a line of pixels, others end the engine."""
+"""Beyond it a line of pixels may become a thousand tokens, whatever the projector allows."""
 
 MIN_SECONDS = 0.01
 """A sound of a single sample ends the engine."""

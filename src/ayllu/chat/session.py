@@ -38,7 +38,7 @@ from ayllu.chat.prompt import (
 from ayllu.chat.replay import MAX_FRUITLESS, MAX_FRUITLESS_ATTACHED, Replay
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.tokens import ask_beside
-from ayllu.errors import AylluError, BadRequestError, ContextExceededError
+from ayllu.errors import BadRequestError, ContextExceededError
 from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
 from ayllu.models.formats import parser_name
@@ -77,19 +77,21 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
                     for part in replay.pass_on(event):
                         yield _timed(part, started)
         except EngineDiedError as error:
-            if not replay.may_try_again():
-                raise (error if replay.has_begun else _blamed(error, request)) from error
+            if replay.may_try_again():
+                continue
+            if not replay.has_begun:
+                _blame(request, error)
+            raise
         else:
             return
 
 
-def _blamed(error: EngineDiedError, request: ChatRequest) -> AylluError:
-    """The error for an engine that does not survive a request, before anything was answered."""
-    if not attachments(request.messages):
-        return error
-    return BadRequestError(
-        f"the engine did not survive the images or sounds of this request: {error}"
-    )
+def _blame(request: ChatRequest, error: EngineDiedError) -> None:
+    """Raise BadRequestError where images or sounds may be what the engine did not survive."""
+    if attachments(request.messages):
+        raise BadRequestError(
+            f"the engine did not survive the images or sounds of this request: {error}"
+        ) from error
 
 
 async def _ready(request: ChatRequest) -> ChatRequest:
@@ -171,7 +173,8 @@ async def _beside(
             keep_alive=request.keep_alive,
         )
     except EngineDiedError as error:
-        raise _blamed(error, ready) from error
+        _blame(ready, error)
+        raise
     return told
 
 
