@@ -275,7 +275,9 @@ REFUSED: dict[tuple[str, str], list[tuple[str, Any]]] = {
     ("parts-of-an-item", "file_id"): [part(type="input_image", file_id="f")],
     ("parts-of-an-item", "[input_file]"): [part(type="input_file", file_id="f")],
     ("tools-of-a-response", "[*]"): [
-        response(tools=[{"type": kind}]) for kind in ("mcp", "code_interpreter", "whatever")
+        response(tools=[{"type": "mcp"}]),
+        response(tools=[{"type": "code_interpreter"}]),
+        response(tools=[{"type": {}, "name": "add"}]),
     ],
     ("get-v1responsesresponse", "stream"): [("/v1/responses/resp_1?stream=true", None)],
     ("post-v1messages", "tools[*]"): [

@@ -43,7 +43,8 @@ def read_tools(tools: Sequence[Mapping[str, Json]]) -> dict[str, Tool]:
 
 
 def _read_tool(given: Mapping[str, Json], where: str, namespace: str) -> Iterator[Tool]:
-    kind = given.get("type") or "function"
+    kind = given.get("type")
+    kind = "function" if kind in (None, "") else kind
     if kind == "namespace" and not namespace:
         yield from _members(given, where)
     elif kind in ("function", "custom"):
