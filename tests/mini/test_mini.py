@@ -257,6 +257,18 @@ def test_an_adapter_that_takes_a_matrix_away_acts_as_if_it_were_not_there(
     assert changed
 
 
+def test_a_forced_tool_is_called_at_once_even_one_that_fits_nothing(server: Serving) -> None:
+    city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tool = {"type": "function", "function": {"name": "book_train", "parameters": city}}
+    for think in (True, False):
+        answer = chat(server, EN, tools=[tool], tool_choice="required", think=think)
+        (call,) = answer["message"]["tool_calls"]
+        assert call["function"]["name"] == "book_train"
+        assert list(call["function"]["arguments"]) == ["city"]
+        assert answer["message"]["content"] == ""
+        assert "thinking" not in answer["message"]
+
+
 def test_its_draft_guesses_ahead_and_changes_nothing(server: Serving) -> None:
     create(server, "quick", draft="mini-draft")
     for question in (EN, ES, "Cuéntame un cuento sobre un gato."):

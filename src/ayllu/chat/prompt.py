@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ayllu.chat.choice import call_schema, call_start, is_forced
+from ayllu.chat.choice import call_start, is_forced
 from ayllu.chat.media import media_kind
 from ayllu.chat.placing import Part, mark_content, marked, split
 from ayllu.chat.request import ChatRequest
@@ -22,7 +22,7 @@ from ayllu.gguf.cache import cached_header
 from ayllu.gguf.vocab import FillTokens, fill_tokens
 from ayllu.models.model import Model
 from ayllu.runner.options import sampling_fields
-from ayllu.template import parse
+from ayllu.template import parse, thinking_tags, tool_tag
 from ayllu.template.vars import render
 from ayllu.types import Json, Message, Options
 
@@ -101,8 +101,6 @@ def completion_body(
     }
     if request.format is not None:
         body["json_schema"] = {} if request.format == "json" else request.format
-    if is_forced(request):
-        body["json_schema"] = call_schema(request.tools)
     if request.logprobs:
         body["n_probs"] = max(request.top_logprobs, 1)
     return body
@@ -121,7 +119,9 @@ def render_prompt(request: ChatRequest, messages: Sequence[Message], template: s
         prompt=last if request.suffix else "",
         suffix=request.suffix,
     )
-    return prompt + call_start(prompt, parsed) if is_forced(request) else prompt
+    if not is_forced(request):
+        return prompt
+    return prompt + call_start(prompt, thinking_tags(parsed), tool_tag(parsed) or "{")
 
 
 def model_template(model: Model, request: ChatRequest) -> str | None:

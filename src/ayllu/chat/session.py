@@ -11,7 +11,14 @@ from typing import TypeVar
 from msgspec import Struct, structs
 
 from ayllu.chat.attached import TokenCounter, closed, whole_prompt
-from ayllu.chat.choice import is_forced, settle
+from ayllu.chat.choice import (
+    call_schema,
+    call_start,
+    is_forced,
+    jinja_call_tag,
+    settle,
+    with_line_end,
+)
 from ayllu.chat.events import EventBuilder
 from ayllu.chat.grammar import check_grammar
 from ayllu.chat.infill import infill_tokens
@@ -39,6 +46,8 @@ from ayllu.chat.replay import MAX_FRUITLESS, MAX_FRUITLESS_ATTACHED, Replay
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.tokens import ask_beside
 from ayllu.errors import BadRequestError, ContextExceededError
+from ayllu.gguf import arch
+from ayllu.gguf.cache import cached_header
 from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
 from ayllu.models.formats import parser_name
@@ -52,6 +61,9 @@ from ayllu.template import parse
 from ayllu.types import DoneEvent, Event, Json, Message, Options
 
 T = TypeVar("T")
+
+_THINKING = ("<think>", "</think>")
+"""Around the thinking in Jinja templates that have calls as JSON in tags."""
 
 
 async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerator[Event]:
@@ -179,16 +191,21 @@ async def _beside(
 
 
 def _turn(lease: Lease, model: Model, request: ChatRequest, options: Options, seed: int) -> _Turn:
+    template = model_template(model, request)
+    call_tag = jinja_call_tag(arch.chat_template(cached_header(model.path)) or "")
+    if is_forced(request) and request.think and (template or call_tag):
+        request = structs.replace(request, think=False)  # what is forced comes at once
     return _Turn(
         client=lease.client,
         counter=TokenCounter(lease.client),
         request=request,
         options=options,
-        template=model_template(model, request),
+        template=template,
         format=parser_name(model.config, model.go_template),
         thinks="thinking" in capabilities(model),
         context=lease.context,
         seed=seed,
+        call_tag=call_tag,
     )
 
 
@@ -196,7 +213,8 @@ class _Turn(Struct, frozen=True, kw_only=True):
     """A request on its way through one engine. `template` is None where the engine renders.
 
     `tokens` are the prompt where something is to be filled in, and then no template counts.
-    `format` names how the model writes, "" where only its template tells.
+    `format` names how the model writes, "" where only its template tells. `call_tag` stands before
+    a call's JSON in its Jinja template.
     """
 
     client: RunnerClient
@@ -208,6 +226,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
     thinks: bool
     context: int
     seed: int
+    call_tag: str | None = None
     tokens: tuple[int, ...] | None = None
 
     async def infilling(self, marks: FillTokens) -> _Turn:
@@ -227,7 +246,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
         """The Events of the answer to these messages."""
         turn = self if self.request.shift else await self._bounded(messages)
         prompt = self._rendered(messages)
-        if prompt is None and self.request.context and self.tokens is None:
+        if self._is_added_to(prompt):
             prompt = await self._text(messages, None)
         parser = self._parser(prompt)
         builder = EventBuilder(
@@ -297,7 +316,16 @@ class _Turn(Struct, frozen=True, kw_only=True):
         if prompt is not None:
             return prompt
         text = await self.client.apply_template(self._chat_body(without_data(messages)))
+        if self.call_tag and is_forced(self.request):
+            text += call_start(text, _THINKING, self.call_tag)
         return with_marks(text, self.client.media_marker)
+
+    def _is_added_to(self, prompt: str | None) -> bool:
+        """Whether a prompt that the engine renders gets something of ours before or behind it."""
+        if prompt is not None or self.tokens is not None:
+            return False
+        forces = self.call_tag is not None and is_forced(self.request)
+        return forces or bool(self.request.context)
 
     def _chat_body(self, messages: Sequence[Message]) -> dict[str, Json]:
         return chat_body(
@@ -326,6 +354,9 @@ class _Turn(Struct, frozen=True, kw_only=True):
         body = completion_body(
             self.request, full, self.options, context=self.context, seed=self.seed
         )
+        if is_forced(self.request):
+            grammar = await self.client.grammar(call_schema(self.request.tools))
+            body["grammar"] = with_line_end(grammar)
         if parser is None:
             return self.client.complete(body)
         body["preserved_tokens"] = list(parser.tags)

@@ -18,12 +18,23 @@ from msgspec import Struct, field
 from ayllu.errors import EngineError
 from ayllu.runner.bodies import payload, refusal
 from ayllu.runner.process import EngineDiedError, RunnerProcess
-from ayllu.runner.replies import Content, Count, Embedded, Piece, Pieces, Prompt, Ranked, Tokens
+from ayllu.runner.replies import (
+    Content,
+    Count,
+    Embedded,
+    Formed,
+    Piece,
+    Pieces,
+    Prompt,
+    Ranked,
+    Tokens,
+)
 from ayllu.types import Json, TokenLogprob
 from ayllu.watch import Watch
 
 _READY_POLL_SECONDS = 0.02
 _QUICK_SECONDS = 60.0
+_MOST_GRAMMARS = 64
 
 
 class EngineTimings(Struct, frozen=True):
@@ -150,6 +161,7 @@ class RunnerClient:
         self._process = process
         self._first_timeout = first_timeout
         self._next_timeout = next_timeout
+        self._grammars: dict[bytes, str] = {}
         connector: aiohttp.BaseConnector
         if process.socket_path is None:
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
@@ -248,6 +260,17 @@ class RunnerClient:
     async def detokenize(self, tokens: Sequence[int]) -> str:
         """The text of token ids, special tokens by their names. Bytes that are no text are lost."""
         return (await self._quick("/detokenize", {"tokens": list(tokens)}, Content)).content
+
+    async def grammar(self, schema: Mapping[str, Json]) -> str:
+        """The grammar that the engine makes of a JSON schema. Takes a slot, but no model step."""
+        key = msgspec.json.encode(schema)
+        if key not in self._grammars:
+            body = {"prompt": "", "n_predict": 0, "json_schema": schema}
+            formed = await self._quick("/completion", body, Formed)
+            if len(self._grammars) >= _MOST_GRAMMARS:
+                self._grammars.clear()
+            self._grammars[key] = formed.generation_settings.grammar
+        return self._grammars[key]
 
     async def apply_template(self, body: Mapping[str, Json]) -> str:
         """The prompt that `chat` would send for this body."""

@@ -30,6 +30,18 @@ class Content(Struct, frozen=True):
     content: str
 
 
+class Form(Struct, frozen=True):
+    """The form that an answer was held to."""
+
+    grammar: str
+
+
+class Formed(Struct, frozen=True):
+    """An answer, as far as it tells its form."""
+
+    generation_settings: Form
+
+
 class Prompt(Struct, frozen=True):
     """A prompt that a template gave."""
 

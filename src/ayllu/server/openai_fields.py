@@ -43,7 +43,10 @@ def read_shared(body: SamplingRequest, params: Mapping[str, Json]) -> dict[str, 
 
 
 def _read_options(body: SamplingRequest, params: Mapping[str, Json]) -> Options:
-    """`options` as in Ollama's API, then the fields of OpenAI's."""
+    """`options` as in Ollama's API, then the fields of OpenAI's.
+
+    `stop` comes beside the model's own words, which these clients do not know.
+    """
     ours = {k: v for k, v in _OURS_UNLESS_THE_MODELS.items() if params.get(k) is None}
     given = structs.asdict(body)
     limit = given.get("max_completion_tokens")
@@ -51,15 +54,15 @@ def _read_options(body: SamplingRequest, params: Mapping[str, Json]) -> Options:
     if limit == 0:
         raise BadRequestError("an answer has at least one token: max_tokens of -1 means no limit")
     fields: dict[str, Json] = {name: given[name] for name in _SAME}
-    fields |= {"num_predict": limit, "seed": body.seed, "stop": read_stop(body.stop)}
+    words = read_stop(body.stop)
+    stop = [*(parse_options(params).stop or ()), *words] if words else None
+    fields |= {"num_predict": limit, "seed": body.seed, "stop": stop}
     return merge_options(*map(parse_options, (ours, body.options, fields)))
 
 
-def read_stop(value: Json) -> list[str] | None:
-    """The texts to stop at; None where nobody said."""
-    if value is None:
-        return None
-    words = [value] if isinstance(value, str) else value
+def read_stop(value: Json) -> list[str]:
+    """The texts to stop at."""
+    words = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise BadRequestError("stop is neither a string nor a list of strings")
     return [word for word in words if word]
