@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from ayllu.errors import TemplateError
-from ayllu.template import parse, render
-from ayllu.types import Message
+from ayllu.template import parse, render, template, thinking_tags, tool_tag
+from ayllu.types import Message, ToolCall, ToolFunction
 
 SECONDS = 1.0
 BYTES = 50 * 2**20
@@ -85,7 +86,7 @@ HOSTILE = {
 
 
 def run(text: str) -> None:
-    parse.cache_clear()
+    template._kept.cache_clear()
     with pytest.raises(TemplateError, match=r"^template: line "):
         parse(text).execute(VALUES)
 
@@ -100,6 +101,133 @@ def quickest(work: Callable[[], None]) -> float:
         if spent[-1] < SECONDS:
             break
     return min(spent)
+
+
+def turns(count: int, content: str = "w") -> list[Message]:
+    return [Message(role=("user", "assistant")[n % 2], content=content) for n in range(count)]
+
+
+def tools(schema: Any) -> tuple[dict[str, Any], ...]:
+    parameters = {"type": "object", "properties": {"p": schema}}
+    return ({"type": "function", "function": {"name": "f", "parameters": parameters}},)
+
+
+def nested(levels: int, key: str) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        schema = {"anyOf": [schema]} if key == "anyOf" else {key: {"a": schema}}
+    return schema
+
+
+WIDE = {"anyOf": [{"type": "string"}] * 100_000}
+TYPES = "{{ range .Tools }}{{ range .Function.Parameters.Properties }}{{ $p := . }}"
+CONVERSATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ranges over many messages": (
+        "{{ range $.Messages }}{{ range $.Messages }}{{ end }}{{ end }}",
+        {"messages": turns(60_000)},
+    ),
+    "more messages than there are steps": (
+        "{{ range .Messages }}{{ .Content }}{{ end }}",
+        {"messages": turns(200_000)},
+    ),
+    "slices of many messages": (
+        often("{{ if slice $.Messages 1 }}{{ end }}"),
+        {"messages": turns(10_000)},
+    ),
+    "many turns that each take long": (
+        "{{ range 30000 }}{{ end }}{{ .Prompt }}{{ .Response }}",
+        {"messages": turns(10_000)},
+    ),
+    "many turns that each write much": (
+        LONG + "{{ $x }}{{ .Prompt }}{{ .Response }}",
+        {"messages": turns(10_000)},
+    ),
+    "many neighbours of one role": (
+        "{{ range .Messages }}{{ .Content }}{{ end }}",
+        {"messages": turns(20_000, "w" * 1000)[::2]},
+    ),
+    "the JSON of many messages": (
+        often("{{ if json $.Messages }}{{ end }}"),
+        {"messages": turns(500)},
+    ),
+    "a schema inside schemas": (
+        "{{ .Tools }}{{ .Messages }}",
+        {"messages": turns(1), "tools": tools(nested(900, "anyOf"))},
+    ),
+    "properties inside properties": (
+        "{{ .Tools }}{{ .Messages }}",
+        {"messages": turns(1), "tools": tools(nested(300, "properties"))},
+    ),
+    "a wide schema": ("{{ .Tools }}{{ .Messages }}", {"messages": turns(1), "tools": tools(WIDE)}),
+    "a wide schema in a long conversation": (
+        TYPES
+        + often("{{ if toTypeScriptType $p }}{{ end }}")
+        + "{{ end }}{{ end }}{{ .Messages }}",
+        {"messages": turns(10_000), "tools": tools({"anyOf": WIDE["anyOf"][:20_000]})},
+    ),
+    "a map of many arguments": (
+        "{{ range .Messages }}{{ range .ToolCalls }}{{ $a := .Function.Arguments }}"
+        + often("{{ if json $a }}{{ end }}")
+        + "{{ end }}{{ end }}",
+        {
+            "messages": [
+                Message(
+                    role="assistant",
+                    tool_calls=(ToolCall(ToolFunction("f", {f"{n}": n for n in range(50_000)})),),
+                )
+            ]
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_a_hostile_conversation_ends_in_time(name: str) -> None:
+    text, values = CONVERSATIONS[name]
+
+    def run() -> None:
+        template._kept.cache_clear()
+        with pytest.raises(
+            TemplateError, match=r"^template: line |^the (tools|messages) are too m"
+        ):
+            render(parse(text), **values)
+
+    assert quickest(run) < SECONDS
+    tracemalloc.start()
+    try:
+        run()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < BYTES
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ range .Messages }}" + "{{ .Thinking }}" * 4000 + "{{ end }}",
+        "{{ range .Messages }}" * 90 + "{{ .Thinking }}" * 4000 + "{{ end }}" * 90,
+        "{{ if .ToolCalls }}" * 90 + "{{ if 1 }}{{ end }}" * 3000 + "{{ end }}" * 90,
+        "{{ if 1 }}{{ else }}{{ end }}" * 2000,
+    ],
+)
+def test_what_a_hostile_template_tells_of_itself_is_found_in_time(text: str) -> None:
+    def look() -> None:
+        template._kept.cache_clear()
+        parsed = parse(text)
+        thinking_tags(parsed)
+        tool_tag(parsed)
+        parsed.variables()
+        assert parsed.before_answer.root
+
+    assert quickest(look) < SECONDS
+
+
+def test_trees_of_long_templates_are_not_kept() -> None:
+    template._kept.cache_clear()
+    parse("{{.}}" * 5000)
+    assert template._kept.cache_info().currsize == 0
+    assert parse("{{ .Response }}") is parse("{{ .Response }}")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -135,20 +263,20 @@ def test_a_hostile_template_stays_small(name: str) -> None:
 
 
 def test_a_long_conversation_is_not_mistaken_for_an_attack() -> None:
-    template = parse(
+    parsed = parse(
         "{{ range $i, $_ := .Messages }}{{ $last := eq (len (slice $.Messages $i)) 1 }}"
         "{{ if and $last (eq .Role `user`) }}!{{ else if or .Content $.System }}"
         "<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}{{ end }}"
     )
-    turns = [Message(role=("user", "assistant")[n % 2], content="word " * 50) for n in range(5000)]
-    assert render(template, messages=turns).count("<|im_start|>") == 5000
+    messages = turns(5000, "word " * 50)
+    assert render(parsed, messages=messages).count("<|im_start|>") == 5000
 
 
 def test_a_deep_stack_of_the_caller_ends_in_an_error_and_not_in_a_crash() -> None:
-    template = parse("{{ " + "(" * 90 + ".A" + ")" * 90 + " }}{{ .Response }}")
+    parsed = parse("{{ " + "(" * 90 + ".A" + ")" * 90 + " }}{{ .Response }}")
 
     def deeper(levels: int) -> str:
-        return deeper(levels - 1) if levels else template.execute({"A": "a", "Response": "r"})
+        return deeper(levels - 1) if levels else parsed.execute({"A": "a", "Response": "r"})
 
     assert deeper(100) == "ar"
     with pytest.raises(TemplateError, match="too deep"):

@@ -98,7 +98,7 @@ def _less(budget: Budget, one: Value, other: Value) -> bool:
         raise Fault("invalid type for comparison")
     if kind == "string":
         _pay_to_compare(budget, one, other)
-        return to_bytes(one) < to_bytes(other)
+        return _raw(budget, one) < _raw(budget, other)
     return bool(one < other)
 
 
@@ -254,16 +254,18 @@ _TYPESCRIPT = {
 }
 
 
-def _typescript(value: Value) -> str:
+def _typescript(budget: Budget, value: Value) -> str:
     if not isinstance(value, Record) or value.kind != "api.ToolProperty":
         return "any"
-    if value.fields["AnyOf"]:
-        return " | ".join(map(_typescript, value.fields["AnyOf"]))
-    return " | ".join(_TYPESCRIPT.get(show(t), "any") for t in value.fields["Type"]) or "any"
+    options, types = value.fields["AnyOf"], value.fields["Type"]
+    budget.step(len(options) + len(types))
+    if options:
+        return " | ".join(_typescript(budget, option) for option in options)
+    return " | ".join(_TYPESCRIPT.get(show(t), "any") for t in types) or "any"
 
 
 def _to_typescript(budget: Budget, values: Arguments) -> str:
-    return budget.pay(_typescript(values[0]))
+    return budget.pay(_typescript(budget, values[0]))
 
 
 def _call(_budget: Budget, values: Arguments) -> Value:

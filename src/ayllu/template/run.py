@@ -15,9 +15,7 @@ from ayllu.template import nodes
 from ayllu.template.format import show
 from ayllu.template.funcs import FUNCTIONS, Signature
 from ayllu.template.values import (
-    MAX_STEPS,
     NOTHING,
-    STEPS_EACH,
     Budget,
     Fault,
     Record,
@@ -41,10 +39,9 @@ class _Jump(Enum):
     CONTINUE = auto()
 
 
-def execute(trees: Mapping[str, nodes.Body], values: Mapping[str, Value]) -> str:
+def execute(trees: Mapping[str, nodes.Body], values: Mapping[str, Value], budget: Budget) -> str:
     """The text that the template "" makes of some values. Raises TemplateError."""
-    lists = (value for value in values.values() if isinstance(value, list))
-    run = _Run(trees, Budget(MAX_STEPS + STEPS_EACH * sum(map(len, lists))))
+    run = _Run(trees, budget)
     try:
         run.template("", dict(values))
         return clean("".join(run.out))

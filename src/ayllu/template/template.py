@@ -13,7 +13,11 @@ from types import MappingProxyType
 from ayllu.template import nodes
 from ayllu.template.parse import parse_trees
 from ayllu.template.run import execute
+from ayllu.template.values import Budget
 from ayllu.types import Json
+
+LONGEST_KEPT = 1 << 14
+"""Characters of a template whose tree is kept: trees take a hundred bytes for each."""
 
 _RESPONSE = "Response"
 
@@ -35,9 +39,9 @@ class Template:
         """The parse tree of the template itself, without those that it defines."""
         return self._trees[""]
 
-    def execute(self, values: Mapping[str, Json]) -> str:
-        """The text it makes of some values. Raises TemplateError."""
-        return execute(self._trees, values)
+    def execute(self, values: Mapping[str, Json], budget: Budget | None = None) -> str:
+        """The text it makes of some values, within a budget. Raises TemplateError."""
+        return execute(self._trees, values, budget or Budget())
 
     def variables(self) -> frozenset[str]:
         """All names of fields and variables it looks up, lower-cased; variables keep their `$`."""
@@ -59,13 +63,19 @@ class Template:
         return Template(self._source, MappingProxyType({**self._trees, "": root}))
 
 
-@lru_cache(maxsize=64)
 def parse(text: str) -> Template:
     """Parse a template. Raises TemplateError with its line."""
+    return _parse(text) if len(text) > LONGEST_KEPT else _kept(text)
+
+
+def _parse(text: str) -> Template:
     template = Template(text, parse_trees(text))
     if template.variables() & {"messages", "response"}:
         return template
     return Template(text, MappingProxyType({**template._trees, "": _answered(template.root)}))  # noqa: SLF001 - our own class, still being built
+
+
+_kept = lru_cache(maxsize=64)(_parse)
 
 
 def _answered(body: nodes.Body) -> nodes.Body:

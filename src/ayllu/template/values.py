@@ -27,6 +27,9 @@ MAX_STEPS = 150_000
 STEPS_EACH = 200
 """Steps more for each message or tool, so that a long conversation has what it needs."""
 
+MOST_STEPS = 300_000
+"""More than this no run may take, however long the conversation is."""
+
 MAX_TEXT = 8 * 2**20
 """Characters that one run may print and compute, those of non-ASCII text counting twice."""
 
@@ -81,13 +84,13 @@ class Printed:
 
 
 class Budget:
-    """What a run may still spend; raises Fault when it is spent."""
+    """What may still be spent on a prompt of so many `items`; raises Fault when it is spent."""
 
     __slots__ = ("steps", "text")
 
-    def __init__(self, steps: int = MAX_STEPS, text: int = MAX_TEXT) -> None:
-        self.steps = steps
-        self.text = text
+    def __init__(self, items: int = 0) -> None:
+        self.steps = min(MAX_STEPS + STEPS_EACH * items, MOST_STEPS)
+        self.text = MAX_TEXT
 
     def step(self, count: int = 1) -> None:
         """Pay for work that takes time."""
@@ -108,7 +111,7 @@ class Budget:
 
     def pay_built(self, text: str) -> str:
         """Pay for a text that was put together of many small ones, which takes longer."""
-        self.step(len(text) // 8)
+        self.step(len(text) // 5)
         return self.pay(text)
 
 

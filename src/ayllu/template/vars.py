@@ -7,15 +7,19 @@ records here carry them. Printing tools, a tool, arguments or properties gives J
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from ayllu.errors import TemplateError
 from ayllu.template.encode import to_json
 from ayllu.template.template import Template
-from ayllu.template.values import Printed, Record
+from ayllu.template.values import Budget, Fault, Printed, Record
 from ayllu.types import Json, Message, ToolCall
+
+MAX_SCHEMA_DEPTH = 50
 
 _BLANK_LINE = "\n\n"
 
@@ -66,44 +70,45 @@ def render(
     A prompt without a suffix is not looked at: it belongs into `messages`.
     """
     thinking = _thinking(think)
+    budget = Budget(len(messages) + len(tools))
     if prompt and suffix:
         return template.execute(
-            {"Prompt": prompt, "Suffix": suffix, "Response": "", **thinking},
+            {"Prompt": prompt, "Suffix": suffix, "Response": "", **thinking}, budget
         )
     merged = merge(messages)
     if "messages" in template.variables():
         system = _BLANK_LINE.join(m.content for m in messages if m.role == "system")
-        shown = [_message(message) for message in merged]
         return template.execute(
             {
                 "System": system,
-                "Messages": shown,
-                "Tools": _JSONList(_tool(tool) for tool in tools),
+                "Messages": _messages(merged, budget),
+                "Tools": _tools(tools, budget),
                 "Response": "",
                 **thinking,
             },
+            budget,
         )
-    return _turn_by_turn(template, merged, thinking)
+    return _turn_by_turn(template, merged, thinking, budget)
 
 
 def merge(messages: Sequence[Message]) -> list[Message]:
     """Make one message of neighbours of the same role, a blank line between; never of tools'."""
     merged: list[Message] = []
-    for message in messages:
-        if merged and merged[-1].role == message.role != "tool":
-            merged[-1] = _joined(merged[-1], message)
-        else:
-            merged.append(message)
+    for role, group in groupby(messages, key=lambda message: message.role):
+        neighbours = list(group)
+        merged += neighbours if role == "tool" else [_joined(neighbours)]
     return merged
 
 
-def _joined(one: Message, other: Message) -> Message:
+def _joined(messages: Sequence[Message]) -> Message:
+    if len(messages) == 1:
+        return messages[0]
     return replace(
-        one,
-        content=one.content + _BLANK_LINE + other.content,
-        thinking=_BLANK_LINE.join(filter(None, (one.thinking, other.thinking))),
-        images=one.images + other.images,
-        tool_calls=one.tool_calls + other.tool_calls,
+        messages[0],
+        content=_BLANK_LINE.join(m.content for m in messages),
+        thinking=_BLANK_LINE.join(m.thinking for m in messages if m.thinking),
+        images=tuple(image for m in messages for image in m.images),
+        tool_calls=tuple(call for m in messages for call in m.tool_calls),
     )
 
 
@@ -113,7 +118,7 @@ def _thinking(think: bool | str | None) -> dict[str, Json]:
 
 
 def _turn_by_turn(
-    template: Template, messages: Sequence[Message], thinking: Mapping[str, Json]
+    template: Template, messages: Sequence[Message], thinking: Mapping[str, Json], budget: Budget
 ) -> str:
     """Render a template that knows one System, one Prompt and one Response."""
     parts: list[str] = []
@@ -122,17 +127,25 @@ def _turn_by_turn(
     closes = {"system": ("Prompt", "Response"), "user": ("Response",)}
     for message in messages:
         if any(turn[name] for name in closes.get(message.role, ())):
-            parts.append(template.execute({**turn, **thinking}))
+            parts.append(template.execute({**turn, **thinking}, budget))
             turn = dict.fromkeys(turn, "")
         if message.role in names:
             turn[names[message.role]] = message.content
-    parts.append(template.before_answer.execute({**turn, **thinking}))
+    parts.append(template.before_answer.execute({**turn, **thinking}, budget))
     return "".join(parts)
 
 
 def _omit_empty(members: Mapping[str, Json], *always: str) -> dict[str, Json]:
     """JSON members without the empty ones, as Go's `omitempty` leaves them out."""
     return {name: value for name, value in members.items() if value or name in always}
+
+
+def _messages(messages: Sequence[Message], budget: Budget) -> list[Record]:
+    try:
+        budget.step(4 * len(messages))
+    except Fault as fault:
+        raise TemplateError(f"the messages are too many for a template: {fault}") from None
+    return [_message(message) for message in messages]
 
 
 def _message(message: Message) -> Record:
@@ -186,9 +199,16 @@ def _text(value: Json) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _tool(tool: Mapping[str, Json]) -> Record:
+def _tools(tools: Sequence[Mapping[str, Json]], budget: Budget) -> list[Record]:
+    try:
+        return _JSONList(_tool(tool, budget) for tool in tools)
+    except Fault as fault:
+        raise TemplateError(f"the tools are too much for a template: {fault}") from None
+
+
+def _tool(tool: Mapping[str, Json], budget: Budget) -> Record:
     kind, items = _text(tool.get("type")), tool.get("items")
-    function = _function(_mapping(tool.get("function")))
+    function = _function(_mapping(tool.get("function")), budget)
     return _JSONRecord(
         "api.Tool",
         {"Type": kind, "Items": items, "Function": function},
@@ -200,9 +220,9 @@ def _with_items(members: dict[str, Json], items: Json) -> dict[str, Json]:
     return members if items is None else members | {"items": items}
 
 
-def _function(function: Mapping[str, Json]) -> Record:
+def _function(function: Mapping[str, Json], budget: Budget) -> Record:
     name, description = _text(function.get("name")), _text(function.get("description"))
-    parameters = _parameters(_mapping(function.get("parameters")))
+    parameters = _parameters(_mapping(function.get("parameters")), budget)
     return _JSONRecord(
         "api.ToolFunction",
         {"Name": name, "Description": description, "Parameters": parameters},
@@ -210,10 +230,10 @@ def _function(function: Mapping[str, Json]) -> Record:
     )
 
 
-def _parameters(given: Mapping[str, Json]) -> Record:
+def _parameters(given: Mapping[str, Json], budget: Budget) -> Record:
     kind, required = _text(given.get("type")), _items(given.get("required"))
     defs, items = given.get("$defs"), given.get("items")
-    properties = _properties(given.get("properties"))
+    properties = _properties(given.get("properties"), budget, 0)
     wire = _with_items({"type": kind} | ({} if defs is None else {"$defs": defs}), items)
     if required:
         wire["required"] = required
@@ -228,23 +248,27 @@ def _parameters(given: Mapping[str, Json]) -> Record:
     return _JSONRecord("api.ToolFunctionParameters", fields, wire)
 
 
-def _properties(given: Json) -> _JSONMap:
-    return _JSONMap({name: _property(value) for name, value in _mapping(given).items()})
+def _properties(given: Json, budget: Budget, depth: int) -> _JSONMap:
+    members = _mapping(given).items()
+    return _JSONMap({name: _property(value, budget, depth) for name, value in members})
 
 
-def _property(given: Json) -> Json:
+def _property(given: Json, budget: Budget, depth: int) -> Json:
     """A parameter's schema. Members that Go's struct does not have stay in its JSON, at the end."""
+    budget.step(16)
+    if depth > MAX_SCHEMA_DEPTH:
+        raise Fault("a schema is nested too deep")
     if not isinstance(given, Mapping):
         return given
     kind = given.get("type")
     types = _Types([kind] if isinstance(kind, str) else map(str, _items(kind)))
     fields = {
-        "AnyOf": [_property(option) for option in _items(given.get("anyOf"))],
+        "AnyOf": [_property(option, budget, depth + 1) for option in _items(given.get("anyOf"))],
         "Type": types,
         "Items": given.get("items"),
         "Description": _text(given.get("description")),
         "Enum": _items(given.get("enum")),
-        "Properties": _properties(given.get("properties")),
+        "Properties": _properties(given.get("properties"), budget, depth + 1),
         "Required": _items(given.get("required")),
     }
     wire = {name[0].lower() + name[1:]: value for name, value in fields.items() if value}
