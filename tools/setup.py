@@ -99,13 +99,20 @@ def install_packages() -> None:
     if not BUILT_FOR.exists() or BUILT_FOR.read_text("ascii") != built_for:
         # To reinstall would compile again; what is only missing comes from uv's cache.
         run([BIN / "uv", "-q", "pip", "uninstall", ENGINE])
-    with_progress([BIN / "uv", "-v", "pip", "sync", *options, lock])
+    sync: list[str | Path] = [BIN / "uv", "-v", "pip", "sync", *options, lock]
+    # What uv's cache has, it takes unasked: an index that answers a little differently than before
+    # would have it forget the engine that was built. And a machine may be offline.
+    if not with_progress([*sync, "--offline"]) and not with_progress(sync):
+        fail()
     BUILT_FOR.write_text(built_for, "ascii")
     run([BIN / "uv", "-q", "pip", "install", "--no-deps", "--editable", ROOT])
 
 
-def with_progress(command: Sequence[str | Path]) -> None:
-    """Run uv, its log kept in a file, the engine's compilation shown as it moves."""
+def with_progress(command: Sequence[str | Path]) -> bool:
+    """Run uv, its log kept in a file, the engine's compilation shown as it moves.
+
+    Returns whether it went well; where the compilation did not, this is the end.
+    """
     started = time.monotonic()
     shown = -1
     environment = os.environ | {"VIRTUAL_ENV": str(VENV)}
@@ -129,8 +136,9 @@ def with_progress(command: Sequence[str | Path]) -> None:
                 shown = show_progress(done, total, time.monotonic() - started, shown)
     if shown >= 0:
         sys.stderr.write("\n")
-    if process.returncode:
-        fail()
+        if process.returncode:
+            fail()
+    return process.returncode == 0
 
 
 def show_progress(done: int, total: int, seconds: float, shown: int) -> int:
