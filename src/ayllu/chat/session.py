@@ -62,8 +62,8 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
                 async for event in events:
                     for part in replay.pass_on(event):
                         yield _timed(part, started)
-        except EngineDiedError:
-            if not replay.may_try_again():
+        except EngineDiedError as error:
+            if not replay.may_try_again(hung=error.hung):
                 raise
         else:
             return

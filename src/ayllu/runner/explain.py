@@ -37,6 +37,10 @@ _EXPLANATIONS = (
         r"(?:unable to allocate|failed to allocate|insufficient memory|out of memory)",
         "memory is too short for this model: lower num_ctx or take a smaller quantization",
     ),
+    (
+        r"(?:common_chat_templates_init: e|chat template parsing error: (?s:.*?)\nE)rror: ([^\n]+)",
+        "the chat template inside the model file cannot be read: {0}",
+    ),
     (r"error loading model: ([^\n]+)", "the engine cannot load this model: {0}"),
     (r"error while handling argument \"([^\"]+)\": ([^\n]+)", "the engine refused {0}: {1}"),
     (r"couldn't bind|failed to bind", "the engine could not open its socket"),
