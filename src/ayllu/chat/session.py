@@ -40,6 +40,9 @@ from ayllu.runner.process import EngineDiedError
 from ayllu.template import parse
 from ayllu.types import DoneEvent, Event, Json, Message, Options
 
+IMAGE_TOKENS = 768
+"""What an image is taken to be, in tokens, before the engine has looked at it; so does Ollama."""
+
 
 async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerator[Event]:
     """Answer a request; the last Event is a DoneEvent. Closing the generator frees the slot.
@@ -179,12 +182,13 @@ class _Turn(Struct, frozen=True, kw_only=True):
     async def truncate(self, messages: Sequence[Message]) -> tuple[Message, ...]:
         """The messages without as few of the oldest as make the prompt fit the context.
 
-        Raises ContextExceededError where even the last one alone is too long.
+        Where even the last one alone is too long, all others are left out. As many prompts are made
+        as the number of messages has binary digits.
         """
         low, high = 1, droppable(messages)
         while low < high:
             middle = (low + high) // 2
-            if await self.count(drop_oldest(messages, middle)) < self.context:
+            if await self._size(drop_oldest(messages, middle)) < self.context:
                 high = middle
             else:
                 low = middle + 1
@@ -192,7 +196,7 @@ class _Turn(Struct, frozen=True, kw_only=True):
 
     async def _bounded(self, messages: Sequence[Message]) -> _Turn:
         """The same with an answer that ends where the context does."""
-        room = max(self.context - await self.count(messages), 1)
+        room = max(self.context - await self._size(messages), 1)
         wanted = self.options.num_predict
         limit = room if wanted is None or wanted < 0 else min(wanted, room)
         return structs.replace(self, options=structs.replace(self.options, num_predict=limit))
@@ -203,6 +207,11 @@ class _Turn(Struct, frozen=True, kw_only=True):
             return len(self.request.context) + len(self.tokens)
         prompt = await self._text(messages, self._rendered(messages))
         return len(self.request.context) + len(await self.client.tokenize(prompt, special=True))
+
+    async def _size(self, messages: Sequence[Message]) -> int:
+        """The same with what their images will take, roughly."""
+        images = sum(len(message.images) for message in messages)
+        return await self.count(messages) + IMAGE_TOKENS * images
 
     def _rendered(self, messages: Sequence[Message]) -> str | None:
         """The prompt, where it is made here."""
