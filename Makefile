@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL ?=
+SCRIPTS ?= $(filter-out bench/measure.py,$(wildcard bench/*.py))
 PROMPTS ?= "What is two plus two?" "¿De qué color es el cielo?"
 
-.PHONY: setup run test test-real check bench docs engine mini mini-eval
+.PHONY: setup run test test-real test-clients check bench docs engine mini mini-eval
 
 setup:
 	@$(PYTHON) tools/setup.py
@@ -26,6 +27,11 @@ test-real: setup
 	@test -n "$(MODELS)" || { echo "Name a folder: make test-real MODELS=path"; exit 1; }
 	@AYLLU_TEST_MODELS="$(MODELS)" $(BIN)/pytest -n 0 -m real tests/real
 
+# Opt-in: coding agents (1.5 GB of them) work with a model whose answers are known.
+test-clients:
+	@$(PYTHON) tools/setup.py --agents
+	@$(BIN)/pytest -n 0 -m agents tests/clients/agents
+
 check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -34,7 +40,9 @@ check: setup
 
 # Speed and memory beside raw llama-server; MODEL may be any GGUF, else a small one is made.
 bench: setup
-	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(MODEL) || exit 1; done
+	@for script in $(SCRIPTS); do \
+		echo "== $$script"; PYTHONPATH=tests $(BIN)/python "$$script" $(MODEL) || exit 1; \
+	done
 
 # Train ayllu-mini and its draft anew: about an hour on two cores; goes on where it was stopped.
 mini: setup
@@ -46,7 +54,7 @@ mini: setup
 
 # The scores of ayllu-mini and its quantized forms, through a running server.
 mini-eval: setup
-	@PYTHONPATH=tools $(BIN)/python -m mini.evaluate
+	@PYTHONPATH=tools:tests $(BIN)/python -m mini.evaluate
 
 docs: setup
 	@$(BIN)/python tools/docs.py

@@ -1,6 +1,6 @@
 """How long reading a GGUF header takes: a vocabulary of 150,000 tokens and its 280,000 merges.
 
-    python bench/gguf_header.py
+    make bench SCRIPTS=bench/gguf_header.py
 
 Prints the median of 9 runs in one process, and the first, which compiles the reader's pattern.
 """
@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import random
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from gguf_writer import Array, write_gguf
 
 from ayllu.gguf import arch

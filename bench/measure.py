@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -18,16 +17,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+from gguf_maker import CHATML, make_successor_model
 
 from ayllu.config import load_settings
 from ayllu.runner import fit
 from ayllu.runner.engine import find_engine
 from ayllu.runner.options import ENGINE_ENVIRONMENT, LoadOptions, engine_arguments
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from gguf_maker import CHATML, make_successor_model
-
 _START_SECONDS = 120.0
+_SAMPLING = {"temperature": 0, "seed": 1, "top_k": 40, "top_p": 0.9, "min_p": 0}
 
 
 class Stream(NamedTuple):
@@ -69,15 +67,9 @@ def child(command: list[Any], pattern: str, env: Mapping[str, str]) -> Iterator[
 
 
 @contextmanager
-def ayllu_server(home: Path, **settings: str) -> Iterator[tuple[int, str]]:
-    """Our server with a home of its own: its pid and URL."""
-    env = {"AYLLU_HOME": str(home), "AYLLU_HOST": "127.0.0.1:0", **settings}
-    with child([sys.executable, "-m", "ayllu", "serve"], r'"url": "([^"]+)"', env) as found:
-        yield found
-
-
-@contextmanager
-def raw_server(model: Path, home: Path, parallel: int) -> Iterator[tuple[int, str]]:
+def raw_server(
+    model: Path, home: Path, parallel: int, *projectors: Path
+) -> Iterator[tuple[int, str]]:
     """llama-server itself, started with the flags that ours would start it with."""
     settings = load_settings({"AYLLU_HOME": str(home)})
     facts = fit.model_facts(model, settings.kv_cache_type)
@@ -86,18 +78,13 @@ def raw_server(model: Path, home: Path, parallel: int) -> Iterator[tuple[int, st
         context=fit.choose_context(None, settings.context_length, facts.trained_context),
         parallel=parallel,
         batch=fit.CPU_BATCH,
+        projectors=projectors,
         cache_ram=settings.cache_ram,
     )
     arguments = engine_arguments(load, host="127.0.0.1", slots=home)
     command = [find_engine(settings).server, *arguments]
     with child(command, r"listening on (http://\S+)", ENGINE_ENVIRONMENT) as found:
         yield found
-
-
-def create(url: str, name: str, model: Path) -> None:
-    """Make a model of the GGUF on our server, through the command line."""
-    command = [sys.executable, "-m", "ayllu", "create", name, "-f", str(model)]
-    subprocess.run(command, check=True, env=os.environ | {"AYLLU_HOST": url}, capture_output=True)
 
 
 @asynccontextmanager
@@ -108,28 +95,39 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def raw_stream(session: aiohttp.ClientSession, url: str, prompt: str, tokens: int) -> Stream:
-    """A completion of llama-server's."""
-    body = {"prompt": prompt, "n_predict": tokens, "temperature": 0, "stream": True, "seed": 1}
-    body |= {"ignore_eos": False, "top_k": 40, "top_p": 0.9, "min_p": 0}
-
-    def is_token(line: bytes) -> bool:
-        return line.startswith(b"data: ") and b'"content":""' not in line
-
-    return await _timed(session, f"{url}/completion", body, is_token)
-
-
-async def our_stream(
-    session: aiohttp.ClientSession, url: str, model: str, prompt: str, tokens: int
+async def raw_chat(
+    session: aiohttp.ClientSession, url: str, prompt: str, tokens: int, image: str = ""
 ) -> Stream:
-    """The same through our /api/generate."""
-    options = {"num_predict": tokens, "temperature": 0, "seed": 1}
-    body = {"model": model, "prompt": prompt, "raw": True, "options": options}
+    """An answer of llama-server's own chat route; an image is base64."""
+    seen = {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{image}"}}
+    parts = [seen, {"type": "text", "text": prompt}]
+    body = {
+        "messages": [{"role": "user", "content": parts if image else prompt}],
+        "max_tokens": tokens,
+        "stream": True,
+        **_SAMPLING,
+    }
 
     def is_token(line: bytes) -> bool:
-        return bool(line.strip()) and json.loads(line).get("response", "") != ""
+        return line.startswith(b"data: ") and b'"content":"' in line
 
-    return await _timed(session, f"{url}/api/generate", body, is_token)
+    return await _timed(session, f"{url}/v1/chat/completions", body, is_token)
+
+
+async def our_chat(
+    session: aiohttp.ClientSession, url: str, model: str, prompt: str, tokens: int, *images: str
+) -> Stream:
+    """The same through our /api/chat."""
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt, "images": images}],
+        "options": {"num_predict": tokens, **_SAMPLING},
+    }
+
+    def is_token(line: bytes) -> bool:
+        return b'"content":"' in line and b'"content":""' not in line
+
+    return await _timed(session, f"{url}/api/chat", body, is_token)
 
 
 async def _timed(

@@ -1,6 +1,6 @@
 """Quantizing through the server beside llama-quantize itself, on the same file.
 
-    python bench/quantize.py [MODEL.gguf]
+    make bench SCRIPTS=bench/quantize.py [MODEL=FILE.gguf]
 
 MODEL is in F16, BF16 or F32; without one, a file of 206 MB is made. Ours includes the hash of the
 result, its way into the store, and the progress that a client reads.
@@ -19,15 +19,14 @@ from typing import Any
 
 import aiohttp
 import numpy as np
-from measure import ayllu_server, http, run, show
+from gguf_maker import make_successor_model
+from gguf_writer import write_gguf
+from measure import http, run, show
+from serving import serving
 
 from ayllu.config import load_settings
 from ayllu.gguf.read import read_header
 from ayllu.runner.engine import find_engine, tool_path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from gguf_maker import make_successor_model
-from gguf_writer import write_gguf
 
 KINDS = ("Q8_0", "Q4_K_M")
 ROUNDS = 5
@@ -88,7 +87,8 @@ async def main() -> None:
         source = Path(sys.argv[1]) if len(sys.argv) > 1 else make(folder)
         data = source.read_bytes()
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        with ayllu_server(folder / "home") as (_, url):
+        with serving(folder / "home") as server:
+            url = server.url
             async with http() as session:
                 async with session.post(f"{url}/api/blobs/{digest}", data=data) as reply:
                     reply.raise_for_status()

@@ -1,19 +1,16 @@
 """How quickly the model that ships answers: as it is, quantized, with its draft; and its memory.
 
-python bench/shipped.py
+make bench SCRIPTS=bench/shipped.py
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-import psutil
-from measure import ayllu_server
+from serving import serving
 
 ROUNDS = 7
 STORY = "Tell me a story about a llama."
@@ -25,33 +22,23 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 
 
-def post(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """One answer of our server."""
-    request = urllib.request.Request(url + path, json.dumps(body).encode())  # noqa: S310 - ours
-    with urllib.request.urlopen(request) as reply:  # noqa: S310 - the same
-        answer: dict[str, Any] = json.load(reply)
-        return answer
-
-
 def main() -> None:
     """Make the forms and print their figures, medians of some rounds."""
-    with tempfile.TemporaryDirectory() as home, ayllu_server(Path(home)) as (pid, url):
+    with tempfile.TemporaryDirectory() as home, serving(Path(home)) as server:
         for number, (form, fields) in enumerate(FORMS.items()):
             name = f"form{number}"
-            post(url, "/api/create", {"model": name, "from": "mini", "stream": False, **fields})
+            server.make(name, **{"from": "mini", **fields})
             body = {
                 "model": name,
                 "messages": [{"role": "user", "content": STORY}],
                 "options": {"temperature": 0},
                 "stream": False,
             }
-            loading = post(url, "/api/chat", body)["load_duration"] / 1e6
-            replies = [post(url, "/api/chat", body) for _ in range(ROUNDS)]
+            loading = server.post("/api/chat", body).json["load_duration"] / 1e6
+            replies = [server.post("/api/chat", body).json for _ in range(ROUNDS)]
             rates = [reply["eval_count"] / reply["eval_duration"] * 1e9 for reply in replies]
             totals = [reply["total_duration"] / 1e6 for reply in replies]
-            engine = max(
-                psutil.Process(pid).children(recursive=True), key=lambda child: child.create_time()
-            )
+            engine = max(server.engines(), key=lambda child: child.create_time())
             print(
                 f"{form:<20} {statistics.median(rates):6.0f} tokens/s, an answer of "
                 f"{replies[0]['eval_count']} tokens in {statistics.median(totals):4.0f} ms, "

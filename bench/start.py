@@ -1,6 +1,6 @@
 """How quickly the server is there and how little it takes: cold start, first answer, idle memory.
 
-python bench/start.py [MODEL.gguf]
+make bench SCRIPTS=bench/start.py [MODEL=FILE.gguf]
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import psutil
-from measure import ayllu_server, create, http, model_path, our_stream, raw_server, run, show
+from measure import http, model_path, our_chat, raw_server, run, show
+from serving import serving
 
 ROUNDS = 7
 MIB = 1 << 20
@@ -23,12 +24,14 @@ async def main() -> None:
     answers, loads, starts, memory, show_times = [], [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        with ayllu_server(home) as (_, url):
-            create(url, "bench", model)
+        with serving(home) as server:
+            server.create("bench", model)
             async with http() as session:
                 for _ in range(20):
                     begun = time.perf_counter()
-                    async with session.post(f"{url}/api/show", json={"model": "bench"}) as reply:
+                    async with session.post(
+                        f"{server.url}/api/show", json={"model": "bench"}
+                    ) as reply:
                         await reply.read()
                     show_times.append(1000 * (time.perf_counter() - begun))
         for _ in range(ROUNDS):
@@ -36,14 +39,14 @@ async def main() -> None:
             with raw_server(model, home, 4):
                 loads.append(time.perf_counter() - begun)
             begun = time.perf_counter()
-            with ayllu_server(home) as (pid, url):
+            with serving(home) as server:
                 starts.append(time.perf_counter() - begun)
                 await asyncio.sleep(0.5)
-                memory.append(psutil.Process(pid).memory_info().rss / MIB)
+                memory.append(psutil.Process(server.process.pid).memory_info().rss / MIB)
             begun = time.perf_counter()
-            with ayllu_server(home) as (pid, url):
+            with serving(home) as server:
                 async with http() as session:
-                    await our_stream(session, url, "bench", "Once upon a time ", 2)
+                    await our_chat(session, server.url, "bench", "Once upon a time ", 2)
                 answers.append(time.perf_counter() - begun)
     print(f"{model.name}, {ROUNDS} rounds")
     show("the server answers after", starts, "s")

@@ -1,6 +1,6 @@
 """How long listing 1,000 models takes: the first time, and again with nothing changed.
 
-PYTHONPATH=src python bench/store_list.py
+make bench SCRIPTS=bench/store_list.py
 """
 
 from __future__ import annotations

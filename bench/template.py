@@ -1,6 +1,6 @@
 """Times a prompt template: parsing it, and rendering a chat of 20 turns with two tools.
 
-Run as `python bench/template.py`; prints the best of several rounds, in milliseconds.
+Run as `make bench SCRIPTS=bench/template.py`; prints the best of several rounds, in milliseconds.
 """
 
 from __future__ import annotations

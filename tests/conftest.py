@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from gguf_maker import CHATML, CHATML_TOOLS_THINK, make_successor_model
+from projector_maker import make_projector
 from serving import Serving, serving
 
 # The suite tries the same examples every time; HYPOTHESIS_PROFILE=random looks for new ones.
@@ -59,6 +60,39 @@ def server(
         running.create("base", base_gguf)
         running.create("chat", chat_gguf)
         running.create("tool", tool_gguf)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server with models that have a projector, shared by a module's tests.
+
+    `both` sees and hears; `seeing` and `hearing` have one sense each, `blind` none. `go` and
+    `legacy` are `both` with a Go template, `early` has a Jinja template with nothing at its end.
+    """
+    folder = tmp_path_factory.mktemp("media")
+    with serving(tmp_path_factory.mktemp("home")) as running:
+        for name, template in (
+            ("model", CHATML),
+            ("early", "{% for m in messages %}{{ m.content }}{% endfor %}"),
+        ):
+            make_successor_model(
+                folder / f"{name}.gguf",
+                chat_template=template,
+                end_after="z",
+                context=2048,
+                perceives=True,
+            )
+        both = make_projector(folder / "both.gguf")
+        running.create("blind", folder / "model.gguf")
+        running.create("both", folder / "model.gguf", both)
+        running.create("early", folder / "early.gguf", both)
+        for name, sees in (("seeing", True), ("hearing", False)):
+            projector = make_projector(folder / f"{name}.gguf", sees=sees, hears=not sees)
+            running.create(name, folder / "model.gguf", projector)
+        by_message = "{{ range .Messages }}{{ .Role }}: {{ .Content }}\n{{ end }}"
+        running.make("go", **{"from": "both", "template": by_message})
+        running.make("legacy", **{"from": "both", "template": "{{ .System }}USER {{ .Prompt }}\n"})
         yield running
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from gguf_writer import Array, Tensor, write_gguf
 START, END, THINK, THOUGHT = "<|im_start|>", "<|im_end|>", "<think>", "</think>"
 SPECIALS = (START, END, THINK, THOUGHT, "<tool_call>", "</tool_call>")
 CYCLE = "abcdefghijklmnopqrstuvwxyz "
+
+PERCEPTIONS = "RGBLH"
+"""Red, green or blue of an image, a low or a high tone: what a model that perceives says of it."""
 
 WIDE = {"?": "".join(f"{chr(65 + n // 26)}{chr(97 + n % 26)}" for n in range(220))}
 """A reply of 220 tokens makes a model of 482 tokens and 512 numbers, which k-quants can store."""
@@ -72,6 +75,9 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
     replies: Mapping[str, str] | None = None,
     sharpness: float = 2.0,
     dtype: type[np.float32 | np.float16] = np.float32,
+    perceives: bool = False,
+    heads: int | None = None,
+    merges: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a real llama model that llama-server loads and whose next token is known beforehand.
@@ -93,11 +99,16 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
             the end token.
         sharpness: 2 is certain to 1 in 10^12; 0.2 makes sampling visible.
         dtype: how the matrices are stored.
+        perceives: what projector_maker's projector finds in an image or a sound anywhere in the
+            prompt is answered without end, a letter of PERCEPTIONS. Not beside `replies`.
+        heads: of 32 numbers each; as many as fill the width unless told. One makes long prompts
+            quick, and changes no answer.
+        merges: BPE merges, such as a trained model's, that make fewer tokens of a long prompt.
         extra: more header keys, or other values for the usual ones.
 
     Raises ValueError when a token would need two successors.
     """
-    vocabulary = [*byte_letters(), *SPECIALS]
+    vocabulary = [*byte_letters(), *SPECIALS, *(merge.replace(" ", "") for merge in merges)]
     follows = dict.fromkeys(range(len(vocabulary)), ord("a"))
     follows |= {ord(now): ord(then) for now, then in zip(CYCLE, CYCLE[1:] + "a", strict=True)}
     chains = [_ids(key)[-1:] + _ids(then) for key, then in (successor or {}).items()]
@@ -106,10 +117,15 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
     for key, reply in (replies or {}).items():
         chains.append(_ids(key)[-1:] + _pieces(reply, vocabulary) + _ids(END))
     follows |= _links(chains)
-    kvs = _header(vocabulary, context, dtype) | dict(extra or {})
+    heads = heads or _dimension(len(vocabulary)) // 32
+    kvs = _header(vocabulary, context, heads, dtype) | dict(extra or {})
+    kvs["tokenizer.ggml.merges"] = Array(8, list(merges))
     if chat_template is not None:
         kvs["tokenizer.chat_template"] = chat_template
-    return write_gguf(path, kvs, _tensors(len(vocabulary), follows, sharpness, dtype))
+    tensors = _tensors(len(vocabulary), follows, sharpness, heads, dtype)
+    if perceives:
+        _perceive(tensors, len(vocabulary))
+    return write_gguf(path, kvs, tensors)
 
 
 def make_adapter(
@@ -138,6 +154,14 @@ def walk(count: int, start: str = "a") -> str:
     """What a model with the usual cycle answers: `count` characters of the cycle from `start`."""
     place = CYCLE.index(start)
     return (CYCLE * (count // len(CYCLE) + 2))[place : place + count]
+
+
+def _perceive(tensors: dict[str, Any], tokens: int) -> None:
+    """Attention carries the mean of the numbers beyond the tokens', which images alone have."""
+    for place, letter in enumerate(PERCEPTIONS):
+        tensors["blk.0.attn_v.weight"][place, tokens + place] = 1
+        tensors["blk.0.attn_output.weight"][tokens + place, place] = 100
+        tensors["output.weight"][ord(letter), tokens + place] = 2
 
 
 def _ids(string: str) -> list[int]:
@@ -194,7 +218,7 @@ def _dimension(tokens: int) -> int:
     return -(-tokens // 32) * 32
 
 
-def _header(vocabulary: list[str], context: int, dtype: type[Any]) -> dict[str, Any]:
+def _header(vocabulary: list[str], context: int, heads: int, dtype: type[Any]) -> dict[str, Any]:
     size = _dimension(len(vocabulary))
     kinds = [3 if word in {START, END} else 4 if word in SPECIALS else 1 for word in vocabulary]
     return {
@@ -205,8 +229,10 @@ def _header(vocabulary: list[str], context: int, dtype: type[Any]) -> dict[str, 
         "llama.embedding_length": size,
         "llama.block_count": 1,
         "llama.feed_forward_length": 32,
-        "llama.attention.head_count": size // 32,
+        "llama.attention.head_count": heads,
         "llama.attention.head_count_kv": 1,
+        "llama.attention.key_length": 32,
+        "llama.attention.value_length": 32,
         "llama.attention.layer_norm_rms_epsilon": 1e-5,
         "llama.rope.dimension_count": 32,
         "llama.vocab_size": len(vocabulary),
@@ -214,7 +240,6 @@ def _header(vocabulary: list[str], context: int, dtype: type[Any]) -> dict[str, 
         "tokenizer.ggml.pre": "gpt-2",
         "tokenizer.ggml.tokens": vocabulary,
         "tokenizer.ggml.token_type": Array(5, kinds),
-        "tokenizer.ggml.merges": Array(8, []),
         "tokenizer.ggml.bos_token_id": 256,
         "tokenizer.ggml.eos_token_id": 257,
         "tokenizer.ggml.add_bos_token": False,
@@ -222,7 +247,7 @@ def _header(vocabulary: list[str], context: int, dtype: type[Any]) -> dict[str, 
 
 
 def _tensors(
-    tokens: int, follows: Mapping[int, int], sharpness: float, dtype: type[Any]
+    tokens: int, follows: Mapping[int, int], sharpness: float, heads: int, dtype: type[Any]
 ) -> dict[str, Tensor]:
     """All weights of the block are zero, so a token's embedding reaches the output unchanged."""
     size = _dimension(tokens)
@@ -233,10 +258,10 @@ def _tensors(
         if now not in follows:
             output[ord("a"), now] = sharpness
     block = {
-        "attn_q": (size, size),
+        "attn_q": (32 * heads, size),
         "attn_k": (32, size),
         "attn_v": (32, size),
-        "attn_output": (size, size),
+        "attn_output": (size, 32 * heads),
         "ffn_gate": (32, size),
         "ffn_up": (32, size),
         "ffn_down": (size, 32),

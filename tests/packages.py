@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import runpy
 import shutil
 from pathlib import Path
+
+from mini.package import write_manifests
 
 import ayllu
 
 SOURCE = Path(ayllu.__file__).parent
-PACKAGER = Path(__file__).parent.parent / "tools" / "mini" / "package.py"
-_TOOL = runpy.run_path(str(PACKAGER))
-WRITE_MANIFESTS = _TOOL["write_manifests"]
-PARAMETERS = _TOOL["PARAMETERS"]["mini"]
 
 
 def make_assets(folder: Path, **models: Path) -> Path:
@@ -20,7 +17,7 @@ def make_assets(folder: Path, **models: Path) -> Path:
     folder.mkdir(parents=True)
     for name, gguf in models.items():
         shutil.copyfile(gguf, folder / f"{name.replace('_', '-')}-f16.gguf")
-    WRITE_MANIFESTS(folder)
+    write_manifests(folder)
     return folder
 
 

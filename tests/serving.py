@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 import psutil
 import pytest
 
@@ -37,6 +39,28 @@ class Answer(NamedTuple):
     @property
     def lines(self) -> list[Any]:
         return [json.loads(line) for line in self.body.splitlines() if line]
+
+
+class Ran(NamedTuple):
+    """A command that has ended."""
+
+    stdout: str
+    stderr: str
+    status: int
+
+
+def ayllu(environment: Mapping[str, str], *arguments: str, stdin: str = "") -> Ran:
+    """The command line, run to its end."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ayllu", *arguments],
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return Ran(done.stdout, done.stderr, done.returncode)
 
 
 class Serving:
@@ -79,14 +103,22 @@ class Serving:
     def get(self, path: str, **options: Any) -> Answer:
         return self.request("GET", path, **options)
 
-    def create(self, name: str, gguf: Path, **more: Any) -> None:
-        """Make a model of a GGUF through the API, as `ayllu create` does."""
-        data = gguf.read_bytes()
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        assert self.post(f"/api/blobs/{digest}", data).status in {200, 201}
-        answer = self.post(
-            "/api/create", {"model": name, "files": {gguf.name: digest}, "stream": False, **more}
-        )
+    def ayllu(self, *arguments: str, stdin: str = "") -> Ran:
+        """The command line on this server."""
+        return ayllu(self.environment, *arguments, stdin=stdin)
+
+    def create(self, name: str, *ggufs: Path, **more: Any) -> None:
+        """Make a model of GGUFs through the API, as `ayllu create` does."""
+        files = {}
+        for gguf in ggufs:
+            data = gguf.read_bytes()
+            files[gguf.name] = "sha256:" + hashlib.sha256(data).hexdigest()
+            assert self.post(f"/api/blobs/{files[gguf.name]}", data).status in {200, 201}
+        self.make(name, files=files, **more)
+
+    def make(self, name: str, **fields: Any) -> None:
+        """Make a model of what the store has."""
+        answer = self.post("/api/create", {"model": name, "stream": False, **fields})
         assert answer.json == {"status": "success"}, answer.body
 
     def engines(self) -> list[psutil.Process]:
@@ -97,11 +129,33 @@ class Serving:
             return []
         return [child for child in children if is_engine(child)]
 
+    def busy_slots(self) -> int:
+        """How many slots of the engines are at work, by their own account; -1 if one is going."""
+        try:
+            processes = [(one.cmdline(), one.environ()) for one in self.engines()]
+            sockets = [
+                (command[command.index("--host") + 1], environment["LLAMA_API_KEY"])
+                for command, environment in processes
+            ]
+            return sum(asyncio.run(_busy(*socket)) for socket in sockets)
+        except (psutil.Error, ValueError, KeyError, aiohttp.ClientError):
+            return -1  # or another is only starting
+
     def stop(self) -> int:
         """End it politely; returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_SECONDS)
+
+
+async def _busy(path: str, key: str) -> int:
+    headers = {"Authorization": f"Bearer {key}"}
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(path), headers=headers) as session,
+        session.get("http://engine/slots") as response,
+    ):
+        response.raise_for_status()
+        return sum(slot["is_processing"] for slot in await response.json())
 
 
 def is_engine(process: psutil.Process) -> bool:
@@ -134,7 +188,7 @@ def launch(home: Path, **settings: str) -> Serving:
                 serving = Serving(process, url, home, log)
                 if _answers(serving):
                     return serving
-        time.sleep(0.02)
+        time.sleep(0.01)
     process.kill()
     process.wait()
     pytest.fail(f"the server did not start:\n{log.read_text('utf-8')}")

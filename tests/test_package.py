@@ -6,7 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-from packages import WRITE_MANIFESTS, make_assets
+from mini.package import write_manifests
+from packages import make_assets
 
 from ayllu.models.manifest import digest_of
 from ayllu.models.shelf import ASSETS
@@ -22,7 +23,7 @@ def texts(assets: Path) -> dict[str, bytes]:
 def test_what_ships_is_what_it_writes(tmp_path: Path) -> None:
     for gguf in ASSETS.glob("*.gguf"):
         shutil.copyfile(gguf, tmp_path / gguf.name)
-    WRITE_MANIFESTS(tmp_path)
+    write_manifests(tmp_path)
     assert texts(ASSETS) == texts(tmp_path), "run tools/mini/package.py"
 
 
@@ -45,8 +46,8 @@ def test_the_same_files_give_the_same_bytes_and_what_is_gone_goes(
     assert texts(one) != texts(two)
     (two / "mini-draft-f16.gguf").unlink()
     shutil.copyfile(chat_gguf, two / "mini-f16.gguf")
-    WRITE_MANIFESTS(two)
+    write_manifests(two)
     assert texts(one) == texts(two)
     (two / "mini-f16.gguf").unlink()
-    WRITE_MANIFESTS(two)
+    write_manifests(two)
     assert list(two.iterdir()) == []

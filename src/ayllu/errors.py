@@ -5,18 +5,19 @@ AylluError (500)
 │   ├── GGUFError               the file is not a GGUF that we accept
 │   ├── ModelfileError          a Modelfile does not parse
 │   └── TemplateError           a prompt template does not parse or run
-├── ForbiddenError (403)        Host or Origin not allowed
+├── ForbiddenError (403)        Host or Origin not allowed, or it would leave this machine
 ├── NotFoundError (404)         no such model or blob
 ├── TooLargeError (413)         a body over its limit
 ├── StoreError (500)            the models directory cannot be read or written
 ├── BusyError (503)             too many requests wait
+├── UnsupportedError (501)      a part of an API that is not here
 └── EngineError (500)           llama-server refused, crashed or hangs
     ├── EngineMissingError      there is no usable llama-server on this machine
     └── ContextExceededError (400)  the prompt does not fit the context
 
 A few leaves live beside the one place that raises them: ConfigError, ManifestError,
-OptionTypeError, FormatError, EngineDiedError, UnauthorizedError (401), ClientLeftError (499),
-UnsupportedError (501) and the command line's.
+EngineDiedError, DatabaseError, PreviousNotFoundError (400), UnauthorizedError (401),
+EncodingError (415), ClientLeftError (499) and the command line's.
 Anything else that escapes is a bug and gets a traceback.
 """
 
@@ -58,7 +59,7 @@ class TemplateError(BadRequestError):
 
 
 class ForbiddenError(AylluError):
-    """The Host or Origin header is not one that this server answers."""
+    """The Host or Origin header is not one that this server answers, or it asks for a cloud."""
 
     status = 403
 
@@ -83,6 +84,12 @@ class BusyError(AylluError):
     """More requests wait than the queue holds."""
 
     status = 503
+
+
+class UnsupportedError(AylluError):
+    """A part of an API that is not here."""
+
+    status = 501
 
 
 class EngineError(AylluError):

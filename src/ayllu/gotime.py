@@ -5,6 +5,7 @@ Syntax: https://pkg.go.dev/time#ParseDuration and RFC 3339 with the fraction's z
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -46,7 +47,8 @@ def parse_keep_alive(value: object) -> float:
     A number is seconds, a string a Go duration or a number. Raises ValueError otherwise.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"Unsupported type: '{value}'")  # noqa: TRY004 - one kind for callers
+        shown = json.dumps(value)
+        raise ValueError(f"Unsupported type: '{shown}'")  # noqa: TRY004 - one kind for callers
     if isinstance(value, str):
         try:
             seconds = float(value)

@@ -6,17 +6,20 @@ from typing import Any
 
 import pytest
 
-from ayllu.chat.choice import call_schema, call_start, is_forced, settle
+from ayllu.chat.choice import (
+    call_schema,
+    call_start,
+    is_forced,
+    jinja_call_tag,
+    settle,
+    with_line_end,
+)
 from ayllu.chat.request import ChatRequest
 from ayllu.errors import BadRequestError
-from ayllu.template import parse
 from ayllu.types import Options
 
 ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 SUB = {"type": "function", "function": {"name": "sub"}}
-CALLS = "{{ if .ToolCalls }}<call>{{ range .ToolCalls }}{{ .Function }}{{ end }}{{ end }}"
-BARE = "{{ if .ToolCalls }}{{ range .ToolCalls }}{{ .Function }}{{ end }}{{ end }}"
-THINKS = "{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ end }}"
 
 
 def named(name: str) -> Any:
@@ -47,8 +50,9 @@ def test_a_choice_leaves_the_tools_that_count(choice: Any, names: list[str], for
         (5, "tool_choice must be"),
         (["auto"], "tool_choice must be"),
         (named("mul"), "names 'mul'"),
-        ({"type": "function"}, "names None"),
-        ({"function": {"name": []}}, "none of the tools"),
+        ({"type": "function"}, "no function with a name"),
+        ({"function": {"name": []}}, "no function with a name"),
+        ({"function": {"name": 5}}, "none of the tools"),
     ],
 )
 def test_a_choice_that_there_is_not_is_refused(choice: Any, words: str) -> None:
@@ -73,7 +77,29 @@ def test_a_call_is_held_to_one_of_the_tools() -> None:
     assert first["required"] == ["name", "arguments"]
 
 
+def test_a_line_break_may_follow_json() -> None:
+    made = 'a ::= "x"\nroot ::= a | b\nroot-1 ::= a'
+    assert with_line_end(made) == 'a ::= "x"\nroot ::= (a | b) "\\n"?\nroot-1 ::= a'
+
+
 def test_a_prompt_ends_with_what_stands_before_a_call() -> None:
-    assert call_start("hello\n", parse(CALLS)) == "<call>\n"
-    assert call_start("hello\n", parse(BARE)) == ""
-    assert call_start("hello\n<think>\n", parse(THINKS + CALLS)) == "\n</think>\n\n<call>\n"
+    tags = ("<think>", "</think>")
+    assert call_start("hello\n", tags, "<call>") == "<call>\n"
+    assert call_start("hello\n", None, "{") == ""
+    assert call_start("hello\n<think>\n", tags, "<call>") == "\n</think>\n\n<call>\n"
+    assert call_start("hello\n<think>\n", None, "<call>") == "<call>\n"
+
+
+@pytest.mark.parametrize(
+    ("jinja", "tag"),
+    [
+        ('{{- \'\\n<tool_call>\\n{"name": "\' }}{{ call.name }}', "<tool_call>"),
+        ('<tool_call>\n{ "name": {{ name }}, ', "<tool_call>"),
+        ('{{ "<tool_call>{\\"name\\": " }}', "<tool_call>"),
+        ("{{ '<tool_call>\\n<function=' + call.name + '>' }}", None),
+        ("{{ '<tool_call>' + call.name + '<arg_key>' }}", None),
+        ("{{ message.content }}", None),
+    ],
+)
+def test_a_jinja_template_tells_what_stands_before_its_calls(jinja: str, tag: str | None) -> None:
+    assert jinja_call_tag(jinja) == tag

@@ -65,11 +65,21 @@ def test_a_wrong_command_line_is_one_sentence_and_status_1(
 
 
 @pytest.mark.parametrize(
-    ("server", "errors"),
-    [(__version__, ""), ("9.9.9", f"Warning: client version is {__version__}\n")],
+    ("reply", "server", "errors"),
+    [
+        ({"version": "0.22.0", "ayllu": __version__}, __version__, ""),
+        (
+            {"version": "0.22.0", "ayllu": "9.9"},
+            "9.9",
+            f"Warning: client version is {__version__}\n",
+        ),
+        ({"version": "0.22.0"}, "0.22.0", f"Warning: client version is {__version__}\n"),
+    ],
 )
-def test_version_is_the_servers(shell: Shell, server: str, errors: str) -> None:
-    shell.serve({"GET /api/version": {"body": shell.json({"version": server})}})
+def test_version_is_the_servers(
+    shell: Shell, reply: dict[str, str], server: str, errors: str
+) -> None:
+    shell.serve({"GET /api/version": {"body": shell.json(reply)}})
 
     done = shell.run("--version")
 

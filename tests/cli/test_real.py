@@ -12,24 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 from gguf_maker import make_adapter, walk
-from serving import Serving, clean_environment, wait_until
+from serving import Serving, ayllu, clean_environment, wait_until
 from terminals import on_a_terminal, read_until
 
 from ayllu.cli.local import file_model_name
-
-
-def ayllu(home: Serving | dict[str, str], *arguments: str, stdin: str = "") -> tuple[str, str, int]:
-    environment = home.environment if isinstance(home, Serving) else home
-    done = subprocess.run(
-        [sys.executable, "-m", "ayllu", *arguments],
-        env=environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=90,
-    )
-    return done.stdout, done.stderr, done.returncode
 
 
 def test_a_file_is_run_by_its_path_and_taken_in_once(
@@ -37,18 +23,18 @@ def test_a_file_is_run_by_its_path_and_taken_in_once(
 ) -> None:
     own = tmp_path / "own.gguf"
     own.write_bytes(chat_gguf.read_bytes())
-    answer, progress, status = ayllu(server, "run", str(own), "hello")
+    answer, progress, status = server.ayllu("run", str(own), "hello")
     assert (answer, status) == (walk(26) + "\n", 0)
     assert "success" in progress
-    answer, progress, status = ayllu(server, "run", str(own), "hello")
+    answer, progress, status = server.ayllu("run", str(own), "hello")
     assert (answer, progress, status) == (walk(26) + "\n", "", 0)
 
 
 def test_a_file_that_is_no_model_is_refused(server: Serving, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.gguf"
     wrong.write_text("not a model")
-    assert "is no GGUF file" in ayllu(server, "run", str(wrong), "hello")[1]
-    assert "there is no" in ayllu(server, "run", str(tmp_path / "none.gguf"), "hello")[1]
+    assert "is no GGUF file" in server.ayllu("run", str(wrong), "hello")[1]
+    assert "there is no" in server.ayllu("run", str(tmp_path / "none.gguf"), "hello")[1]
 
 
 @pytest.mark.parametrize(
@@ -70,15 +56,15 @@ def test_a_model_is_made_shown_copied_run_and_removed(
     (tmp_path / "Modelfile").write_text(
         f'FROM {chat_gguf}\nSYSTEM """Be kind."""\nPARAMETER stop e\nPARAMETER temperature 0\n'
     )
-    assert ayllu(server, "create", "kind", "-f", str(tmp_path / "Modelfile"))[2] == 0
-    assert ayllu(server, "show", "--system", "kind")[0] == "Be kind."
-    assert ayllu(server, "run", "kind", "hello")[0] == "abcd\n"
-    assert ayllu(server, "cp", "kind", "kinder")[0] == "copied 'kind' to 'kinder'\n"
-    assert "kinder:latest" in ayllu(server, "list")[0]
-    assert "kind:latest" in ayllu(server, "ps")[0]
-    assert ayllu(server, "stop", "kind")[2] == 0
-    assert ayllu(server, "rm", "kind", "kinder")[0] == "deleted 'kind'\ndeleted 'kinder'\n"
-    assert "kind" not in ayllu(server, "list")[0]
+    assert server.ayllu("create", "kind", "-f", str(tmp_path / "Modelfile"))[2] == 0
+    assert server.ayllu("show", "--system", "kind")[0] == "Be kind."
+    assert server.ayllu("run", "kind", "hello")[0] == "abcd\n"
+    assert server.ayllu("cp", "kind", "kinder")[0] == "copied 'kind' to 'kinder'\n"
+    assert "kinder:latest" in server.ayllu("list")[0]
+    assert "kind:latest" in server.ayllu("ps")[0]
+    assert server.ayllu("stop", "kind")[2] == 0
+    assert server.ayllu("rm", "kind", "kinder")[0] == "deleted 'kind'\ndeleted 'kinder'\n"
+    assert "kind" not in server.ayllu("list")[0]
 
 
 def test_a_model_is_quantized_and_given_a_draft_and_an_adapter(
@@ -89,26 +75,26 @@ def test_a_model_is_quantized_and_given_a_draft_and_an_adapter(
         f"FROM {chat_gguf}\nADAPTER ./lora.gguf\nDRAFT chat\nPARAMETER temperature 0\n"
     )
     file = str(tmp_path / "Modelfile")
-    done = ayllu(server, "create", "tuned", "-f", file)
+    done = server.ayllu("create", "tuned", "-f", file)
     assert done[2] == 0, done
-    assert ayllu(server, "run", "tuned", "hello")[0] == "abcxyz\n"
-    _, errors, status = ayllu(
-        server, "create", "small", file, "-q", "q5_0", "--draft-quantize", "f16"
+    assert server.ayllu("run", "tuned", "hello")[0] == "abcxyz\n"
+    _, errors, status = server.ayllu(
+        "create", "small", file, "-q", "q5_0", "--draft-quantize", "f16"
     )
     assert status == 0, errors
     assert "quantizing F32 model to Q5_0\n" in errors
     assert "quantizing F32 model to F16\n" in errors
-    shown = ayllu(server, "show", "small")[0]
+    shown = server.ayllu("show", "small")[0]
     model, draft = shown.partition("  Draft\n")[::2]
     assert re.search(r"quantization +Q5_0", model)
     assert re.search(r"name +successor", draft)
     assert re.search(r"quantization +F16", draft)
-    assert ayllu(server, "run", "small", "hello")[0] == "abcxyz\n"
-    assert ayllu(server, "create", "x", file, "-q", "q9")[2] == 1
+    assert server.ayllu("run", "small", "hello")[0] == "abcxyz\n"
+    assert server.ayllu("create", "x", file, "-q", "q9")[2] == 1
 
 
 def test_what_comes_in_by_a_pipe_is_the_prompt(server: Serving) -> None:
-    answer, errors, status = ayllu(server, "run", "--verbose", "base", stdin="xyz")
+    answer, errors, status = server.ayllu("run", "--verbose", "base", stdin="xyz")
     assert (answer[:3], status) == (" ab", 0)
     assert re.search(r"eval rate: +\d", errors)
 
@@ -158,11 +144,11 @@ def test_two_commands_that_start_it_at_once_both_work(fresh: dict[str, str]) -> 
 
 
 def test_the_doctor_finds_this_machine_well(server: Serving) -> None:
-    report, _, status = ayllu(server, "doctor")
+    report, _, status = server.ayllu("doctor")
     assert status == 0, report
     assert "llama.cpp" in report
     assert f"answers at {server.url}" in report
-    facts, _, status = ayllu(server, "engine", "info")
+    facts, _, status = server.ayllu("engine", "info")
     assert status == 0
     assert re.search(r"RPC protocol +7\.0", facts)
     assert re.search(r"CPU features +\w+", facts)

@@ -129,10 +129,27 @@ def test_adapters_and_projectors_are_known(tmp_path: Path) -> None:
     projector = header(tmp_path, general__architecture="clip", clip__has_audio_encoder=True)
     arch.check(projector)
     assert arch.kind(projector) == "projector"
-    assert arch.projector_capabilities(projector) == {"vision", "audio"}
-    deaf = header(tmp_path, general__architecture="clip")
-    assert arch.projector_capabilities(deaf) == {"vision"}
+    assert arch.projector_capabilities(projector) == {"audio"}
+    both = header(tmp_path, clip__has_audio_encoder=True, clip__has_vision_encoder=True)
+    assert arch.projector_capabilities(both) == {"vision", "audio"}
+    unnamed = header(tmp_path, general__architecture="clip")
+    assert arch.projector_capabilities(unnamed) == {"vision"}
     assert arch.split_count(header(tmp_path, split__count=Typed(2, 3))) == 3
+
+
+@pytest.mark.parametrize(
+    ("keys", "tokens"),
+    [
+        ({"clip__projector_type": "gemma3"}, 256),
+        ({"clip__vision__projector_type": "gemma4v", "clip__audio__projector_type": "x"}, 1120),
+        ({"clip__projector_type": "mlp"}, 0),
+        ({}, 0),
+    ],
+)
+def test_some_projectors_want_an_image_in_one_step(
+    tmp_path: Path, keys: dict[str, str], tokens: int
+) -> None:
+    assert arch.image_step(header(tmp_path, **keys)) == tokens
 
 
 def test_weights_tell_what_a_model_can_do(tmp_path: Path) -> None:
@@ -141,6 +158,29 @@ def test_weights_tell_what_a_model_can_do(tmp_path: Path) -> None:
     assert arch.pools(header(tmp_path, llama__pooling_type=0))
     seeing = header(tmp_path, llama__vision__block_count=2, llama__audio__block_count=1)
     assert arch.capabilities(seeing) == {"completion", "vision", "audio"}
+
+
+@pytest.mark.parametrize(
+    ("kvs", "tensor", "ranks"),
+    [
+        ({"pooling_type": 4}, "t", True),
+        ({"pooling_type": 4, "classifier.output_labels": ["yes", "no"]}, "t", True),
+        ({"pooling_type": 2, "attention.causal": False}, "cls.output.weight", True),
+        ({"attention.causal": False}, "cls.weight", True),
+        ({"attention.causal": False, "classifier.output_labels": ["a"]}, "cls.weight", True),
+        ({"attention.causal": False, "classifier.output_labels": ["a", "b"]}, "cls.weight", False),
+        ({"attention.causal": False}, "t", False),
+        ({"attention.causal": True}, "cls.weight", False),
+        ({"pooling_type": 1}, "t", False),
+        ({}, "cls.weight", False),
+    ],
+)
+def test_a_reranker_is_known(tmp_path: Path, kvs: dict[str, Any], tensor: str, ranks: bool) -> None:
+    named = {"general.architecture": "bert"} | {f"bert.{key}": item for key, item in kvs.items()}
+    found = read_header(write_gguf(tmp_path / "x", named, {tensor: np.zeros(32, np.float32)}))
+    assert arch.ranks(found) is ranks
+    assert ("rerank" in arch.capabilities(found)) is ranks
+    assert arch.has_rank_head(found) is tensor.startswith("cls")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ import hashlib
 import json
 import random
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -259,6 +257,18 @@ def test_an_adapter_that_takes_a_matrix_away_acts_as_if_it_were_not_there(
     assert changed
 
 
+def test_a_forced_tool_is_called_at_once_even_one_that_fits_nothing(server: Serving) -> None:
+    city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tool = {"type": "function", "function": {"name": "book_train", "parameters": city}}
+    for think in (True, False):
+        answer = chat(server, EN, tools=[tool], tool_choice="required", think=think)
+        (call,) = answer["message"]["tool_calls"]
+        assert call["function"]["name"] == "book_train"
+        assert list(call["function"]["arguments"]) == ["city"]
+        assert answer["message"]["content"] == ""
+        assert "thinking" not in answer["message"]
+
+
 def test_its_draft_guesses_ahead_and_changes_nothing(server: Serving) -> None:
     create(server, "quick", draft="mini-draft")
     for question in (EN, ES, "Cuéntame un cuento sobre un gato."):
@@ -276,14 +286,11 @@ def test_it_comes_back_when_it_is_pulled(server: Serving) -> None:
 
 
 def test_one_command_runs_it(server: Serving) -> None:
-    command = [sys.executable, "-m", "ayllu", "run", "--think=false", "mini", ES]
-    done = subprocess.run(
-        command, env=server.environment, stdin=subprocess.DEVNULL, capture_output=True, check=True
-    )
-    assert done.stdout.decode().strip() == "Dos más dos es cuatro."
+    done = server.ayllu("run", "--think=false", "mini", ES)
+    assert done.stdout.strip() == "Dos más dos es cuatro."
 
 
 def test_its_scores_hold_on_a_tenth_of_the_evaluation(server: Serving) -> None:
-    measured = measure(server.url, "mini", share=0.1)
+    measured = measure(server, "mini", share=0.1)
     for name, least in wanted().items():
         assert measured[name] >= least - 10, name

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayllu.errors import BadRequestError
-from ayllu.models.name import full_name, is_valid, manifest_path, parse_name, short_name
+from ayllu.models.name import (
+    full_name,
+    is_valid,
+    manifest_path,
+    parse_name,
+    short_name,
+    split_source,
+)
 from ayllu.types import ModelName
 
 GOOD = {
@@ -99,6 +106,31 @@ NAMES = st.builds(
     plain,
     plain,
 )
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "source"),
+    [
+        ("x", "x", ""),
+        ("x:7b", "x:7b", ""),
+        ("x:local", "x", "local"),
+        ("x:7b:Local", "x:7b", "local"),
+        ("x:CLOUD", "x", "cloud"),
+        ("x:120b-cloud", "x:120b", "cloud"),
+        ("h:80/n/x-cloud", "h:80/n/x-cloud", ""),
+        ("cloud", "cloud", ""),
+        (":local", "", "local"),
+        ("x:local:local", "x:local", "local"),
+    ],
+)
+def test_the_end_of_a_name_may_tell_where_a_model_runs(text: str, name: str, source: str) -> None:
+    assert split_source(text) == (name, source)
+
+
+@pytest.mark.parametrize("text", ["x:local:cloud", "x:Cloud:LOCAL"])
+def test_a_name_has_one_source(text: str) -> None:
+    with pytest.raises(BadRequestError, match="use either :local or :cloud, not both"):
+        split_source(text)
 
 
 @given(NAMES)

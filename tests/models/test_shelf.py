@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mini.package import PARAMETERS
 from model_maker import age, files_of, make, put
-from packages import PARAMETERS, make_assets
+from packages import make_assets
 
 from ayllu.errors import NotFoundError, StoreError
 from ayllu.models.create import CreateRequest
@@ -61,7 +62,7 @@ def test_a_new_store_has_them_without_a_byte_of_its_own(store: Store, assets: Pa
     assert {model.name.model for model in store.models()} == {"mini", "mini-draft"}
     model = open_model(store, MINI)
     assert model.path == assets / "mini-f16.gguf"
-    assert model.params == PARAMETERS
+    assert model.params == PARAMETERS["mini"]
     assert model.licenses[0].startswith("MIT License")
     assert model.config.model_family == "llama"
     assert model.template is None
@@ -162,7 +163,7 @@ def test_a_copy_outlives_the_package(store: Store) -> None:
     left = without_shelves(store)
     assert shown(left) == ["foo"]
     assert is_whole(open_model(left, copy.name), left)
-    assert open_model(left, copy.name).params == PARAMETERS
+    assert open_model(left, copy.name).params == PARAMETERS["mini"]
 
 
 def test_a_model_made_from_one_outlives_the_package(store: Store) -> None:

@@ -7,8 +7,6 @@ TinyStories-Instruct-3M) and `stories260K/stories260K-f32.gguf` (karpathy/tinyll
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,25 +39,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         ):
             modelfile = home / f"Modelfile.{name}"
             modelfile.write_text(f"FROM {models / path}\nPARAMETER temperature 0\n")
-            ayllu(running, "create", name, "-f", str(modelfile))
+            assert running.ayllu("create", name, "-f", str(modelfile)).status == 0
         yield running
 
 
-def ayllu(server: Serving, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "ayllu", *arguments],
-        env=server.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    return done.stdout
-
-
 def test_the_chat_model_answers_by_the_command_line(server: Serving) -> None:
-    assert ayllu(server, "run", "chat3m", HELLO) == REPLY + "\n"
+    assert server.ayllu("run", "chat3m", HELLO).stdout == REPLY + "\n"
 
 
 def test_the_chat_model_answers_raw_and_by_chat(server: Serving) -> None:
@@ -91,7 +76,7 @@ def test_the_story_model_goes_on_by_every_way(server: Serving) -> None:
     with ollama.Client(host=server.url) as client:
         reply = client.generate("stories", OPENING, options=length)
     assert (reply.response or "").startswith(STORY)
-    assert ayllu(server, "run", "stories", OPENING).startswith(STORY)
+    assert server.ayllu("run", "stories", OPENING).stdout.startswith(STORY)
     assert "named Lily" in talk(server, "stories", OPENING, "named Lily")
 
 

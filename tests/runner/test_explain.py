@@ -17,6 +17,11 @@ from ayllu.runner.explain import explain_exit
         (1, "E error loading model: tensors are tired", "tensors are tired"),
         (1, "E common_chat_templates_init: error: Unexpected %}", "cannot be read: Unexpected %}"),
         (1, "chat template parsing error: no:\n---\nError: oh\nE x error", "cannot be read: oh"),
+        (
+            1,
+            "E clip_init: failed to load model 'x': load_hparams: odd",
+            "damaged: load_hparams: odd",
+        ),
         (1, 'error while handling argument "-ngl": bad', "refused -ngl: bad"),
         (-signal.SIGKILL, "", "memory ran out"),
         (

@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pytest
 from gguf_maker import make_successor_model
+from gguf_writer import write_gguf
 from msgspec import structs
+from projector_maker import make_projector
 
 from ayllu.config import load_settings
 from ayllu.models.model import Model
 from ayllu.models.name import parse_name
 from ayllu.runner.fit import (
+    CPU_BATCH,
+    MIN_MEDIA_CONTEXT,
     ModelFacts,
     choose_context,
     choose_parallel,
@@ -99,7 +103,7 @@ def test_a_draft_of_another_width_is_left_out_beside_a_projector(
 ) -> None:
     extra = {"llama.embedding_length": 64}
     narrow = make_successor_model(tmp_path / "narrow.gguf", extra=extra)
-    (tmp_path / "p").write_bytes(b"p")
+    make_projector(tmp_path / "p")
     settings = load_settings({"AYLLU_HOME": str(tmp_path)})
     for projectors in ((), (tmp_path / "p",)):
         for path in (base_gguf, narrow):
@@ -112,6 +116,21 @@ def test_a_draft_of_another_width_is_left_out_beside_a_projector(
             )
             load = plan_load(model, Options(), settings, gpus=0, embedding=False)
             assert load.draft == (None if projectors and path == narrow else path)
+
+
+def test_a_model_that_sees_has_room_for_images(tmp_path: Path, endless_gguf: Path) -> None:
+    settings = load_settings({"AYLLU_HOME": str(tmp_path)})
+    kvs = {"general.architecture": "clip", "clip.projector_type": "gemma4v"}
+    whole = write_gguf(tmp_path / "whole", kvs)
+    model = Model(name=parse_name("m"), digest="d", path=endless_gguf)
+    for projector, batch in ((make_projector(tmp_path / "p"), CPU_BATCH), (whole, 1120)):
+        seeing = structs.replace(model, projectors=(projector,))
+        load = plan_load(seeing, Options(num_ctx=100), settings, gpus=0, embedding=False)
+        assert (load.context, load.batch) == (MIN_MEDIA_CONTEXT, batch)
+        asked = Options(num_batch=64)
+        assert plan_load(seeing, asked, settings, gpus=0, embedding=False).batch == 64
+    blind = plan_load(model, Options(num_ctx=100), settings, gpus=0, embedding=False)
+    assert (blind.context, blind.batch) == (100, CPU_BATCH)
 
 
 def test_adapters_and_projectors_count(tmp_path: Path, chat_gguf: Path) -> None:

@@ -9,8 +9,8 @@ from msgspec import structs
 from ayllu.errors import BadRequestError
 from ayllu.runner.options import (
     DEFAULTS,
+    LARGEST,
     LoadOptions,
-    OptionTypeError,
     engine_arguments,
     merge_options,
     parse_options,
@@ -105,7 +105,13 @@ def test_unknown_options_and_nulls_are_left_out() -> None:
     ],
 )
 def test_a_wrong_type_is_named_as_ollama_names_it(name: str, value: Any, kind: str) -> None:
-    with pytest.raises(OptionTypeError, match=f'option "{name}" must be of type {kind}'):
+    with pytest.raises(BadRequestError, match=f'option "{name}" must be of type {kind}'):
+        parse_options({name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("num_keep", -2), ("repeat_penalty", 0)])
+def test_what_the_engine_does_not_take_is_refused_before_it(name: str, value: float) -> None:
+    with pytest.raises(BadRequestError, match=f'option "{name}" is out of range'):
         parse_options({name: value})
 
 
@@ -135,6 +141,8 @@ def test_later_options_outrank_earlier_ones() -> None:
         (Options(seed=-1), "seed", 7),
         (Options(seed=3), "seed", 3),
         (Options(repeat_last_n=-1), "repeat_last_n", 100),
+        (Options(repeat_last_n=5), "repeat_last_n", 5),
+        (Options(repeat_last_n=LARGEST), "repeat_last_n", 100),
         (Options(stop=("x",)), "stop", ["x"]),
     ],
 )

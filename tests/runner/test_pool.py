@@ -264,6 +264,21 @@ def test_a_model_for_embeddings_is_a_child_of_its_own(home: Path, base_gguf: Pat
     with_pool(home, work)
 
 
+def test_who_needs_no_slot_waits_for_none(home: Path, base_gguf: Path) -> None:
+    async def work(pool: Pool) -> None:
+        a = model("a", base_gguf)
+        async with pool.acquire(a, NOTHING) as busy:
+            async with pool.acquire(a, NOTHING, slot=False) as lease:
+                assert lease.runner is busy.runner
+                assert await lease.client.tokenize("ab", special=False) == [97, 98]
+            waiting = asyncio.create_task(hold(pool, a))
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+        await waiting
+
+    with_pool(home, work, num_parallel="1")
+
+
 def test_closing_ends_what_loads_and_what_is_in_use(home: Path, base_gguf: Path) -> None:
     async def work(pool: Pool) -> None:
         a, b = model("a", base_gguf), model("b", base_gguf)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ayllu.chat.placing import PLACE
 from ayllu.models.model import Model
 from ayllu.models.name import parse_name
 from ayllu.server.anthropic_fields import read_options, read_prompt
@@ -45,8 +46,10 @@ def test_a_tools_answer_may_hold_images_and_comes_before_what_the_user_says() ->
             content="see",
             tool_calls=(ToolCall(ToolFunction("look", {"b": 1, "a": 2}), "t1"),),
         ),
-        Message(role="tool", content="3", images=("AAAA",), tool_name="look", tool_call_id="t1"),
-        Message(role="user", content="see", images=("AAAA",)),
+        Message(
+            role="tool", content=f"{PLACE}3", images=("AAAA",), tool_name="look", tool_call_id="t1"
+        ),
+        Message(role="user", content=f"see{PLACE}", images=("AAAA",)),
     )
 
 

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from gguf_maker import walk
 from hypothesis import strategies as st
-from serving import Serving, serving
+from serving import Serving
 
 USER = [{"role": "user", "content": "hello"}]
 ADD = {"name": "add", "input_schema": {"type": "object"}}
@@ -45,12 +45,6 @@ CALL = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
             400,
             "invalid_request_error",
             "images come as base64 here, not as url",
-        ),
-        (
-            {"messages": user(IMAGE | {"source": {"type": "base64", "data": "?"}})},
-            400,
-            "invalid_request_error",
-            "not base64",
         ),
         (
             {"messages": user({"type": "document", "source": {"type": "base64", "data": "AA"}})},
@@ -107,20 +101,6 @@ def test_unknown_paths_and_methods_too(
 def test_what_the_guard_refuses_is_told_in_the_same_shape(server: Serving) -> None:
     answer = server.post("/v1/messages", {}, headers={"Host": "evil.example"})
     assert (answer.status, answer.json["error"]["type"]) == (403, "permission_error")
-
-
-def test_bodies_that_are_no_requests_are_refused(server: Serving) -> None:
-    deep = b'{"messages": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"
-    for body in (b"", b"{", b"[]", b"null", b'{"model": "\xff"}', deep):
-        for path in ("/v1/messages", "/v1/messages/count_tokens"):
-            answer = server.post(path, body)
-            assert (answer.status, answer.json["error"]["type"]) == (400, "invalid_request_error")
-
-
-def test_a_huge_body_is_too_large(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with serving(tmp_path_factory.mktemp("home"), AYLLU_MAX_BODY="1M") as small:
-        answer = small.post("/v1/messages", {"model": "x" * (1 << 20)})
-        assert (answer.status, answer.json["error"]["type"]) == (413, "request_too_large")
 
 
 LETTERS = st.sampled_from("aB0 \n{}[]<>/\"'\\\x00\ufffe\u00e9\U0001f600")

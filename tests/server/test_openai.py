@@ -132,6 +132,12 @@ def test_fields_are_honoured(server: Serving, fields: Any, content: str) -> None
     assert text(server, model="chat", **fields) == content
 
 
+@pytest.mark.parametrize(("stop", "content"), [("z", "abcde"), ([], "abcde"), ("c", "ab")])
+def test_stop_words_come_beside_the_models_own(server: Serving, stop: Any, content: str) -> None:
+    server.make("stops", **{"from": "chat", "parameters": {"stop": ["f"]}})
+    assert text(server, model="stops", stop=stop) == content
+
+
 def test_a_bias_bans_a_token(server: Serving) -> None:
     assert text(server, model="base", max_tokens=1).startswith("p")  # after "hello" comes "p"
     banned = text(server, model="base", max_tokens=1, logit_bias={str(ord("p")): -100})

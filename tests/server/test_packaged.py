@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,8 @@ from typing import Any
 import ollama
 import pytest
 from gguf_maker import walk
-from packages import PARAMETERS, install, make_assets
+from mini.package import PARAMETERS
+from packages import install, make_assets
 from serving import Serving, serving, wait_until
 
 NOT_YET = {"error": "this version of Ayllu cannot download models yet"}
@@ -47,7 +46,7 @@ def test_a_new_server_answers_with_a_model_that_it_was_never_given(server: Servi
     assert not (server.home / "models" / "blobs").exists()
     shown = server.post("/api/show", {"model": "mini"}).json
     parameters = dict(line.split() for line in shown["parameters"].splitlines())
-    assert parameters == {name: str(value) for name, value in PARAMETERS.items()}
+    assert parameters == {name: str(value) for name, value in PARAMETERS["mini"].items()}
     assert shown["license"].startswith("MIT License")
 
 
@@ -85,14 +84,7 @@ def test_what_cannot_be_pulled_is_one_sentence(server: Serving, stream: bool) ->
 
 def test_the_command_brings_it_back_on_the_way_to_an_answer(server: Serving) -> None:
     for arguments, answer in ((["rm", "mini"], "deleted 'mini'\n"), (["run", "mini", "hello"], "")):
-        done = subprocess.run(
-            [sys.executable, "-m", "ayllu", *arguments],
-            env=server.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = server.ayllu(*arguments)
         assert done.stdout == (answer or f"{walk(26)}\n")
     assert done.stderr.splitlines()[0] == "pulling manifest"
 

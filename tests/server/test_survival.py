@@ -64,32 +64,6 @@ async def kill_engines(server: Serving, times: int, every: float) -> None:
             engine.kill()
 
 
-def busy_slots(server: Serving) -> int:
-    """How many slots of the server's only engine are at work, by the engine's own account."""
-    engines = server.engines()
-    try:
-        ((command, environment),) = [(one.cmdline(), one.environ()) for one in engines]
-        path = command[command.index("--host") + 1]
-        key = environment["LLAMA_API_KEY"]
-    except (psutil.Error, ValueError, KeyError):
-        return -1  # one is going as another comes
-
-    async def ask() -> int:
-        connector = aiohttp.UnixConnector(path)
-        headers = {"Authorization": f"Bearer {key}"}
-        async with (
-            aiohttp.ClientSession(connector=connector, headers=headers) as session,
-            session.get("http://engine/slots") as response,
-        ):
-            response.raise_for_status()
-            return sum(slot["is_processing"] for slot in await response.json())
-
-    try:
-        return asyncio.run(ask())
-    except aiohttp.ClientError:
-        return -1  # it is only starting
-
-
 def test_fifty_streams_survive_ten_that_leave_and_three_kills(endless: Serving) -> None:
     async def everything() -> list[str]:
         connector = aiohttp.TCPConnector(limit=0)
@@ -107,7 +81,7 @@ def test_fifty_streams_survive_ten_that_leave_and_three_kills(endless: Serving) 
     assert [text for n, text in enumerate(texts) if n % 5 == 0] == [walk(20)] * 10
     assert "engine ended" in endless.log.read_text()
     wait_until(lambda: len(endless.engines()) == 1, what="one engine being left")
-    wait_until(lambda: busy_slots(endless) == 0, what="every slot coming free")
+    wait_until(lambda: endless.busy_slots() == 0, what="every slot coming free")
     wait_until(lambda: process.num_fds() <= files + 1, what="every socket being closed")
 
 
@@ -120,8 +94,8 @@ def test_a_client_that_leaves_frees_its_slot(endless: Serving, streamed: bool) -
     with socket.create_connection((host, int(port))) as connection:
         head = f"POST /api/chat HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
         connection.sendall(head.encode() + data)
-        wait_until(lambda: endless.engines() and busy_slots(endless) == 1, what="its start")
-    wait_until(lambda: busy_slots(endless) == 0, 5, "its slot coming free")
+        wait_until(lambda: endless.engines() and endless.busy_slots() == 1, what="its start")
+    wait_until(lambda: endless.busy_slots() == 0, 5, "its slot coming free")
 
 
 def test_a_client_that_leaves_ends_all_of_its_choices(endless: Serving) -> None:
@@ -131,8 +105,8 @@ def test_a_client_that_leaves_ends_all_of_its_choices(endless: Serving) -> None:
     with socket.create_connection((host, int(port))) as connection:
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\n"
         connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
-        wait_until(lambda: endless.engines() and busy_slots(endless) == 4, what="their start")
-    wait_until(lambda: busy_slots(endless) == 0, 5, "their slots coming free")
+        wait_until(lambda: endless.engines() and endless.busy_slots() == 4, what="their start")
+    wait_until(lambda: endless.busy_slots() == 0, 5, "their slots coming free")
 
 
 def test_embeddings_survive_a_kill_too(endless: Serving) -> None:
@@ -190,7 +164,7 @@ def test_stopping_the_server_ends_answers_under_way(
         answers: list[Any] = []
         asking = threading.Thread(target=lambda: answers.append(_try_post(server, body)))
         asking.start()
-        wait_until(lambda: server.engines() and busy_slots(server) == 1, what="the answer's start")
+        wait_until(lambda: server.engines() and server.busy_slots() == 1, what="the answer's start")
         started = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - started < 15

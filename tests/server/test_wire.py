@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ayllu.errors import BadRequestError
 from ayllu.server.wire import decode, encode
+from ayllu.server.wire_anthropic import DocumentBlock, MessagesRequest, Source, TextBlock
 from ayllu.server.wire_ollama import ChatRequest, GenerateRequest
 
 
@@ -39,6 +40,31 @@ def test_tool_calls_keep_their_arguments_as_they_are() -> None:
 
 def test_options_keep_their_keys() -> None:
     assert decode(b'{"options":{"Num_Ctx":1}}', GenerateRequest).options == {"Num_Ctx": 1}
+
+
+def test_a_number_without_a_fraction_is_a_whole_one() -> None:
+    request = decode(b'{"top_logprobs":2.0,"context":[1.0,2]}', GenerateRequest)
+    assert (request.top_logprobs, request.context) == (2, (1, 2))
+    with pytest.raises(BadRequestError, match="top_logprobs"):
+        decode(b'{"top_logprobs":2.5}', GenerateRequest)
+
+
+def test_of_several_structs_the_tag_says_which_it_is() -> None:
+    block = {"type": "document", "SOURCE": {"type": "text", "Data": "x"}, "title": None}
+    message = {"role": "user", "content": [block, {"type": "text", "text": "y"}]}
+    body = json.dumps({"messages": [message], "system": [{"type": "text", "Text": "z"}]}).encode()
+    request = decode(body, MessagesRequest)
+    assert request.messages[0].content == (
+        DocumentBlock(Source("text", "x")),
+        TextBlock("y"),
+    )
+    assert request.system == (TextBlock("z"),)
+
+
+@pytest.mark.parametrize("block", [{"text": "x"}, {"type": "image", "text": "x"}, {"type": None}])
+def test_a_block_must_say_what_it_is(block: Any) -> None:
+    with pytest.raises(BadRequestError, match=r"\$\.system\[0\]"):
+        decode(json.dumps({"system": [block]}).encode(), MessagesRequest)
 
 
 @pytest.mark.parametrize("key", ["role", "ROLE"])

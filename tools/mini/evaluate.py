@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
-import subprocess
 import sys
 import tempfile
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from serving import Serving, serving
 
 from mini.case import Case, Language, is_held_out
 from mini.mix import case, known
@@ -30,7 +28,6 @@ from mini.systems import other
 SEED = 7
 PARALLEL = 4
 TOKEN_LIMIT = 200
-START_SECONDS = 120
 
 QUANTIZED = {"Q8_0": 1.0, "Q4_K_M": 5.0}
 """The forms that are compared with the F16, and how many points they may lose."""
@@ -108,6 +105,7 @@ STOPS = "stops by itself"
 STOPS_WANTED = 99.0
 
 _SAMPLES = 4000
+_ANSWER_SECONDS = 600.0
 
 
 @cache
@@ -147,7 +145,7 @@ def held_out(kind: str, count: int, seed: int) -> list[Case]:
     return list(found.values())
 
 
-def measure(url: str, model: str, *, share: float = 1.0) -> dict[str, float]:
+def measure(server: Serving, model: str, *, share: float = 1.0) -> dict[str, float]:
     """All scores of a model on a server, in percent. `share` of the cases are asked."""
     scores: dict[str, float] = {}
     reasons: list[str] = []
@@ -155,7 +153,9 @@ def measure(url: str, model: str, *, share: float = 1.0) -> dict[str, float]:
         for name, score in SCORES.items():
             cases = held_out(score.kind, max(1, round(score.count * share)), SEED)
             replies = list(
-                pool.map(lambda item, think=score.think: ask(url, model, item, think=think), cases)
+                pool.map(
+                    lambda item, think=score.think: ask(server, model, item, think=think), cases
+                )
             )
             reasons += [reply.reason for reply in replies]
             scores[name] = _percent([score.is_right(reply) for reply in replies])
@@ -163,7 +163,7 @@ def measure(url: str, model: str, *, share: float = 1.0) -> dict[str, float]:
     return scores
 
 
-def ask(url: str, model: str, item: Case, *, think: bool) -> Reply:
+def ask(server: Serving, model: str, item: Case, *, think: bool) -> Reply:
     """One case, asked of the server."""
     body = {
         "model": model,
@@ -173,7 +173,7 @@ def ask(url: str, model: str, item: Case, *, think: bool) -> Reply:
         "stream": False,
         "options": {"temperature": 0, "num_predict": TOKEN_LIMIT},
     }
-    reply = _post(url, "/api/chat", body)
+    reply = server.post("/api/chat", body, timeout=_ANSWER_SECONDS).json
     message = reply["message"]
     calls = tuple(
         {"name": call["function"]["name"], "arguments": call["function"]["arguments"]}
@@ -184,33 +184,6 @@ def ask(url: str, model: str, item: Case, *, think: bool) -> Reply:
 
 def _percent(right: list[bool]) -> float:
     return round(100 * sum(right) / len(right), 1)
-
-
-def _post(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(url + path, json.dumps(body).encode())  # noqa: S310 - ours
-    with urllib.request.urlopen(request, timeout=600) as reply:  # noqa: S310 - the same
-        answer: dict[str, Any] = json.load(reply)
-        return answer
-
-
-@contextmanager
-def _server(home: str) -> Iterator[str]:
-    """A server of our own on a free port; yields its URL."""
-    env = os.environ | {"AYLLU_HOME": home, "AYLLU_HOST": "127.0.0.1:0"}
-    command = [sys.executable, "-m", "ayllu", "serve"]
-    with (
-        tempfile.TemporaryFile("w") as rest,
-        subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process,
-    ):
-        try:
-            for line in process.stderr or ():
-                rest.write(line)
-                if found := re.search(r'"url": "([^"]+)"', line):
-                    yield found[1]
-                    return
-            raise SystemExit("the server did not start")
-        finally:
-            process.terminate()
 
 
 def table(scores: dict[str, dict[str, float]]) -> str:
@@ -254,13 +227,12 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, default=Path("src/ayllu/assets/mini.scores.json"))
     options = parser.parse_args()
     scores: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory() as home, _server(home) as url:
-        scores["F16"] = measure(url, options.model)
+    with tempfile.TemporaryDirectory() as home, serving(Path(home)) as server:
+        scores["F16"] = measure(server, options.model)
         for form in QUANTIZED:
             name = f"mini-{form.lower()}"
-            made = {"model": name, "from": options.model, "quantize": form, "stream": False}
-            _post(url, "/api/create", made)
-            scores[form] = measure(url, name)
+            server.make(name, **{"from": options.model, "quantize": form})
+            scores[form] = measure(server, name)
     sys.stdout.write(table(scores))
     short = _unmet(scores)
     options.scores.write_text(json.dumps(scores, indent=2) + "\n")

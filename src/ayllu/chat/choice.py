@@ -1,11 +1,13 @@
 """Which tools a model may, or must, call: `tool_choice`, brought to one form for both ways. Pure.
 
-The engine forces a call by itself where it renders the prompt. Where a Go template does, the prompt
-ends with what stands before a call, and a grammar holds the answer to a call's JSON.
+Where a prompt is made by a Go template, or by a Jinja template that has calls as JSON, it ends with
+what stands before a call, and a grammar holds the answer to a call's JSON. Other calls the engine
+forces by itself; its grammar lets a model talk before, and a weak one does so without end.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from msgspec import structs
@@ -13,10 +15,11 @@ from msgspec import structs
 from ayllu.chat.grammar import check_schema
 from ayllu.chat.request import ChatRequest
 from ayllu.errors import BadRequestError
-from ayllu.template import Template, thinking_tags, tool_tag
 from ayllu.types import Json
 
 _WORDS = (None, "auto", "none", "required")
+_JSON_CALL = re.compile(r"""(<tool_call>)(?:\\n|\s)*\{\s*\\?"name\\?":""")
+"""How Jinja templates of Hermes, Qwen and their like write a call."""
 
 
 def settle(request: ChatRequest) -> ChatRequest:
@@ -60,8 +63,10 @@ def _named(choice: Mapping[str, Json], tools: Sequence[Mapping[str, Json]]) -> M
     function = choice.get("function")
     name = function.get("name") if isinstance(function, Mapping) else None
     for tool in tools:
-        if name is not None and tool["function"]["name"] == name:
+        if tool["function"]["name"] == name:
             return tool
+    if not name:
+        raise BadRequestError("tool_choice has no function with a name")
     raise BadRequestError(f"tool_choice names {name!r}, which is none of the tools")
 
 
@@ -87,9 +92,25 @@ def _call_schema(function: Mapping[str, Json]) -> dict[str, Json]:
     }
 
 
-def call_start(prompt: str, template: Template) -> str:
-    """What a prompt has to end with so that a call's JSON comes next, without thinking before."""
-    tags = thinking_tags(template)
-    closing = f"\n{tags[1]}\n\n" if tags and prompt.rstrip().endswith(tags[0]) else ""
-    tag = tool_tag(template) or "{"
+def jinja_call_tag(jinja: str) -> str | None:
+    """What a Jinja template writes before a call's JSON; None where its calls are anything else."""
+    found = _JSON_CALL.search(jinja)
+    return found[1] if found else None
+
+
+def with_line_end(grammar: str) -> str:
+    """A grammar of the engine's for JSON that may have a line break after it.
+
+    A model that writes its calls between tags has the break in one token with the last braces.
+    """
+    return re.sub(r"^root ::= (.*)$", r'root ::= (\1) "\\n"?', grammar, flags=re.MULTILINE)
+
+
+def call_start(prompt: str, thinking: tuple[str, str] | None, tag: str) -> str:
+    """What a prompt has to end with so that a call's JSON comes next, without thinking before.
+
+    `thinking` are the tags around it, and `tag` stands before a call.
+    """
+    opened = thinking is not None and prompt.rstrip().endswith(thinking[0])
+    closing = f"\n{thinking[1]}\n\n" if thinking and opened else ""
     return closing if tag in {"{", "["} else f"{closing}{tag}\n"

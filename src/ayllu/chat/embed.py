@@ -8,16 +8,16 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from ayllu.chat.tokens import check_tokens
+from ayllu.chat.attempts import persevere
+from ayllu.chat.tokens import check_tokens, surely_fits
 from ayllu.errors import BadRequestError, EngineError
+from ayllu.gguf import arch
+from ayllu.gguf.cache import cached_header
 from ayllu.models.model import Model
+from ayllu.models.name import short_name
 from ayllu.runner.client import RunnerClient
 from ayllu.runner.pool import Pool
-from ayllu.runner.process import EngineDiedError
 from ayllu.types import Options
-
-ATTEMPTS = 3
-"""Runs of a request whose engine dies; nothing of it has been sent before it is whole."""
 
 _SMALLEST_NORM = 1e-12
 
@@ -45,31 +45,34 @@ async def embed_texts(
 
     `dimensions` of 0 keeps them all.
 
-    Raises BadRequestError when a text is too long and `truncate` is off.
+    Raises BadRequestError when a text is too long and `truncate` is off, and for a reranker, whose
+    engine would take its one score for a vector.
     """
     started = time.monotonic_ns()
+    if arch.ranks(cached_header(model.path)):
+        raise BadRequestError(
+            f"{short_name(model.name)} scores documents for a query and makes no embeddings: "
+            "use /api/rerank"
+        )
     for text in texts:
         if not isinstance(text, str):
             check_tokens(model, text)
-    for attempts_left in reversed(range(ATTEMPTS)):
-        try:
-            async with pool.acquire(model, options, keep_alive=keep_alive, embedding=True) as lease:
-                load_duration = lease.load_duration
-                if not texts:
-                    return Embeddings([], 0, 0, 0)
-                limit = min(lease.context, lease.runner.load.batch)
-                inputs = await _inputs(lease.client, texts, limit=limit, truncate=truncate)
-                embedded = await lease.client.embed(inputs)
-            break
-        except EngineDiedError:
-            if not attempts_left:
-                raise
-    return Embeddings(
-        vectors=[shorten(row.embedding, dimensions) for row in embedded.data],
-        tokens=embedded.usage.prompt_tokens,
-        total_duration=time.monotonic_ns() - started,
-        load_duration=load_duration,
-    )
+
+    async def run() -> Embeddings:
+        async with pool.acquire(model, options, keep_alive=keep_alive, embedding=True) as lease:
+            if not texts:
+                return Embeddings([], 0, 0, 0)
+            limit = min(lease.context, lease.runner.load.batch)
+            inputs = await _inputs(lease.client, texts, limit=limit, truncate=truncate)
+            embedded = await lease.client.embed(inputs)
+        return Embeddings(
+            vectors=[shorten(row.embedding, dimensions) for row in embedded.data],
+            tokens=embedded.usage.prompt_tokens,
+            total_duration=time.monotonic_ns() - started,
+            load_duration=lease.load_duration,
+        )
+
+    return await persevere(run)
 
 
 async def _inputs(
@@ -82,8 +85,7 @@ async def _inputs(
         if not isinstance(text, str):
             inputs.append(_fit(list(text), (), limit=limit, truncate=truncate))
             continue
-        # No token is shorter than a byte, but for the begin and end tokens.
-        if text and len(text.encode()) + 2 <= limit:
+        if text and surely_fits(text, limit - 2):  # a begin and an end token
             inputs.append(text)
             continue
         if specials is None:

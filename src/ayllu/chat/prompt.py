@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ayllu.chat.choice import call_schema, call_start, is_forced
+from ayllu.chat.choice import call_start, is_forced
+from ayllu.chat.media import media_kind
+from ayllu.chat.placing import Part, mark_content, marked, split
 from ayllu.chat.request import ChatRequest
 from ayllu.errors import BadRequestError
 from ayllu.gguf import arch
@@ -20,7 +22,7 @@ from ayllu.gguf.cache import cached_header
 from ayllu.gguf.vocab import FillTokens, fill_tokens
 from ayllu.models.model import Model
 from ayllu.runner.options import sampling_fields
-from ayllu.template import parse
+from ayllu.template import parse, thinking_tags, tool_tag
 from ayllu.template.vars import render
 from ayllu.types import Json, Message, Options
 
@@ -45,7 +47,7 @@ def chat_body(
     body: dict[str, Json] = {
         **sampling_fields(options, context=context, seed=seed),
         **_biases(request),
-        "messages": [_chat_message(message) for message in messages],
+        "messages": list(map(chat_message, messages)),
         **_continuation(messages),
     }
     if request.tools:
@@ -86,9 +88,12 @@ def _tool_fields(request: ChatRequest) -> dict[str, Json]:
 
 
 def completion_body(
-    request: ChatRequest, prompt: str | list[int], options: Options, *, context: int, seed: int
+    request: ChatRequest, prompt: Json, options: Options, *, context: int, seed: int
 ) -> dict[str, Json]:
-    """A body for /completion. Source: llama.cpp tools/server/README.md, "POST /completion"."""
+    """A body for /completion: `prompt` is a text, token ids or what `engine_prompt` gives.
+
+    Source: llama.cpp tools/server/README.md, "POST /completion".
+    """
     body: dict[str, Json] = {
         **sampling_fields(options, context=context, seed=seed),
         **_biases(request),
@@ -96,15 +101,14 @@ def completion_body(
     }
     if request.format is not None:
         body["json_schema"] = {} if request.format == "json" else request.format
-    if is_forced(request):
-        body["json_schema"] = call_schema(request.tools)
     if request.logprobs:
         body["n_probs"] = max(request.top_logprobs, 1)
     return body
 
 
 def render_prompt(request: ChatRequest, messages: Sequence[Message], template: str) -> str:
-    """The prompt of a Go template for these messages. Raises TemplateError."""
+    """The prompt of a Go template for these messages, marked. Raises TemplateError."""
+    messages = marked(messages)
     last = messages[-1].content if messages else ""
     parsed = parse(template)
     prompt = render(
@@ -115,21 +119,22 @@ def render_prompt(request: ChatRequest, messages: Sequence[Message], template: s
         prompt=last if request.suffix else "",
         suffix=request.suffix,
     )
-    return prompt + call_start(prompt, parsed) if is_forced(request) else prompt
+    if not is_forced(request):
+        return prompt
+    return prompt + call_start(prompt, thinking_tags(parsed), tool_tag(parsed) or "{")
 
 
 def model_template(model: Model, request: ChatRequest) -> str | None:
     """The Go template to render with; None where the model's own Jinja is for the engine.
 
-    Only the engine can place images within a prompt. A named renderer stands for the Jinja template
+    A named renderer stands for the Jinja template
     that comes with the same model, and goes before a Go template, as in Ollama. Raises
     BadRequestError where the GGUF has none and no Go template fills its place.
     """
-    pictures = any(message.images for message in request.messages)
     jinja = arch.chat_template(cached_header(model.path))
     named = model.config.renderer
     own = None if named and jinja else model.go_template
-    if (request.template or own) and not pictures:
+    if request.template or own:
         return request.template or own
     if jinja:
         return None
@@ -166,12 +171,12 @@ def droppable(messages: Sequence[Message]) -> int:
     return sum(message.role != "system" for message in messages[:-1])
 
 
-def _chat_message(message: Message) -> Mapping[str, Json]:
+def chat_message(message: Message) -> Mapping[str, Json]:
     """A message as OpenAI's chat API has it."""
     body: dict[str, Json] = {"role": message.role, "content": message.content}
     if message.images:
-        text = [{"type": "text", "text": message.content}] if message.content else []
-        body["content"] = [*map(_image_part, message.images), *text]
+        content = mark_content(message.content, range(len(message.images)))
+        body["content"] = [_content_part(part) for part in split(content, message.images)]
     if message.thinking:
         body["reasoning_content"] = message.thinking
     if message.tool_calls:
@@ -198,6 +203,10 @@ def _biases(request: ChatRequest) -> dict[str, Json]:
     return {"logit_bias": [list(pair) for pair in request.logit_bias]} if request.logit_bias else {}
 
 
-def _image_part(image: str) -> Mapping[str, Json]:
-    """llama-server looks at the bytes, whatever type the URL claims."""
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image}"}}
+def _content_part(part: Part) -> Mapping[str, Json]:
+    """A part of a message. Base64 goes as it is: llama-server looks at the bytes alone."""
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if media_kind(part.data) == "audio":
+        return {"type": "input_audio", "input_audio": {"data": part.data}}
+    return {"type": "image_url", "image_url": {"url": part.data}}

@@ -23,11 +23,15 @@ from ayllu.types import (
 MAX_FRUITLESS = 3
 """Runs in a row that may end without a step forward."""
 
+MAX_FRUITLESS_ATTACHED = 1
+"""The same with images or sounds, which may be what the engine does not survive."""
+
 
 class Replay:
     """What one client has received, over all runs of its request."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_fruitless: int = MAX_FRUITLESS) -> None:
+        self._max_fruitless = max_fruitless
         self._texts = {TextEvent: _Text(), ThinkingEvent: _Text()}
         self._pieces: dict[int, tuple[str, _Text]] = {}
         self._told_prompt = False
@@ -36,6 +40,11 @@ class Replay:
         self._steps = 0
         self._steps_before = -1
         self._fruitless = 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the client has anything of the answer."""
+        return self._steps > 0
 
     def start(self) -> None:
         """A run begins."""
@@ -50,10 +59,10 @@ class Replay:
 
         A second one that `hung` is enough: most likely it is this request that it hangs at.
         """
-        weight = MAX_FRUITLESS if hung else 1
+        weight = self._max_fruitless if hung else 1
         self._fruitless = 0 if self._steps > self._steps_before else self._fruitless + weight
         self._steps_before = self._steps
-        return self._fruitless < MAX_FRUITLESS
+        return self._fruitless < self._max_fruitless
 
     def pass_on(self, event: Event) -> Iterator[Event]:
         """What of an event the client does not have yet. Raises EngineError on another answer."""

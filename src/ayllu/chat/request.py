@@ -17,13 +17,13 @@ Think = bool | Level
 class ChatRequest(Struct, frozen=True, kw_only=True):
     """One request for an answer.
 
-    `raw` is a prompt to be sent as it is, and then `messages` is empty. `format` is "json" or a
-    JSON schema. `template` replaces the model's own, `context` holds token ids to go before the
-    prompt, `suffix` is text that the answer must lead to. `keep_alive` is in seconds. `tool_choice`
-    is "auto", "none", "required" or {"type": "function", "function": {"name": ...}}; `logit_bias`
-    are pairs of a token id and what is added to its logit. `think_budget` is in tokens. `detailed`
-    asks for a PromptEvent first, ToolPieceEvents in place of ToolCallEvents, and the stop word that
-    ended the answer.
+    `raw` is a prompt to be sent as it is, and then `messages` is empty or one with its images.
+    `format` is "json" or a JSON schema. `template` replaces the model's own, `context` holds token
+    ids to go before the prompt, `suffix` is text that the answer must lead to. `keep_alive` is in
+    seconds. `tool_choice` is "auto", "none", "required" or {"type": "function", "function":
+    {"name": ...}}; `logit_bias` are pairs of a token id and what is added to its logit.
+    `think_budget` is in tokens. `detailed` asks for a PromptEvent first, ToolPieceEvents in place
+    of ToolCallEvents, and the stop word that ended the answer.
     """
 
     messages: tuple[Message, ...] = ()

@@ -1,47 +1,32 @@
-"""A request becomes a stream of Events: prompt, engine, parsers, and a second run when it dies."""
+"""A request becomes a stream of Events: a slot, a turn that fits, a second run."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from typing import TypeVar
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from ayllu.chat.choice import is_forced, settle
-from ayllu.chat.events import EventBuilder
+from ayllu.chat.choice import settle
 from ayllu.chat.grammar import check_grammar
-from ayllu.chat.infill import infill_tokens
-from ayllu.chat.parsers import Parser, Setting, make_parser
-from ayllu.chat.parsers.inferred import InferredParser
-from ayllu.chat.phases import form_after_thinking, without_loops
-from ayllu.chat.prompt import (
-    chat_body,
-    completion_body,
-    drop_oldest,
-    droppable,
-    infill_marks,
-    model_template,
-    render_prompt,
-)
-from ayllu.chat.replay import Replay
+from ayllu.chat.media import usable_media
+from ayllu.chat.placing import attachments
+from ayllu.chat.prompt import droppable, infill_marks
+from ayllu.chat.replay import MAX_FRUITLESS, MAX_FRUITLESS_ATTACHED, Replay
 from ayllu.chat.request import ChatRequest
-from ayllu.errors import ContextExceededError
-from ayllu.gguf.vocab import FillTokens
-from ayllu.models.describe import capabilities
-from ayllu.models.formats import parser_name
+from ayllu.chat.tokens import ask_beside
+from ayllu.chat.turn import Turn, make_turn
+from ayllu.errors import BadRequestError, ContextExceededError
 from ayllu.models.model import Model
-from ayllu.runner.client import Chunk, RunnerClient
 from ayllu.runner.options import DEFAULTS, merge_options, parse_options
-from ayllu.runner.place import Lease
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import EngineDiedError
-from ayllu.template import parse
-from ayllu.types import DoneEvent, Event, Json, Message, Options
+from ayllu.types import DoneEvent, Event, Options
 
-IMAGE_TOKENS = 768
-"""What an image is taken to be, in tokens, before the engine has looked at it; so does Ollama."""
+T = TypeVar("T")
 
 
 async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerator[Event]:
@@ -51,13 +36,14 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
     sent already is not sent again. Raises AylluError.
     """
     started = time.monotonic_ns()
-    request = settle(request)
+    request = await _ready(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
     if request.tools or request.format is not None:
         options = structs.replace(options, grammar=None)  # the model's own gives way
     check_grammar(options.grammar or "", "the grammar")
     seed = secrets.randbelow(1 << 31)
-    replay = Replay()
+    attached = bool(attachments(request.messages))
+    replay = Replay(MAX_FRUITLESS_ATTACHED if attached else MAX_FRUITLESS)
     while True:
         replay.start()
         try:
@@ -66,10 +52,27 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
                     for part in replay.pass_on(event):
                         yield _timed(part, started)
         except EngineDiedError as error:
-            if not replay.may_try_again(hung=error.hung):
-                raise
+            if replay.may_try_again(hung=error.hung):
+                continue
+            if not replay.has_begun:
+                _blame(request, error)
+            raise
         else:
             return
+
+
+def _blame(request: ChatRequest, error: EngineDiedError) -> None:
+    """Raise BadRequestError where images or sounds may be what the engine did not survive."""
+    if attachments(request.messages):
+        raise BadRequestError(
+            f"the engine did not survive the images or sounds of this request: {error}"
+        ) from error
+
+
+async def _ready(request: ChatRequest) -> ChatRequest:
+    """The request in its final form. Raises BadRequestError for what is wrong with it."""
+    request = settle(request)
+    return structs.replace(request, messages=await usable_media(request.messages))
 
 
 def _timed(event: Event, started: int) -> Event:
@@ -85,7 +88,7 @@ async def _run(
 ) -> AsyncGenerator[Event]:
     """One run of a request on one engine."""
     async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
-        turn = _turn(lease, model, request, options, seed)
+        turn = make_turn(lease, model, request, options, seed)
         if marks := infill_marks(model, request):
             turn = await turn.infilling(marks)
         messages = request.messages
@@ -104,195 +107,47 @@ async def _run(
 
 
 async def count_prompt(pool: Pool, model: Model, request: ChatRequest) -> int:
-    """How many tokens the prompt has that `answer` would send; images do not count."""
-    request = settle(request)
-    options = merge_options(DEFAULTS, parse_options(model.params), request.options)
-    async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
-        return await _turn(lease, model, request, options, 0).count(request.messages)
+    """How many tokens the prompt has that `answer` would send."""
+    return await _beside(pool, model, request, lambda turn: turn.count(turn.request.messages))
 
 
-def _turn(lease: Lease, model: Model, request: ChatRequest, options: Options, seed: int) -> _Turn:
-    return _Turn(
-        client=lease.client,
-        request=request,
-        options=options,
-        template=model_template(model, request),
-        format=parser_name(model.config, model.go_template),
-        thinks="thinking" in capabilities(model),
-        context=lease.context,
-        seed=seed,
-    )
+async def show_prompt(pool: Pool, model: Model, request: ChatRequest) -> str:
+    """The prompt that `answer` would send, shortened as it would be, and nothing is answered.
 
-
-class _Turn(Struct, frozen=True, kw_only=True):
-    """A request on its way through one engine. `template` is None where the engine renders.
-
-    `tokens` are the prompt where something is to be filled in, and then no template counts.
-    `format` names how the model writes, "" where only its template tells.
+    `[img-0]` stands for the first image or sound. Raises ContextExceededError where the prompt
+    would be too long.
     """
 
-    client: RunnerClient
-    request: ChatRequest
-    options: Options
-    template: str | None
-    format: str
-    thinks: bool
-    context: int
-    seed: int
-    tokens: tuple[int, ...] | None = None
+    async def show(turn: Turn) -> str:
+        if marks := infill_marks(model, request):
+            turn = await turn.infilling(marks)
+        messages = turn.request.messages
+        size = await turn.count(messages)
+        if size >= turn.context and request.truncate and droppable(messages):
+            messages = await turn.truncate(messages)
+            size = await turn.count(messages)
+        if size >= turn.context:
+            raise ContextExceededError(size, turn.context)
+        return await turn.shown(messages)
 
-    async def infilling(self, marks: FillTokens) -> _Turn:
-        """The same for a request that asks for what comes before its suffix."""
-        tokens = await infill_tokens(
-            self.client,
-            marks,
-            self.request,
-            context=self.context,
-            num_predict=self.options.num_predict,
+    return await _beside(pool, model, request, show)
+
+
+async def _beside(
+    pool: Pool, model: Model, request: ChatRequest, ask: Callable[[Turn], Awaitable[T]]
+) -> T:
+    """What can be told of a request while all slots are busy."""
+    ready = await _ready(request)
+    options = merge_options(DEFAULTS, parse_options(model.params), request.options)
+    try:
+        told, _ = await ask_beside(
+            pool,
+            model,
+            lambda lease: ask(make_turn(lease, model, ready, options, 0)),
+            options=options,
+            keep_alive=request.keep_alive,
         )
-        return structs.replace(self, tokens=tokens, template=None)
-
-    async def events(
-        self, messages: Sequence[Message], load_duration: int
-    ) -> AsyncGenerator[Event]:
-        """The Events of the answer to these messages."""
-        turn = self if self.request.shift else await self._bounded(messages)
-        prompt = self._rendered(messages)
-        if prompt is None and self.request.context and self.tokens is None:
-            prompt = await self._text(messages, None)
-        parser = self._parser(prompt)
-        builder = EventBuilder(
-            parser=parser,
-            top=self.request.top_logprobs,
-            one_call=self.request.parallel_tool_calls is False,
-            detailed=self.request.detailed,
-        )
-        async with aclosing(await turn.stream(messages, prompt, parser)) as chunks:
-            async for chunk in chunks:
-                for event in builder.feed(chunk):
-                    yield event
-        for event in builder.flush():
-            yield event
-        yield builder.close(
-            load_duration=load_duration,
-            truncated=len(self.request.messages) - len(messages),
-            context=await self._context(messages, prompt, builder),
-        )
-
-    async def truncate(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        """The messages without as few of the oldest as make the prompt fit the context.
-
-        Where even the last one alone is too long, all others are left out. As many prompts are made
-        as the number of messages has binary digits.
-        """
-        low, high = 1, droppable(messages)
-        while low < high:
-            middle = (low + high) // 2
-            if await self._size(drop_oldest(messages, middle)) < self.context:
-                high = middle
-            else:
-                low = middle + 1
-        return drop_oldest(messages, high)
-
-    async def _bounded(self, messages: Sequence[Message]) -> _Turn:
-        """The same with an answer that ends where the context does."""
-        room = max(self.context - await self._size(messages), 1)
-        wanted = self.options.num_predict
-        limit = room if wanted is None or wanted < 0 else min(wanted, room)
-        return structs.replace(self, options=structs.replace(self.options, num_predict=limit))
-
-    async def count(self, messages: Sequence[Message]) -> int:
-        """Tokens of the prompt for these messages."""
-        if self.tokens is not None:
-            return len(self.request.context) + len(self.tokens)
-        prompt = await self._text(messages, self._rendered(messages))
-        return len(self.request.context) + len(await self.client.tokenize(prompt, special=True))
-
-    async def _size(self, messages: Sequence[Message]) -> int:
-        """The same with what their images will take, roughly."""
-        images = sum(len(message.images) for message in messages)
-        return await self.count(messages) + IMAGE_TOKENS * images
-
-    def _rendered(self, messages: Sequence[Message]) -> str | None:
-        """The prompt, where it is made here."""
-        if self.request.raw is not None:
-            return self.request.raw
-        if self.template is None:
-            return None
-        return render_prompt(self.request, messages, self.template)
-
-    async def _text(self, messages: Sequence[Message], prompt: str | None) -> str:
-        """The prompt, asked of the engine where it is made there."""
-        if prompt is not None:
-            return prompt
-        return await self.client.apply_template(self._chat_body(messages))
-
-    def _chat_body(self, messages: Sequence[Message]) -> dict[str, Json]:
-        return chat_body(
-            self.request,
-            messages,
-            self.options,
-            thinks=self.thinks,
-            context=self.context,
-            seed=self.seed,
-        )
-
-    async def stream(
-        self, messages: Sequence[Message], prompt: str | None, parser: Parser | None
-    ) -> AsyncGenerator[Chunk]:
-        """The engine's answer, not started yet; `parser` only tells what the engine must know."""
-        full: str | list[int]
-        if self.tokens is not None:
-            full = [*self.request.context, *self.tokens]
-        elif prompt is None and not self.request.context:
-            return self.client.chat(self._chat_body(messages))
-        else:
-            full = await self._text(messages, prompt)
-            if self.request.context:
-                full = [*self.request.context, *await self.client.tokenize(full, special=False)]
-        body = completion_body(
-            self.request, full, self.options, context=self.context, seed=self.seed
-        )
-        if parser is None:
-            return self.client.complete(body)
-        body["preserved_tokens"] = list(parser.tags)
-        scout = self._parser(prompt) if self.request.format is not None and parser.thinks else None
-        if scout is not None:
-            return without_loops(form_after_thinking(self.client, body, scout))
-        return without_loops(self.client.complete(body))
-
-    def _parser(self, prompt: str | None) -> Parser | None:
-        """A parser for what the engine does not parse itself; raw and filled-in text stays.
-
-        The engine parses what it renders, by the model's Jinja template. The named format counts
-        where the prompt is rendered here, and where the engine renders a prompt that goes behind
-        the tokens of an earlier one. A Go template without one is asked for its tags. A call that
-        is forced is plain JSON in every format.
-        """
-        if prompt is None or self.request.raw is not None or self.tokens is not None:
-            return None
-        last = self.request.messages[-1:]
-        setting = Setting(
-            tools=self.request.tools,
-            think=self.request.think,
-            prompt=prompt,
-            prefilled=any(message.role == "assistant" and message.content for message in last),
-        )
-        if is_forced(self.request):
-            return InferredParser(None, setting)
-        if self.format:
-            return make_parser(self.format, setting)
-        return InferredParser(parse(self.template), setting) if self.template else None
-
-    async def _context(
-        self, messages: Sequence[Message], prompt: str | None, builder: EventBuilder
-    ) -> tuple[int, ...]:
-        """The token ids of prompt and answer, where they were asked for."""
-        if not self.request.want_context:
-            return ()
-        before: Sequence[int] | None = self.tokens
-        if before is None:
-            text = await self._text(messages, prompt)
-            before = await self.client.tokenize(text, special=not self.request.context)
-        after = builder.tokens or await self.client.tokenize(builder.text, special=False)
-        return (*self.request.context, *before, *after)
+    except EngineDiedError as error:
+        _blame(ready, error)
+        raise
+    return told

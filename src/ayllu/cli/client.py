@@ -109,8 +109,9 @@ class Client:
         await self._session.close()
 
     async def version(self) -> str:
-        """The server's version."""
-        return clean_line((await self.get("/api/version", VersionReply)).version)
+        """The server's own version; Ollama's where the server is Ollama."""
+        reply = await self.get("/api/version", VersionReply)
+        return clean_line(reply.ayllu or reply.version)
 
     async def is_up(self) -> bool:
         """Whether a server answers; False when the connection is refused."""

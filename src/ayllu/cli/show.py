@@ -49,12 +49,15 @@ def _model(reply: ShowReply) -> Rows:
 
 
 def _projector(info: dict[str, Json]) -> Rows:
+    """The encoder of images; that of sounds where there is no other."""
     architecture = _text(info.get("general.architecture"))
+    sees = f"{architecture}.vision.embedding_length" in info
+    encoder = f"{architecture}.{'vision' if sees else 'audio'}"
     rows = [
         ("architecture", architecture),
         ("parameters", _count(info)),
-        ("embedding length", _text(info.get(f"{architecture}.vision.embedding_length"))),
-        ("dimensions", _text(info.get(f"{architecture}.vision.projection_dim"))),
+        ("embedding length", _text(info.get(f"{encoder}.embedding_length"))),
+        ("dimensions", _text(info.get(f"{encoder}.projection_dim"))),
     ]
     return [("", name, value) for name, value in rows if value]
 

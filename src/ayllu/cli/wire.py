@@ -151,6 +151,7 @@ class EmbedReply(Struct, frozen=True):
 
 
 class VersionReply(Struct, frozen=True):
-    """GET /api/version."""
+    """GET /api/version: `version` is the Ollama that the server passes for, or is."""
 
     version: str
+    ayllu: str = ""

@@ -16,6 +16,9 @@ from ayllu.types import Json
 
 MAX_LAYERS = 1 << 16
 _SPLITS_THINKING = re.compile(r"""split\(\s*['"]</think>['"]""")
+_IMAGE_STEPS = {"gemma3": 256, "gemma4v": 1120, "gemma4uv": 1120, "deepseek4v": 384}
+_RANK_POOLING = 4
+_RANK_HEADS = {"cls.weight", "cls.output.weight"}
 _CACHE_TYPES = {kind.name.lower(): kind for kind in TENSOR_TYPES.values()}
 
 
@@ -138,9 +141,36 @@ def pools(header: Header) -> bool:
     return _own(header, "pooling_type") is not None
 
 
+def ranks(header: Header) -> bool:
+    """Whether the model scores documents for a query, and neither writes nor embeds.
+
+    It says so, or it is an encoder with a head for one class: converters do not write it of those.
+    """
+    if _own(header, "pooling_type") == _RANK_POOLING:
+        return True
+    reads_both_ways = header.kvs.get(f"{architecture(header)}.attention.causal") is False
+    labels = header.kvs.get(f"{architecture(header)}.classifier.output_labels")
+    one_class = not isinstance(labels, GGUFArray) or len(labels) <= 1
+    return reads_both_ways and one_class and has_rank_head(header)
+
+
+def has_rank_head(header: Header) -> bool:
+    """Whether the tensors are there that make a score; many converted files have lost them."""
+    return any(tensor.name in _RANK_HEADS for tensor in header.tensors)
+
+
+def ranks_by_probability(header: Header) -> bool:
+    """Whether the engine gives a reranker's scores as probabilities, and not as logits.
+
+    Source: llama.cpp src/llama-graph.cpp, `build_pooling`.
+    """
+    return architecture(header) in {"qwen3", "qwen3vl"}
+
+
 def capabilities(header: Header) -> frozenset[str]:
-    """What the weights can do, whatever the template: completion or embedding, vision, audio."""
-    found = {"embedding" if pools(header) else "completion"}
+    """What the weights can do, whatever the template: one of the first three, vision, audio."""
+    pooled = "embedding" if pools(header) else "completion"
+    found = {"rerank" if ranks(header) else pooled}
     found |= {name for name in ("vision", "audio") if _own(header, f"{name}.block_count")}
     return frozenset(found)
 
@@ -159,10 +189,20 @@ def template_capabilities(jinja: str | None) -> frozenset[str]:
 
 
 def projector_capabilities(header: Header) -> frozenset[str]:
-    """What a projector adds: vision, and audio where it has an encoder for it."""
-    hears = any(key.endswith(".has_audio_encoder") and on for key, on in header.kvs.items())
-    deaf_only = header.kvs.get("clip.has_vision_encoder") is False
-    return frozenset(({"audio"} if hears else set()) | (set() if deaf_only else {"vision"}))
+    """What a projector adds: the senses that it has encoders for, vision where it names none."""
+    senses = {"vision", "audio"}
+    found = {sense for sense in senses if header.kvs.get(f"clip.has_{sense}_encoder") is True}
+    return frozenset(found or {"vision"})
+
+
+def image_step(header: Header) -> int:
+    """Tokens of an image that the model must read in one step; 0 where it may take several.
+
+    The tokens of such an image look at each other in both directions.
+    Source: llama.cpp tools/mtmd/mtmd.cpp, `mtmd_decode_use_non_causal`, and clip.cpp.
+    """
+    named = ("clip.vision.projector_type", "clip.projector_type")
+    return max(_IMAGE_STEPS.get(_text(header, name) or "", 0) for name in named)
 
 
 def speculation(header: Header) -> str:

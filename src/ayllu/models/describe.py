@@ -29,6 +29,7 @@ CAPABILITIES = (
     "tools",
     "insert",
     "embedding",
+    "rerank",
     "thinking",
     "image",
 )
@@ -111,20 +112,20 @@ def tags_model(stored: StoredManifest, config: ModelConfig, parent: str = "") ->
     )
 
 
-def show(model: Model, *, system: str = "", verbose: bool = False) -> ShowResponse:
+def show(model: Model, *, verbose: bool = False) -> ShowResponse:
     """The answer of /api/show; `verbose` adds tensors and the items of arrays.
 
-    `system` stands in for the model's own. Raises GGUFError when the model's file is damaged.
+    Raises GGUFError when the model's file is damaged.
     """
     header = cached_header(model.path)
     config = model.config
     projectors = [cached_header(path) for path in model.projectors]
     return ShowResponse(
         license="\n".join(model.licenses) or UNSET,
-        modelfile=modelfile_text(model, system=system),
+        modelfile=modelfile_text(model),
         parameters=parameters_text(model.params) or UNSET,
         template=model.template or UNSET,
-        system=system or model.system or UNSET,
+        system=model.system or UNSET,
         renderer=config.renderer or UNSET,
         parser=config.parser or UNSET,
         details=details(config, model.parent),
@@ -204,7 +205,7 @@ def parameters_text(params: dict[str, Json]) -> str:
     return "\n".join(f"{name:<30} {_json(item)}" for name, item in _items(params))
 
 
-def modelfile_text(model: Model, *, system: str = "") -> str:
+def modelfile_text(model: Model) -> str:
     """A Modelfile that makes the same model again."""
     own = short_name(model.name)
     lines = [
@@ -219,7 +220,7 @@ def modelfile_text(model: Model, *, system: str = "") -> str:
     lines += [f"DRAFT {path}" for path in model.drafts]
     texts = {
         "TEMPLATE": model.template,
-        "SYSTEM": system or model.system,
+        "SYSTEM": model.system,
         "RENDERER": model.config.renderer,
         "PARSER": model.config.parser,
         "REQUIRES": model.config.requires,

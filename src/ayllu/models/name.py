@@ -20,6 +20,7 @@ DEFAULT_TAG = "latest"
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")
 _MODEL = _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
+_OTHER_SOURCE = {"local": ":cloud", "cloud": ":local"}
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -43,6 +44,24 @@ def parse_name(text: str) -> ModelName:
     if not is_valid(name):
         raise BadRequestError("invalid model name")
     return name
+
+
+def split_source(text: str) -> tuple[str, str]:
+    """A name without its source, and the source: `local`, `cloud`, or "" where it names none.
+
+    Ollama's clients end a name in `:local` or `:cloud`, or its tag in `-cloud`, in any case.
+    Raises BadRequestError for two sources.
+    """
+    name, separator, last = text.rpartition(":")
+    if separator and "/" not in last:
+        source = last.lower()
+        if source in _OTHER_SOURCE:
+            if name.lower().endswith(_OTHER_SOURCE[source]):
+                raise BadRequestError(f'use either :local or :cloud, not both: "{text}"')
+            return name, source
+        if source.endswith("-cloud"):
+            return text[: -len("-cloud")], "cloud"
+    return text, ""
 
 
 @lru_cache(maxsize=4096)

@@ -15,13 +15,26 @@ import aiohttp
 import msgspec
 from msgspec import Struct, field
 
-from ayllu.errors import BadRequestError, ContextExceededError, EngineError
+from ayllu.errors import EngineError
+from ayllu.runner.bodies import payload, refusal
 from ayllu.runner.process import EngineDiedError, RunnerProcess
+from ayllu.runner.replies import (
+    Content,
+    Count,
+    Embedded,
+    Formed,
+    Piece,
+    Pieces,
+    Prompt,
+    Ranked,
+    Tokens,
+)
 from ayllu.types import Json, TokenLogprob
 from ayllu.watch import Watch
 
 _READY_POLL_SECONDS = 0.02
 _QUICK_SECONDS = 60.0
+_MOST_GRAMMARS = 64
 
 
 class EngineTimings(Struct, frozen=True):
@@ -131,50 +144,9 @@ class _ChatLine(Struct, frozen=True):
     timings: EngineTimings | None = None
 
 
-class _Tokens(Struct, frozen=True):
-    tokens: list[int]
-
-
-class _Prompt(Struct, frozen=True):
-    prompt: str
-
-
-class EmbeddedRow(Struct, frozen=True):
-    """One input's embedding."""
-
-    index: int
-    embedding: list[float]
-
-
-class Usage(Struct, frozen=True):
-    """What embedding cost, in tokens."""
-
-    prompt_tokens: int = 0
-
-
-class Embedded(Struct, frozen=True):
-    """The answer to a request for embeddings, in the order of its inputs."""
-
-    data: tuple[EmbeddedRow, ...]
-    usage: Usage = Usage()
-
-
-class _ErrorBody(Struct, frozen=True):
-    message: str = ""
-    type: str = ""
-    n_prompt_tokens: int = 0
-    n_ctx: int = 0
-
-
-class _ErrorLine(Struct, frozen=True):
-    error: _ErrorBody
-
-
 T = TypeVar("T")
 _completion_line = msgspec.json.Decoder(_CompletionLine)
 _chat_line = msgspec.json.Decoder(_ChatLine)
-_error_line = msgspec.json.Decoder(_ErrorLine)
-_encode = msgspec.json.Encoder().encode
 
 
 class RunnerClient:
@@ -189,6 +161,7 @@ class RunnerClient:
         self._process = process
         self._first_timeout = first_timeout
         self._next_timeout = next_timeout
+        self._grammars: dict[bytes, str] = {}
         connector: aiohttp.BaseConnector
         if process.socket_path is None:
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
@@ -204,6 +177,11 @@ class RunnerClient:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
             auto_decompress=False,
         )
+
+    @property
+    def media_marker(self) -> str:
+        """What stands for an image or a sound within a prompt."""
+        return self._process.media_marker
 
     async def close(self) -> None:
         """Close all connections."""
@@ -272,11 +250,37 @@ class RunnerClient:
         Without `parse_special`, the names of special tokens in the text are text.
         """
         body = {"content": text, "add_special": special, "parse_special": parse_special}
-        return (await self._quick("/tokenize", body, _Tokens)).tokens
+        return (await self._quick("/tokenize", body, Tokens)).tokens
+
+    async def pieces(self, text: str, *, special: bool, parse_special: bool) -> list[Piece]:
+        """The same tokens with the text of each."""
+        body = {"content": text, "add_special": special, "parse_special": parse_special}
+        return (await self._quick("/tokenize", body | {"with_pieces": True}, Pieces)).tokens
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special tokens by their names. Bytes that are no text are lost."""
+        return (await self._quick("/detokenize", {"tokens": list(tokens)}, Content)).content
+
+    async def grammar(self, schema: Mapping[str, Json]) -> str:
+        """The grammar that the engine makes of a JSON schema. Takes a slot, but no model step."""
+        key = msgspec.json.encode(schema)
+        if key not in self._grammars:
+            body = {"prompt": "", "n_predict": 0, "json_schema": schema}
+            formed = await self._quick("/completion", body, Formed)
+            if len(self._grammars) >= _MOST_GRAMMARS:
+                self._grammars.clear()
+            self._grammars[key] = formed.generation_settings.grammar
+        return self._grammars[key]
 
     async def apply_template(self, body: Mapping[str, Json]) -> str:
         """The prompt that `chat` would send for this body."""
-        return (await self._quick("/apply-template", body, _Prompt)).prompt
+        return (await self._quick("/apply-template", body, Prompt)).prompt
+
+    async def count_chat(self, body: Mapping[str, Json]) -> int:
+        """How many tokens the prompt of `chat` for this body has, images and sounds counted too."""
+        with Watch(self._first_timeout, self._end_silent):
+            count = await self._call("/v1/chat/completions/input_tokens", body, Count)
+        return count.input_tokens
 
     async def embed(self, inputs: Sequence[str | Sequence[int]]) -> Embedded:
         """Embed texts or token ids, as the engine pools and normalizes them."""
@@ -285,18 +289,25 @@ class RunnerClient:
         rows = sorted(answer.data, key=lambda row: row.index)
         return Embedded(tuple(rows), answer.usage)
 
+    async def rank(self, query: str, documents: Sequence[str]) -> Ranked:
+        """Score documents for a query, as the model's head gives it."""
+        body = {"query": query, "documents": list(documents)}
+        with Watch(self._first_timeout, self._end_silent):
+            answer = await self._call("/v1/rerank", body, Ranked)
+        return Ranked(tuple(sorted(answer.results, key=lambda row: row.index)), answer.usage)
+
     async def _call(self, path: str, body: Mapping[str, Json], kind: type[T]) -> T:
         """A request with one answer."""
         self._check_open()
         try:
             async with self._session.post(
-                f"{self._process.url}{path}", data=_encode(body)
+                f"{self._process.url}{path}", data=payload(body)
             ) as response:
                 data = await response.read()
         except aiohttp.ClientError as error:
             raise await self._broken(error) from error
         if response.status != 200:
-            raise _refusal(data)
+            raise refusal(data)
         return msgspec.json.decode(data, type=kind)
 
     async def _quick(self, path: str, body: Mapping[str, Json], kind: type[T]) -> T:
@@ -325,18 +336,18 @@ class RunnerClient:
         try:
             with Watch(self._first_timeout, end_silent) as watch:
                 response = await self._session.post(
-                    f"{self._process.url}{path}", data=_encode(full)
+                    f"{self._process.url}{path}", data=payload(full)
                 )
                 async with response:
                     if response.status != 200:
-                        raise _refusal(await response.read())
+                        raise refusal(await response.read())
                     rest = b""
                     while data := await response.content.readany():
                         watch.touch(self._next_timeout)
                         *lines, rest = (rest + data).split(b"\n")
                         for line in lines:
                             if line.startswith(b'data: {"error"'):
-                                raise _refusal(line[6:])
+                                raise refusal(line[6:])
                             if line.startswith(b"data: "):
                                 watch.paused = True  # it is the reader's turn
                                 yield line[6:]
@@ -383,16 +394,3 @@ def _chat_chunk(choice: _Choice, line: _ChatLine) -> Chunk:
         timings=line.timings,
         progress=line.prompt_progress,
     )
-
-
-def _refusal(data: bytes) -> EngineError | BadRequestError:
-    """What the engine's error body means."""
-    try:
-        error = _error_line.decode(data).error
-    except msgspec.DecodeError:
-        return EngineError(f"the engine answered {data[:200]!r}")
-    if error.type == "exceed_context_size_error":
-        return ContextExceededError(error.n_prompt_tokens, error.n_ctx)
-    if error.type == "invalid_request_error":
-        return BadRequestError(error.message)
-    return EngineError(error.message)

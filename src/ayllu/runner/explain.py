@@ -41,6 +41,17 @@ _EXPLANATIONS = (
         r"(?:common_chat_templates_init: e|chat template parsing error: (?s:.*?)\nE)rror: ([^\n]+)",
         "the chat template inside the model file cannot be read: {0}",
     ),
+    (
+        r"mismatch between text model \(n_embd = (\d+)\) and mmproj \(n_embd = (\d+)\)",
+        "the projector belongs to another model: it makes embeddings of {1} numbers, not of {0}",
+    ),
+    (r"unknown projector type: ?(\S*)", "this engine does not know the projector type '{0}'"),
+    (r"unable to find tensor (\S+)", "the projector lacks the tensor '{0}'"),
+    (r"clip_init: failed to load model '[^']*': ([^\n]+)", "the projector is damaged: {0}"),
+    (
+        r"Failed to load CLIP model",
+        "the projector has neither clip.has_vision_encoder nor clip.has_audio_encoder",
+    ),
     (r"error loading model: ([^\n]+)", "the engine cannot load this model: {0}"),
     (r"error while handling argument \"([^\"]+)\": ([^\n]+)", "the engine refused {0}: {1}"),
     (r"couldn't bind|failed to bind", "the engine could not open its socket"),

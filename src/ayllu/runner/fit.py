@@ -18,6 +18,9 @@ from ayllu.runner.options import DRAFT_TOKENS, LoadOptions
 from ayllu.types import Options
 
 MIN_CONTEXT = 4
+MIN_MEDIA_CONTEXT = 2048
+"""Of models that see or hear, as in Ollama: an image takes hundreds of tokens."""
+
 MAX_THREADS = 512
 CPU_BATCH = 128
 """Tokens per step without a GPU: a long prompt delays other streams by a step, not by all of it."""
@@ -41,6 +44,7 @@ class ModelFacts(Struct, frozen=True):
     trained_context: int
     kv_per_token: int
     pools: bool
+    ranks: bool = False
     width: int = 0
     speculation: str = ""
 
@@ -58,6 +62,7 @@ def _facts(path: Path, _stamp: Stamp, kv_cache_type: str) -> ModelFacts:
         trained_context=arch.context_length(header),
         kv_per_token=arch.kv_bytes(header, context=1, cache_type=kv_cache_type),
         pools=arch.pools(header),
+        ranks=arch.ranks(header),
         width=arch.embedding_length(header),
         speculation=arch.speculation(header),
     )
@@ -82,8 +87,14 @@ def plan_load(
 ) -> LoadOptions:
     """The load options for a request, with one slot (`choose_parallel` decides how many)."""
     facts = model_facts(model.path, settings.kv_cache_type)
-    context = choose_context(options.num_ctx, settings.context_length, facts.trained_context)
-    usual = GPU_BATCH if gpus else CPU_BATCH
+    context = choose_context(
+        options.num_ctx,
+        settings.context_length,
+        facts.trained_context,
+        least=MIN_MEDIA_CONTEXT if model.projectors else MIN_CONTEXT,
+    )
+    steps = [arch.image_step(cached_header(path)) for path in model.projectors]
+    usual = max([GPU_BATCH if gpus else CPU_BATCH, *steps])
     asked = min(options.num_batch or 0, context)
     draft = None if embedding else _draft(model, settings.kv_cache_type)
     return LoadOptions(
@@ -91,7 +102,7 @@ def plan_load(
         context=context,
         batch=min(EMBEDDING_BATCH, context) if embedding else max(MIN_BATCH, asked or usual),
         embedding=embedding,
-        pooling="mean" if embedding and not facts.pools else None,
+        pooling=_pooling(facts) if embedding else None,
         projectors=model.projectors,
         adapters=model.adapters,
         draft=draft,
@@ -105,6 +116,13 @@ def plan_load(
         kv_cache_type=settings.kv_cache_type,
         cache_ram=settings.cache_ram,
     )
+
+
+def _pooling(facts: ModelFacts) -> str | None:
+    """What makes one vector, or one score, of a text; None where the model says it itself."""
+    if facts.ranks:
+        return "rank"
+    return None if facts.pools else "mean"
 
 
 def _draft(model: Model, kv_cache_type: str) -> Path | None:
@@ -137,12 +155,14 @@ def serves(loaded: LoadOptions, wanted: LoadOptions, options: Options) -> bool:
     return structs.replace(wanted, **same) == loaded
 
 
-def choose_context(asked: int | None, default: int, trained: int) -> int:
+def choose_context(
+    asked: int | None, default: int, trained: int, *, least: int = MIN_CONTEXT
+) -> int:
     """Tokens of context per slot: what was asked, at most what the model was trained for.
 
     `trained` is 0 where the model does not say.
     """
-    wanted = default if asked is None else asked
+    wanted = max(default if asked is None else asked, least)
     return max(MIN_CONTEXT, min(wanted, trained) if trained else wanted)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from ayllu.errors import AylluError, BadRequestError
+from ayllu.errors import BadRequestError
 from ayllu.models.modelfile import KIND_WORDS, PARAMETER_KINDS
 from ayllu.types import Json, Options
 
@@ -42,16 +42,14 @@ DRAFT_TOKENS = 4
 LARGEST = (1 << 31) - 1
 """The engine reads its numbers as 32-bit integers; a larger seed is cut to one."""
 
-_KINDS = {name: PARAMETER_KINDS[name] for name in Options.__struct_fields__}
-
-
-class OptionTypeError(AylluError):
-    """An option has a value of the wrong type (Ollama answers 500 here, and clients rely on it)."""
+LEAST = {"num_keep": -1, "repeat_penalty": 2.0**-126}
+"""The smallest values that the engine takes; every other number may be any."""
 
 
 class LoadOptions(Struct, frozen=True, kw_only=True):
     """What a llama-server is started with. `context` is tokens per slot, `cache_ram` bytes.
 
+    `embedding` makes vectors in place of texts, or scores where the `pooling` is "rank".
     `speculation` is how the draft model drafts, in the engine's word; `draft_tokens` of 0 leaves it
     unused.
     """
@@ -79,21 +77,21 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
 def parse_options(values: Mapping[str, Json]) -> Options:
     """The options in a request's or a model's map; unknown names and nulls are left out.
 
-    Raises OptionTypeError for a wrong type, BadRequestError for a number that is none.
+    Raises BadRequestError for a wrong type and for a number that is none.
     """
     known = {}
     for name, value in values.items():
-        if name in _KINDS and value is not None:
+        if name in PARAMETER_KINDS and value is not None:
             known[name] = _typed(name, value)
     return Options(**known)
 
 
 def _typed(name: str, value: Json) -> Any:  # noqa: ANN401 - one of the option types
-    kind = _KINDS[name]
+    kind = PARAMETER_KINDS[name]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and name == "seed" and abs(value) < 1 << 64:
         return int(value) & LARGEST if value >= 0 else -1
-    if number and not abs(value) <= LARGEST:
+    if number and not LEAST.get(name, -LARGEST) <= value <= LARGEST:
         raise BadRequestError(f'option "{name}" is out of range')
     if kind == "int" and number:
         return int(value)
@@ -105,9 +103,9 @@ def _typed(name: str, value: Json) -> Any:  # noqa: ANN401 - one of the option t
         return value
     if kind == "list" and isinstance(value, list):
         if not all(isinstance(item, str) for item in value):
-            raise OptionTypeError(f'option "{name}" must be of type an array of strings')
+            raise BadRequestError(f'option "{name}" must be of type an array of strings')
         return tuple(value)
-    raise OptionTypeError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
+    raise BadRequestError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
 
 
 def merge_options(*layers: Options) -> Options:
@@ -148,8 +146,11 @@ def sampling_fields(options: Options, *, context: int, seed: int) -> dict[str, J
 
 
 def _repeat_last_n(wanted: int | None, context: int) -> int | None:
-    """-1 means the whole context, which llama-server no longer takes as a number."""
-    return context if wanted is not None and wanted < 0 else wanted
+    """-1 means the whole context, which llama-server no longer takes as a number.
+
+    No more than that either: the engine sets aside as many places as it is told, of 4 or 8 bytes.
+    """
+    return None if wanted is None else context if wanted < 0 else min(wanted, context)
 
 
 def engine_arguments(load: LoadOptions, *, host: str, slots: Path) -> list[str]:

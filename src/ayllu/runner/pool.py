@@ -53,8 +53,11 @@ class Pool:
         *,
         keep_alive: float | None = None,
         embedding: bool = False,
+        slot: bool = True,
     ) -> AsyncGenerator[Lease]:
         """Wait for the model to be loaded and a slot of it to be free.
+
+        Who only asks its tokenizer or its template needs no `slot`, and waits for none.
 
         Raises BusyError when the queue is full, EngineError when the model cannot be loaded.
         """
@@ -63,13 +66,15 @@ class Pool:
             raise BusyError("server busy, please try again.  maximum pending requests exceeded")
         self._waiting += 1
         try:
-            place, runner = await self._take_slot(model, options, keep_alive, embedding)
+            take = self._take_slot if slot else self._enter
+            place, runner = await take(model, options, keep_alive, embedding)
         finally:
             self._waiting -= 1
         try:
             yield Lease(runner, time.monotonic_ns() - started)
         finally:
-            runner.slots.release()
+            if slot:
+                runner.slots.release()
             self._leave(place)
 
     def loaded(self) -> list[LoadedModel]:
@@ -216,12 +221,14 @@ class Pool:
 
     async def _start_process(self, place: Place, load: LoadOptions, name: str) -> RunnerProcess:
         """Start the child in a task of our own, so that giving up loses no half-started one."""
+        pooled = " (rerank)" if load.pooling == "rank" else " (embeddings)"
+        purpose = pooled if load.embedding else ""
 
         async def start() -> RunnerProcess:
             process = await start_runner(
                 self._engine,
                 load,
-                name=f"{name} (embeddings)" if load.embedding else name,
+                name=name + purpose,
                 home=self._settings.home,
                 on_exit=lambda process: self._on_exit(place, process),
             )

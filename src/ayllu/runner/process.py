@@ -58,10 +58,13 @@ class EngineDiedError(EngineError):
 class RunnerProcess:
     """A started llama-server. Whoever started it calls `stop`.
 
-    `url` and `socket_path` say where it answers, `api_key` what it wants to hear.
+    `url` and `socket_path` say where it answers, `api_key` what it wants to hear. `media_marker`
+    stands for an image or a sound within a prompt; it is random, so that no text can forge one.
     """
 
-    def __init__(self, child: Process, *, name: str, folder: Path, api_key: str) -> None:
+    def __init__(
+        self, child: Process, *, name: str, folder: Path, api_key: str, media_marker: str
+    ) -> None:
         self._child = child
         self._folder = folder
         self._watchdog: tuple[int, int] | None = None
@@ -69,6 +72,7 @@ class RunnerProcess:
         self.name = name
         self.pid = child.pid
         self.api_key = api_key
+        self.media_marker = media_marker
         self.socket_path = folder / "engine.sock" if UNIX_SOCKETS else None
         self.url = "http://engine" if UNIX_SOCKETS else ""
         self.log: deque[str] = deque(maxlen=LOG_LINES)
@@ -189,14 +193,14 @@ async def start_runner(
         slots.mkdir(mode=0o700, parents=True, exist_ok=True)
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         host = str(folder / "engine.sock") if UNIX_SOCKETS else "127.0.0.1"
-        key = secrets.token_urlsafe(32)
+        key, marker = secrets.token_urlsafe(32), f"media{secrets.token_hex(16)}"
         child = await asyncio.create_subprocess_exec(
             engine.server,
             *engine_arguments(load, host=host, slots=slots),
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
-            env=_environment(key),
+            env=_environment(key, marker),
             start_new_session=True,
             preexec_fn=partial(_die_with_parent, os.getpid()) if _LINUX else None,
         )
@@ -205,7 +209,7 @@ async def start_runner(
         if isinstance(error, OSError):
             raise EngineError(f"the engine could not be started: {error}") from error
         raise
-    process = RunnerProcess(child, name=name, folder=folder, api_key=key)
+    process = RunnerProcess(child, name=name, folder=folder, api_key=key, media_marker=marker)
     if UNIX_SOCKETS and not _LINUX:
         process.arm_watchdog()
     process.watch(logs / f"engine-{_file_name(name)}.log", on_exit)
@@ -213,9 +217,10 @@ async def start_runner(
     return process
 
 
-def _environment(key: str) -> dict[str, str]:
+def _environment(key: str, marker: str) -> dict[str, str]:
     """The engine's environment: ours, without our own keys."""
-    return child_environment() | ENGINE_ENVIRONMENT | {"LLAMA_API_KEY": key}
+    own = {"LLAMA_API_KEY": key, "LLAMA_MEDIA_MARKER": marker}
+    return child_environment() | ENGINE_ENVIRONMENT | own
 
 
 def _make_folder() -> Path:

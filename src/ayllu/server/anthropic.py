@@ -16,14 +16,14 @@ from ayllu.models.model import Model
 from ayllu.server import wire_anthropic as wire
 from ayllu.server.anthropic_events import Manner, MessageWriter, whole
 from ayllu.server.anthropic_fields import read_options, read_prompt, shows_thinking
-from ayllu.server.state import model_of, read_body, require, required, state_of
+from ayllu.server.state import check_abilities, model_of, read_body, require, required, state_of
 from ayllu.server.stream import Framing, collect, framed_response, json_response, until_left
 from ayllu.server.wire import encode
 from ayllu.types import Event
 
 
 async def messages(request: Request) -> Response:
-    """POST /v1/messages."""
+    """POST /v1/messages: answer a conversation."""
     body = await read_body(request, wire.MessagesRequest)
     model = await model_of(request, required(body.model))
     chat_request = structs.replace(_prompt(body, model), options=read_options(body, model))
@@ -34,7 +34,7 @@ async def messages(request: Request) -> Response:
 
 
 async def count_tokens(request: Request) -> Response:
-    """POST /v1/messages/count_tokens."""
+    """POST /v1/messages/count_tokens: count the tokens of the prompt that would be sent."""
     body = await read_body(request, wire.CountRequest)
     model = await model_of(request, required(body.model))
     work = count_prompt(state_of(request).pool, model, _prompt(body, model))
@@ -45,10 +45,7 @@ def _prompt(body: wire.CountRequest, model: Model) -> ChatRequest:
     """What both routes read alike, if the model can do all that."""
     require(model, "completion", f'"{body.model}" does not support chat')
     prompt = read_prompt(body, model, thinks="thinking" in capabilities(model))
-    if prompt.tools:
-        require(model, "tools", f'"{body.model}" does not support tools')
-    if any(message.images for message in prompt.messages):
-        require(model, "vision", f'"{body.model}" does not support vision')
+    check_abilities(model, prompt.messages, tools=bool(prompt.tools))
     return prompt
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ayllu.chat.media import media_kind
+from ayllu.chat.placing import joined
 from ayllu.chat.request import ChatRequest, Level, Think
 from ayllu.errors import BadRequestError
 from ayllu.models.model import Model
 from ayllu.runner.options import LARGEST, parse_options
 from ayllu.server import wire_anthropic as wire
 from ayllu.server.ollama_fields import with_model_messages
+from ayllu.server.turns import add_turn, lines
 from ayllu.types import Json, Message, Options, ToolCall, ToolFunction
 
 _LEVELS: Mapping[str, Level] = {
@@ -67,28 +68,13 @@ def read_messages(body: wire.CountRequest, model: Model) -> tuple[Message, ...]:
     names: dict[str, str] = {}
     for number, message in enumerate(body.messages):
         for turn in _turns(message, f"messages.{number}", names):
-            _append(messages, turn)
+            add_turn(messages, turn)
     return with_model_messages(messages, model.system, model.messages)
 
 
 def shows_thinking(body: wire.CountRequest) -> bool:
     """Whether thinking was asked for."""
     return body.thinking is not None and body.thinking.type != "disabled"
-
-
-def _append(messages: list[Message], turn: Message) -> None:
-    """Neighbours of one role are one turn, as Anthropic has it; templates may refuse two."""
-    last = messages[-1] if messages else None
-    if last is None or last.role != turn.role or turn.role == "tool":
-        messages.append(turn)
-        return
-    messages[-1] = Message(
-        role=turn.role,
-        content=_joined([last.content, turn.content]),
-        thinking=_joined([last.thinking, turn.thinking]),
-        images=last.images + turn.images,
-        tool_calls=last.tool_calls + turn.tool_calls,
-    )
 
 
 def _turns(message: wire.InputMessage, where: str, names: dict[str, str]) -> Iterator[Message]:
@@ -119,8 +105,8 @@ def _turn(role: Any, blocks: Sequence[wire.InputBlock], where: str) -> Message: 
     thoughts = [block.thinking for block in blocks if isinstance(block, wire.ThinkingBlock)]
     return Message(
         role=role,
-        content=_joined(_readable(block, where) for block in blocks),
-        thinking=_joined(thoughts),
+        content=joined([_readable(block, where) for block in blocks]),
+        thinking=lines(thoughts),
         images=_images(blocks, where),
         tool_calls=tuple(ToolCall(ToolFunction(c.name, c.input), c.id) for c in calls),
     )
@@ -130,7 +116,7 @@ def _result(block: wire.ToolResultBlock, where: str, names: Mapping[str, str]) -
     """A tool's answer. No template has a place for its failure, so the words tell of it."""
     content = block.content or ""
     blocks = (wire.TextBlock(content),) if isinstance(content, str) else content
-    text = _joined(_readable(part, where) for part in blocks)
+    text = joined([_readable(part, where) for part in blocks])
     if block.is_error and "error" not in text.casefold():
         text = f"Error: {text}"
     return Message(
@@ -142,41 +128,34 @@ def _result(block: wire.ToolResultBlock, where: str, names: Mapping[str, str]) -
     )
 
 
-def _readable(block: wire.InputBlock, where: str) -> str:
-    """The text of a block, empty where it has none."""
+def _readable(block: wire.InputBlock, where: str) -> str | None:
+    """The text of a block, empty where it has none; None for an image."""
     if isinstance(block, wire.TextBlock):
         return block.text
     if isinstance(block, wire.SearchResultBlock):
-        return _joined([block.title, block.source, _text(block.content)])
+        return lines([block.title, block.source, _text(block.content)])
     if isinstance(block, wire.DocumentBlock):
         source = block.source
         if source.type not in {"text", "content"}:
             raise BadRequestError(f"{where}: only documents of text can be read, not {source.type}")
         text = source.data if source.type == "text" else _text(source.content)
-        return _joined([block.title or "", block.context or "", text])
-    return ""
+        return lines([block.title or "", block.context or "", text])
+    return None if isinstance(block, wire.ImageBlock) else ""
 
 
 def _images(blocks: Sequence[wire.InputBlock], where: str) -> tuple[str, ...]:
-    """The images in base64. Raises BadRequestError for any that is not."""
+    """The images in base64."""
     sources = [block.source for block in blocks if isinstance(block, wire.ImageBlock)]
     for source in sources:
         if source.type != "base64":
             raise BadRequestError(f"{where}: images come as base64 here, not as {source.type}")
-        try:
-            base64.b64decode(source.data, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise BadRequestError(f"{where}: an image is not base64") from error
+        if media_kind(source.data) != "image":
+            raise BadRequestError(f"{where}: an image is a sound")
     return tuple(source.data for source in sources)
 
 
 def _text(content: str | Sequence[wire.TextBlock]) -> str:
-    return content if isinstance(content, str) else _joined(block.text for block in content)
-
-
-def _joined(parts: Any) -> str:  # noqa: ANN401 - any iterable of texts
-    """Texts on lines of their own, as llama.cpp joins the parts of a message."""
-    return "\n".join(part for part in parts if part)
+    return content if isinstance(content, str) else lines(block.text for block in content)
 
 
 def _read_tools(body: wire.CountRequest) -> tuple[tuple[Mapping[str, Json], ...], Json]:

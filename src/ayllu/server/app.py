@@ -1,4 +1,4 @@
-"""The application: routes, errors, life and death of what the handlers share."""
+"""The application: its errors, and life and death of what the handlers share."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
-from ayllu import __version__
 from ayllu.config import Settings
+from ayllu.db import Database
 from ayllu.errors import AylluError
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
-from ayllu.server import anthropic, models, ollama, openai
+from ayllu.server import stored
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
+from ayllu.server.routes import ROUTES
 from ayllu.server.state import State
 from ayllu.server.stream import ClientLeftError, error_response, json_response
-from ayllu.server.wire import encode
 
 _log = structlog.get_logger(__name__)
 
@@ -41,11 +40,13 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         if not settings.no_prune:
             _prune(store)
         pool = Pool(settings, engine, gpus=len(list_devices(engine)))
-        app.state.ayllu = State(settings, engine, store, pool)
+        kept = _stored(settings)
+        app.state.ayllu = State(settings, engine, store, pool, kept)
         try:
             yield
         finally:
             await pool.close()
+            await kept.close()
 
     return Starlette(
         routes=ROUTES,
@@ -65,13 +66,14 @@ def end_answers(app: Starlette) -> None:
     app.state.ayllu.pool.abort()
 
 
-async def _root(_: Request) -> Response:
-    return PlainTextResponse("Ollama is running")
-
-
-async def _version(_: Request) -> Response:
-    body = encode({"version": __version__})
-    return Response(body, media_type="application/json; charset=utf-8")
+def _stored(settings: Settings) -> stored.StoredResponses:
+    """Where answers of /v1/responses are kept; there is no file before the first."""
+    return stored.StoredResponses(
+        Database(settings.home / "responses.db", stored.SCHEMA, stored.VERSION),
+        space=settings.response_space,
+        age=settings.response_age,
+        largest=settings.max_body,
+    )
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
@@ -110,32 +112,3 @@ def _prune(store: Store) -> None:
     else:
         if removed:
             _log.info("unused blobs removed", count=len(removed))
-
-
-ROUTES = [
-    Route("/", _root),
-    Route("/api/version", _version),
-    Route("/api/generate", ollama.generate, methods=["POST"]),
-    Route("/api/chat", ollama.chat, methods=["POST"]),
-    Route("/api/embed", ollama.embed, methods=["POST"]),
-    Route("/api/embeddings", ollama.embeddings, methods=["POST"]),
-    Route("/api/tags", models.tags),
-    Route("/api/ps", models.loaded),
-    Route("/api/show", models.show, methods=["POST"]),
-    Route("/api/create", models.create, methods=["POST"]),
-    Route("/api/pull", models.pull, methods=["POST"]),
-    Route("/api/copy", models.copy, methods=["POST"]),
-    Route("/api/delete", models.delete, methods=["DELETE"]),
-    Route("/api/blobs/{digest}", models.has_blob, methods=["HEAD"]),
-    Route("/api/blobs/{digest}", models.receive_blob, methods=["POST"]),
-    Route("/v1/chat/completions", openai.chat, methods=["POST"]),
-    Route("/v1/completions", openai.completions, methods=["POST"]),
-    Route("/v1/embeddings", openai.embeddings, methods=["POST"]),
-    Route("/v1/models", openai.models),
-    Route("/v1/models/{model:path}", openai.model),
-    Route("/v1/audio/{rest:path}", openai.not_here, methods=["GET", "POST"]),
-    Route("/v1/images/{rest:path}", openai.not_here, methods=["GET", "POST"]),
-    Route("/v1/messages", anthropic.messages, methods=["POST"]),
-    Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
-]
-"""Every route; docs/api.md describes them."""

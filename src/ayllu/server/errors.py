@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import Struct
+
 from ayllu.errors import AylluError, ContextExceededError
-from ayllu.server import wire_openai
+from ayllu.server import wire_anthropic, wire_ollama, wire_openai
 from ayllu.server.anthropic_errors import anthropic_error
-from ayllu.server.wire_ollama import ErrorResponse
+from ayllu.server.stored import PreviousNotFoundError
 
 _TYPES = {
     401: "authentication_error",
@@ -16,31 +18,47 @@ _TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+_REASONS: dict[type[AylluError], str] = {
+    ContextExceededError: "context_length_exceeded",
+    PreviousNotFoundError: "previous_response_not_found",
+}
 _CODES = {401: "invalid_api_key", 404: "not_found", 413: "request_too_large", 501: "unsupported"}
+
+
+class Dialect(Struct, frozen=True):
+    """One of the APIs: its name, how its paths begin, and its errors.
+
+    `write` makes an `error` of a sentence, a status and the dialect's word for the reason.
+    """
+
+    name: str
+    start: str
+    error: type[Struct]
+    write: Callable[[str, int, str | None], Any]
 
 
 def error_body(error: AylluError, path: str) -> object:
     """The JSON of an error, as an answer or within a stream."""
-    code = "context_length_exceeded" if isinstance(error, ContextExceededError) else None
-    return status_body(error.sentence, error.status, path, code=code)
+    return status_body(error.sentence, error.status, path, code=_REASONS.get(type(error)))
 
 
 def status_body(sentence: str, status: int, path: str, *, code: str | None = None) -> object:
     """The same, of a sentence and a status; `code` is the dialect's word for the reason."""
-    return _shape(path)(sentence, status, code)
+    return dialect_of(path).write(sentence, status, code)
 
 
 def has_plain_errors(path: str) -> bool:
     """Whether unknown paths and methods are answered as Go's router answers them."""
-    return _shape(path) is _ollama_error
+    return dialect_of(path).error is wire_ollama.ErrorResponse
 
 
-def _shape(path: str) -> Callable[[str, int, str | None], Any]:
-    return next((shape for start, shape in _SHAPES if path.startswith(start)), _ollama_error)
+def dialect_of(path: str) -> Dialect:
+    """The dialect that is spoken on a path."""
+    return next(dialect for dialect in DIALECTS if path.startswith(dialect.start))
 
 
-def _ollama_error(sentence: str, _status: int, _code: str | None) -> ErrorResponse:
-    return ErrorResponse(sentence)
+def _ollama_error(sentence: str, _status: int, _code: str | None) -> wire_ollama.ErrorResponse:
+    return wire_ollama.ErrorResponse(sentence)
 
 
 def _openai_error(sentence: str, status: int, code: str | None) -> wire_openai.ErrorResponse:
@@ -50,8 +68,9 @@ def _openai_error(sentence: str, status: int, code: str | None) -> wire_openai.E
     return wire_openai.ErrorResponse(error)
 
 
-_SHAPES: tuple[tuple[str, Callable[[str, int, str | None], Any]], ...] = (
-    ("/v1/messages", anthropic_error),
-    ("/v1/", _openai_error),
+DIALECTS = (
+    Dialect("Anthropic", "/v1/messages", wire_anthropic.ErrorResponse, anthropic_error),
+    Dialect("OpenAI", "/v1/", wire_openai.ErrorResponse, _openai_error),
+    Dialect("Ollama", "", wire_ollama.ErrorResponse, _ollama_error),
 )
-"""By the beginning of a path, the longest first."""
+"""The first whose beginning a path has is the one that counts."""

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,8 +18,9 @@ from ayllu.gotime import LONGEST, format_time
 from ayllu.models import create as create_model
 from ayllu.models import describe
 from ayllu.models.model import read_config
-from ayllu.models.name import parse_name, short_name
+from ayllu.models.name import parse_name, short_name, split_source
 from ayllu.models.pull import pull as pull_model
+from ayllu.models.push import push as push_model
 from ayllu.models.store import Store, StoredManifest
 from ayllu.runner.engine import tool_path
 from ayllu.runner.place import LoadedModel
@@ -27,32 +29,44 @@ from ayllu.server.state import drain, model_of, read_body, required, state_of
 from ayllu.server.stream import json_response, ndjson_response, until_left
 from ayllu.types import ModelConfig
 
+_COPILOT = "GitHubCopilotChat/"
+
 
 async def tags(request: Request) -> Response:
-    """GET /api/tags."""
+    """GET /api/tags: list the models."""
     rows = await asyncio.to_thread(_rows, state_of(request).store)
-    return json_response({"models": rows})
+    return json_response(wire.TagsResponse(rows))
 
 
 async def loaded(request: Request) -> Response:
-    """GET /api/ps."""
-    return json_response({"models": [_loaded_row(row) for row in state_of(request).pool.loaded()]})
+    """GET /api/ps: list the loaded models."""
+    rows = [_loaded_row(row) for row in state_of(request).pool.loaded()]
+    return json_response(wire.LoadedResponse(rows))
 
 
 async def show(request: Request) -> Response:
-    """POST /api/show."""
+    """POST /api/show: show a model."""
     body = await read_body(request, wire.ShowRequest)
-    name = parse_name(required(body.model or body.name))
+    text = required(body.model or body.name)
     try:
-        model = await model_of(request, body.model or body.name)
+        model = await model_of(request, text)
     except NotFoundError as error:
+        name = parse_name(split_source(text)[0])
         raise NotFoundError(f"model '{short_name(name)}' not found") from error
-    shown = await asyncio.to_thread(describe.show, model, system=body.system, verbose=body.verbose)
+    as_asked = structs.replace(
+        model,
+        system=body.system or model.system,
+        template=body.template or model.template,
+        params=model.params | {k: v for k, v in body.options.items() if v is not None},
+    )
+    shown = await asyncio.to_thread(describe.show, as_asked, verbose=body.verbose)
+    if request.headers.get("user-agent", "").startswith(_COPILOT):
+        shown.model_info["general.basename"] = text  # it shows that name, as with Ollama
     return json_response(shown)
 
 
 async def create(request: Request) -> Response:
-    """POST /api/create."""
+    """POST /api/create: make a model from GGUF files or another model."""
     body = await read_body(request, wire.CreateRequest)
     name, state = parse_name(body.model or body.name), state_of(request)
     quantizer = tool_path(state.engine.folder, "llama-quantize")
@@ -61,14 +75,21 @@ async def create(request: Request) -> Response:
 
 
 async def pull(request: Request) -> Response:
-    """POST /api/pull."""
-    body = await read_body(request, wire.PullRequest)
+    """POST /api/pull: get a model by its name."""
+    body = await read_body(request, wire.TransferRequest)
     work = pull_model(state_of(request).store, parse_name(body.model or body.name))
     return await _progress(request, work, stream=body.stream)
 
 
+async def push(request: Request) -> Response:
+    """POST /api/push: say that models cannot be uploaded yet."""
+    body = await read_body(request, wire.TransferRequest)
+    name = parse_name(required(body.model or body.name))
+    return await _progress(request, push_model(state_of(request).store, name), stream=body.stream)
+
+
 async def copy(request: Request) -> Response:
-    """POST /api/copy."""
+    """POST /api/copy: give a model a second name."""
     body = await read_body(request, wire.CopyRequest)
     names = []
     for word, text in (("source", body.source), ("destination", body.destination)):
@@ -84,7 +105,7 @@ async def copy(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """DELETE /api/delete."""
+    """DELETE /api/delete: remove a model."""
     body = await read_body(request, wire.NameRequest)
     text = required(body.model or body.name)
     try:
@@ -103,13 +124,13 @@ async def delete(request: Request) -> Response:
 
 
 async def has_blob(request: Request) -> Response:
-    """HEAD /api/blobs/:digest."""
+    """HEAD /api/blobs/:digest: ask whether a file is there."""
     there = state_of(request).store.has_blob(request.path_params["digest"])
     return Response(status_code=200 if there else 404)
 
 
 async def receive_blob(request: Request) -> Response:
-    """POST /api/blobs/:digest."""
+    """POST /api/blobs/:digest: upload a file."""
     store = state_of(request).store
     new = await store.receive_blob(request.path_params["digest"], request.stream())
     if not new:

@@ -13,27 +13,40 @@ from ayllu.chat.embed import Embeddings, embed_texts
 from ayllu.chat.prompt import infill_marks
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.session import answer
+from ayllu.chat.tokens import check_tokens
 from ayllu.errors import BadRequestError, NotFoundError
 from ayllu.models.model import Model
 from ayllu.models.name import full_name
-from ayllu.runner.options import merge_options, parse_options
+from ayllu.runner.options import parse_options
 from ayllu.server import wire_ollama as wire
+from ayllu.server.debug import debug_info
 from ayllu.server.ollama_fields import (
     read_format,
     read_keep_alive,
+    read_places,
+    read_raw_places,
     read_think,
     read_tools,
     read_top_logprobs,
     with_model_messages,
 )
 from ayllu.server.ollama_lines import Answer, chat_line, generate_line, one, whole
-from ayllu.server.state import model_of, read_body, require, required, state_of, thinking_of
+from ayllu.server.state import (
+    check_abilities,
+    model_of,
+    options_of,
+    read_body,
+    require,
+    required,
+    state_of,
+    thinking_of,
+)
 from ayllu.server.stream import collect, json_response, ndjson_response, until_left
 from ayllu.types import DoneEvent, Event, Json, Message, Timings
 
 
 async def generate(request: Request) -> Response:
-    """POST /api/generate."""
+    """POST /api/generate: answer a prompt, or fill in between `prompt` and `suffix`."""
     body = await read_body(request, wire.GenerateRequest)
     if not body.model:
         raise NotFoundError("model '' not found")
@@ -43,53 +56,58 @@ async def generate(request: Request) -> Response:
         return json_response(generate_line(body.model, one(done)))
     if body.raw and (body.template or body.system or body.context):
         raise BadRequestError("raw mode does not support template, system, or context")
+    check_tokens(model, body.context)
     require(model, "completion", f'"{body.model}" does not support generate')
     if body.suffix:
         require(model, "insert", f"{full_name(model.name)} does not support insert")
         if body.images:
             raise BadRequestError("a suffix and images cannot be in one request")
-    if body.images:
-        require(model, "vision", f"{full_name(model.name)} does not support vision")
+    raw, messages = _generate_prompt(body, model)
+    check_abilities(model, messages, tools=False)
     chat_request = ChatRequest(
-        messages=() if body.raw else _generate_messages(body, model),
-        raw=body.prompt if body.raw else None,
+        messages=messages,
+        raw=raw,
         suffix=body.suffix,
         template=body.template or None,
         context=body.context,
         want_context=not body.raw,
         **_shared(body, model),
     )
+    check_tokens(model, body.context)
     if not asks:
         return json_response(generate_line(body.model, one(await _load(request, model, body))))
+    if body.debug_render_only:
+        shown = Answer(debug=await debug_info(request, model, chat_request))
+        return json_response(generate_line(body.model, shown))
     line = _line_maker(generate_line, body.model)
     return await _respond(request, model, chat_request, line, stream=body.stream)
 
 
 async def chat(request: Request) -> Response:
-    """POST /api/chat."""
+    """POST /api/chat: answer a conversation."""
     body = await read_body(request, wire.ChatRequest)
     model = await model_of(request, required(body.model))
     if not body.messages and (done := await _unload(request, model, body.keep_alive)):
         return json_response(chat_line(body.model, one(done)))
     require(model, "completion", f'"{body.model}" does not support chat')
-    if body.tools:
-        require(model, "tools", f"{full_name(model.name)} does not support tools")
-    if any(message.images for message in body.messages):
-        require(model, "vision", f"{full_name(model.name)} does not support vision")
+    check_abilities(model, body.messages, tools=bool(body.tools))
     chat_request = ChatRequest(
-        messages=with_model_messages(body.messages, model.system, model.messages),
+        messages=with_model_messages(read_places(body.messages), model.system, model.messages),
         tools=read_tools(body.tools),
         tool_choice=body.tool_choice,
         **_shared(body, model),
     )
     if not body.messages:
         return json_response(chat_line(body.model, one(await _load(request, model, body))))
+    if body.debug_render_only:
+        shown = Answer(debug=await debug_info(request, model, chat_request))
+        return json_response(chat_line(body.model, shown))
     line = _line_maker(chat_line, body.model)
     return await _respond(request, model, chat_request, line, stream=body.stream)
 
 
 async def embed(request: Request) -> Response:
-    """POST /api/embed."""
+    """POST /api/embed: turn texts into vectors."""
     body = await read_body(request, wire.EmbedRequest)
     result = await _embed(
         request, body, _texts(body.input), truncate=body.truncate, dimensions=body.dimensions
@@ -106,12 +124,12 @@ async def embed(request: Request) -> Response:
 
 
 async def embeddings(request: Request) -> Response:
-    """POST /api/embeddings, the older form with one prompt."""
+    """POST /api/embeddings: turn one text into a vector, in the older form."""
     body = await read_body(request, wire.EmbeddingsRequest)
     required(body.model)
     texts = [body.prompt] if body.prompt else []
     result = await _embed(request, body, texts, truncate=True, dimensions=0)
-    return json_response({"embedding": result.vectors[0] if result.vectors else []})
+    return json_response(wire.EmbeddingsResponse(result.vectors[0] if result.vectors else []))
 
 
 async def _embed(
@@ -128,12 +146,11 @@ async def _embed(
         model = await model_of(request, body.model)
     except NotFoundError as error:
         raise NotFoundError(f'model "{body.model}" not found, try pulling it first') from error
-    options = merge_options(parse_options(model.params), parse_options(body.options))
     work = embed_texts(
         state_of(request).pool,
         model,
         texts,
-        options=options,
+        options=options_of(model, body.options),
         keep_alive=read_keep_alive(body.keep_alive),
         truncate=truncate,
         dimensions=dimensions,
@@ -152,11 +169,16 @@ def _texts(value: Json) -> list[str]:
     raise BadRequestError("invalid input type")
 
 
-def _generate_messages(body: wire.GenerateRequest, model: Model) -> tuple[Message, ...]:
-    """The chat that a prompt stands for."""
+def _generate_prompt(
+    body: wire.GenerateRequest, model: Model
+) -> tuple[str | None, tuple[Message, ...]]:
+    """A raw prompt and its images, or the chat that a prompt stands for."""
+    if body.raw:
+        prompt, images = read_raw_places(body.prompt, body.images)
+        return prompt, (Message(role="user", images=images),) if images else ()
     user = Message(role="user", content=body.prompt, images=body.images)
     stored = () if body.context else model.messages
-    return with_model_messages([user], body.system or model.system, stored)
+    return None, with_model_messages(read_places([user]), body.system or model.system, stored)
 
 
 def _fills_in(body: wire.GenerateRequest, model: Model) -> bool:
@@ -208,9 +230,11 @@ async def _load(request: Request, model: Model, body: wire.AnswerRequest) -> Don
     """Load the model, which is what an empty request asks for."""
 
     async def load() -> int:
-        options = merge_options(parse_options(model.params), parse_options(body.options))
+        options = options_of(model, body.options)
         keep_alive = read_keep_alive(body.keep_alive)
-        async with state_of(request).pool.acquire(model, options, keep_alive=keep_alive) as lease:
+        async with state_of(request).pool.acquire(
+            model, options, keep_alive=keep_alive, slot=False
+        ) as lease:
             return lease.load_duration
 
     duration = await until_left(request, load())

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
+from msgspec import structs
 
+from ayllu.chat.placing import PLACE, unplaced
 from ayllu.chat.request import Level, Think
-from ayllu.errors import AylluError, BadRequestError
+from ayllu.errors import BadRequestError
 from ayllu.gotime import parse_keep_alive
+from ayllu.server.schemas import MAX_TOP_LOGPROBS
 from ayllu.types import Json, Message
 
+_NAMED = re.compile(r"\[img-([0-9]{1,6})\]")
 _LEVEL_WORDS = '"high", "medium", "low", "max", true, or false'
-MAX_TOP_LOGPROBS = 20
-
-
-class FormatError(AylluError):
-    """`format` is neither "json" nor a schema (Ollama answers 500 here)."""
 
 
 def read_keep_alive(value: Json) -> float | None:
@@ -47,7 +47,7 @@ def read_think(value: Json) -> Think | None:
 
 
 def read_format(value: Json) -> Literal["json"] | Mapping[str, Json] | None:
-    """None, "json" or a JSON schema. Raises FormatError."""
+    """None, "json" or a JSON schema. Raises BadRequestError."""
     if value is None or value == "":
         return None
     if value == "json":
@@ -55,7 +55,7 @@ def read_format(value: Json) -> Literal["json"] | Mapping[str, Json] | None:
     if isinstance(value, dict):
         return value
     shown = msgspec.json.encode(value).decode()
-    raise FormatError(f'invalid format: {shown}; expected "json" or a valid JSON Schema object')
+    raise BadRequestError(f'invalid format: {shown}; expected "json" or a valid JSON Schema object')
 
 
 def read_top_logprobs(value: int) -> int:
@@ -67,14 +67,16 @@ def read_top_logprobs(value: int) -> int:
 
 def read_tools(tools: Sequence[Mapping[str, Json]]) -> tuple[Mapping[str, Json], ...]:
     """The tools, each with a named function. Raises BadRequestError."""
-    return tuple(_read_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools))
+    return tuple(read_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools))
 
 
-def _read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
+def read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
+    """A tool in the form that the engine takes. Raises BadRequestError, which says `where`."""
     function = tool.get("function")
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not isinstance(function, Mapping) or not name or not isinstance(name, str):
         raise BadRequestError(f"{where} has no function with a name")
-    if tool.get("type") not in {None, "", "function"}:
+    if tool.get("type") not in (None, "", "function"):
         raise BadRequestError(f"{where} has a type other than function")
     if not isinstance(function.get("description") or "", str):
         raise BadRequestError(f"{where} has a description that is no text")
@@ -82,6 +84,28 @@ def _read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
         raise BadRequestError(f"{where} has parameters that are no JSON schema")
     given = {name: value for name, value in function.items() if value is not None}
     return {**tool, "type": "function", "function": given}
+
+
+def read_places(messages: Sequence[Message]) -> list[Message]:
+    """The messages, where `[img]` in a text stands for its first image, the next for the next."""
+    return [_placed(message) if message.images else message for message in messages]
+
+
+def read_raw_places(prompt: str, images: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """A raw prompt, where `[img-0]` stands for the first image, and the images as they come in it.
+
+    Those that it does not name go before it.
+    """
+    if not images:
+        return prompt, ()
+    named = [number for number in map(int, _NAMED.findall(prompt)) if number < len(images)]
+    others = [image for number, image in enumerate(images) if number not in named]
+
+    def place(found: re.Match[str]) -> str:
+        return PLACE if int(found[1]) < len(images) else found[0]
+
+    placed = _NAMED.sub(place, unplaced(prompt))
+    return PLACE * len(others) + placed, (*others, *(images[number] for number in named))
 
 
 def with_model_messages(
@@ -94,3 +118,14 @@ def with_model_messages(
     if system and not (messages and messages[0].role == "system"):
         return (Message(role="system", content=system), *stored, *messages)
     return (*stored, *messages)
+
+
+def _placed(message: Message) -> Message:
+    """The message with its images in the order of its text; those without a place come first."""
+    content = unplaced(message.content)
+    places = min(content.count("[img]"), len(message.images))
+    return structs.replace(
+        message,
+        content=content.replace("[img]", PLACE, places),
+        images=message.images[places:] + message.images[:places],
+    )

@@ -9,7 +9,13 @@ from typing import Any
 from msgspec import Struct, structs
 
 from ayllu.gotime import format_time
-from ayllu.server.wire_ollama import AssistantMessage, ChatLine, GenerateLine, wire_logprobs
+from ayllu.server.wire_ollama import (
+    AssistantMessage,
+    ChatLine,
+    DebugInfo,
+    GenerateLine,
+    wire_logprobs,
+)
 from ayllu.types import (
     DoneEvent,
     Event,
@@ -23,13 +29,14 @@ from ayllu.types import (
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What one line says, or all of them together."""
+    """What one line says, or all of them together; `debug` stands in place of an answer."""
 
     text: str = ""
     thinking: str = ""
     calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     done: DoneEvent | None = None
+    debug: DebugInfo | None = None
 
 
 def one(event: Event) -> Answer:
@@ -91,5 +98,6 @@ def _shared(model: str, answer: Answer) -> dict[str, Any]:
         "done_reason": done.reason if done else "",
         "truncated": done.truncated if done else 0,
         "logprobs": wire_logprobs(answer.logprobs),
+        "debug_info": answer.debug,
         **timings,
     }

@@ -7,7 +7,7 @@ import base64
 import struct
 from collections.abc import AsyncGenerator, Sequence
 
-from msgspec import structs
+from msgspec import UNSET, structs
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,12 +15,12 @@ from ayllu.chat.embed import embed_texts
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.session import answer
 from ayllu.chat.tokens import check_tokens
-from ayllu.errors import AylluError, BadRequestError
+from ayllu.errors import BadRequestError, UnsupportedError
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model
 from ayllu.models.name import full_name, short_name
-from ayllu.runner.options import merge_options, parse_options
 from ayllu.server import wire_openai as wire
+from ayllu.server.debug import debug_info
 from ayllu.server.ollama_fields import read_keep_alive, read_tools, with_model_messages
 from ayllu.server.openai_fields import (
     Prompt,
@@ -43,23 +43,31 @@ from ayllu.server.openai_replies import (
     usage,
 )
 from ayllu.server.several import several
-from ayllu.server.state import drain, model_of, read_body, require, required, state_of, thinking_of
+from ayllu.server.state import (
+    check_abilities,
+    drain,
+    model_of,
+    options_of,
+    read_body,
+    require,
+    required,
+    state_of,
+    thinking_of,
+)
 from ayllu.server.stream import SSE, framed_response, json_response, until_left
 from ayllu.types import Event, Message
 
 
-class UnsupportedError(AylluError):
-    """A part of OpenAI's API that is not here."""
-
-    status = 501
-
-
 async def chat(request: Request) -> Response:
-    """POST /v1/chat/completions."""
+    """POST /v1/chat/completions: answer a conversation."""
     body = await read_body(request, wire.ChatRequest)
     model = await model_of(request, required(body.model))
     check_chat(body)
     asked = _chat_request(body, model)
+    if body.debug_render_only:
+        head = make_head("chatcmpl", "chat.completion", body.model, per_prompt=1)
+        shown = await debug_info(request, model, asked)
+        return json_response(structs.replace(head.reply((), UNSET), debug_info=shown))
     events = _answers(request, model, [asked], body.n)
     head = make_head(
         "chatcmpl",
@@ -77,7 +85,7 @@ async def chat(request: Request) -> Response:
 
 
 async def completions(request: Request) -> Response:
-    """POST /v1/completions."""
+    """POST /v1/completions: answer a prompt, or several."""
     body = await read_body(request, wire.CompletionRequest)
     model = await model_of(request, required(body.model))
     prompts = read_prompts(body.prompt, "prompt")
@@ -101,7 +109,7 @@ async def completions(request: Request) -> Response:
 
 
 async def embeddings(request: Request) -> Response:
-    """POST /v1/embeddings."""
+    """POST /v1/embeddings: turn texts into vectors."""
     body = await read_body(request, wire.EmbeddingsRequest)
     model = await model_of(request, required(body.model))
     if body.input is None or body.input == []:
@@ -112,7 +120,7 @@ async def embeddings(request: Request) -> Response:
             state_of(request).pool,
             model,
             read_prompts(body.input, "input"),
-            options=merge_options(parse_options(model.params), parse_options(body.options)),
+            options=options_of(model, body.options),
             keep_alive=read_keep_alive(body.keep_alive),
             truncate=True,
             dimensions=body.dimensions or 0,
@@ -126,13 +134,13 @@ async def embeddings(request: Request) -> Response:
                 for place, vector in enumerate(result.vectors)
             ],
             model=body.model,
-            usage=wire.EmbeddingsUsage(result.tokens, result.tokens),
+            usage=wire.InputUsage(result.tokens, result.tokens),
         )
     )
 
 
 async def models(request: Request) -> Response:
-    """GET /v1/models."""
+    """GET /v1/models: list the models."""
     stored = await asyncio.to_thread(state_of(request).store.models)
     rows = [
         wire.ModelRow(
@@ -146,7 +154,7 @@ async def models(request: Request) -> Response:
 
 
 async def model(request: Request) -> Response:
-    """GET /v1/models/{model}."""
+    """GET /v1/models/:model: show one model."""
     name = request.path_params["model"]
     found = await model_of(request, name)
     return json_response(
@@ -155,7 +163,7 @@ async def model(request: Request) -> Response:
 
 
 async def not_here(request: Request) -> Response:
-    """/v1/audio/* and /v1/images/*."""
+    """/v1/audio/:rest and /v1/images/:rest: not here."""
     await drain(request)
     raise UnsupportedError(f"{request.url.path} is not supported: Ayllu answers in text alone")
 
@@ -176,16 +184,15 @@ def _answers(
 def _chat_request(body: wire.ChatRequest, model: Model) -> ChatRequest:
     require(model, "completion", f'"{body.model}" does not support chat')
     messages = read_messages(body.messages)
-    if body.tools and body.tool_choice != "none":
-        require(model, "tools", f"{full_name(model.name)} does not support tools")
-    if any(message.images for message in messages):
-        require(model, "vision", f"{full_name(model.name)} does not support vision")
+    check_abilities(model, messages, tools=bool(body.tools) and body.tool_choice != "none")
     return ChatRequest(
         messages=with_model_messages(messages, model.system, model.messages),
         tools=read_tools(body.tools),
         tool_choice=body.tool_choice,
         parallel_tool_calls=body.parallel_tool_calls,
-        think=thinking_of(model, body.model, read_effort(body)),
+        think=thinking_of(
+            model, body.model, read_effort(body.reasoning_effort or body.reasoning.effort)
+        ),
         format=read_response_format(body.response_format),
         logprobs=body.logprobs,
         top_logprobs=body.top_logprobs or 0,

@@ -10,24 +10,15 @@ from msgspec import structs
 
 from ayllu.chat.request import Think
 from ayllu.errors import BadRequestError
-from ayllu.runner.options import LARGEST, parse_options
+from ayllu.runner.options import LARGEST, merge_options, parse_options
 from ayllu.server.ollama_fields import read_keep_alive
+from ayllu.server.schemas_openai import EFFORTS
 from ayllu.server.wire_openai import ChatRequest, SamplingRequest
 from ayllu.types import Json, Options
 
 Prompt = str | tuple[int, ...]
 """A text, or token ids."""
 
-_EFFORTS: dict[str, Think] = {
-    "none": False,
-    "minimal": "low",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "max": "max",
-    "xhigh": "max",
-    "ultra": "max",
-}
 _SAME = (
     "temperature",
     "top_p",
@@ -52,28 +43,26 @@ def read_shared(body: SamplingRequest, params: Mapping[str, Json]) -> dict[str, 
 
 
 def _read_options(body: SamplingRequest, params: Mapping[str, Json]) -> Options:
-    """`options` as in Ollama's API, then the fields of OpenAI's."""
-    values = {k: v for k, v in _OURS_UNLESS_THE_MODELS.items() if params.get(k) is None}
-    values |= {k: v for k, v in body.options.items() if v is not None}
+    """`options` as in Ollama's API, then the fields of OpenAI's.
+
+    `stop` comes beside the model's own words, which these clients do not know.
+    """
+    ours = {k: v for k, v in _OURS_UNLESS_THE_MODELS.items() if params.get(k) is None}
     given = structs.asdict(body)
-    values |= {name: given[name] for name in _SAME if given[name] is not None}
     limit = given.get("max_completion_tokens")
     limit = body.max_tokens if limit is None else limit
     if limit == 0:
         raise BadRequestError("an answer has at least one token: max_tokens of -1 means no limit")
-    more: dict[str, Json] = {
-        "num_predict": limit,
-        "seed": body.seed,
-        "stop": read_stop(body.stop),
-    }
-    return parse_options(values | {k: v for k, v in more.items() if v is not None})
+    fields: dict[str, Json] = {name: given[name] for name in _SAME}
+    words = read_stop(body.stop)
+    stop = [*(parse_options(params).stop or ()), *words] if words else None
+    fields |= {"num_predict": limit, "seed": body.seed, "stop": stop}
+    return merge_options(*map(parse_options, (ours, body.options, fields)))
 
 
-def read_stop(value: Json) -> list[str] | None:
-    """The texts to stop at; None where nobody said."""
-    if value is None:
-        return None
-    words = [value] if isinstance(value, str) else value
+def read_stop(value: Json) -> list[str]:
+    """The texts to stop at."""
+    words = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise BadRequestError("stop is neither a string nor a list of strings")
     return [word for word in words if word]
@@ -92,29 +81,33 @@ def choice_options(options: Options, number: int) -> Options:
     return structs.replace(options, seed=(options.seed + number) & LARGEST)
 
 
-def read_effort(body: ChatRequest) -> Think | None:
+def read_effort(effort: str | None) -> Think | None:
     """Whether to think, or how hard. Raises BadRequestError."""
-    effort = body.reasoning_effort or body.reasoning.effort
     if effort is None:
         return None
-    if effort not in _EFFORTS:
-        raise BadRequestError(f"reasoning_effort {effort!r} is none of {', '.join(_EFFORTS)}")
-    return _EFFORTS[effort]
+    if effort not in EFFORTS:
+        raise BadRequestError(f"the reasoning effort {effort!r} is none of {', '.join(EFFORTS)}")
+    return EFFORTS[effort]
 
 
-def read_response_format(value: Json) -> Literal["json"] | Mapping[str, Json] | None:
-    """The format that is forced on an answer, which a schema always is, strict or not."""
+def read_response_format(
+    value: Json, field: str = "response_format"
+) -> Literal["json"] | Mapping[str, Json] | None:
+    """The format that is forced on an answer, which a schema always is, strict or not.
+
+    The schema stands within `json_schema` in a chat, and beside the type in a response.
+    """
     kind = value.get("type") if isinstance(value, Mapping) else None
     if value is None or kind == "text":
         return None
     if kind == "json_object":
         return "json"
     if kind != "json_schema":
-        raise BadRequestError("response_format has no type text, json_object or json_schema")
-    named = value.get("json_schema")
+        raise BadRequestError(f"{field} has no type text, json_object or json_schema")
+    named = value.get("json_schema", value)
     schema = named.get("schema") if isinstance(named, Mapping) else None
     if not isinstance(schema, Mapping):
-        raise BadRequestError("response_format.json_schema has no schema")
+        raise BadRequestError(f"{field} is a json_schema that has no schema")
     return schema
 
 
@@ -126,9 +119,9 @@ def read_prompts(value: Json, field: str) -> list[Prompt]:
         if all(isinstance(item, str) for item in value):
             return list(value)
         if _are_tokens(value):
-            return [tuple(value)]
+            return [tuple(map(int, value))]
         if all(isinstance(item, list) and item and _are_tokens(item) for item in value):
-            return [tuple(item) for item in value]
+            return [tuple(map(int, item)) for item in value]
     raise BadRequestError(
         f"{field} is neither a text, a list of texts, token ids nor lists of token ids"
     )
@@ -136,7 +129,10 @@ def read_prompts(value: Json, field: str) -> list[Prompt]:
 
 def _are_tokens(items: list[Json]) -> bool:
     return all(
-        isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= LARGEST
+        isinstance(item, int | float)
+        and not isinstance(item, bool)
+        and item == int(item)
+        and 0 <= item <= LARGEST
         for item in items
     )
 

@@ -15,7 +15,8 @@ from ayllu.server import wire_openai as wire
 from ayllu.server.ollama_lines import Answer, one, whole
 from ayllu.types import DoneEvent, Event, TokenLogprob, ToolCall
 
-Choices = tuple[wire.ChatChoice | wire.ChunkChoice | wire.TextChoice, ...]
+Choice = wire.ChatChoice | wire.ChunkChoice | wire.TextChoice
+Choices = tuple[Choice, ...]
 
 
 class Head(Struct, frozen=True, kw_only=True):
@@ -31,7 +32,7 @@ class Head(Struct, frozen=True, kw_only=True):
     per_prompt: int
     include_usage: bool = False
 
-    def reply(self, choices: Choices, usage: wire.Usage | UnsetType | None) -> wire.Reply:
+    def reply(self, choices: Choices, usage: wire.Usage | UnsetType | None) -> wire.Reply[Choice]:
         """A whole answer, which always tells its usage, or a chunk."""
         return wire.Reply(
             id=self.id,
@@ -42,7 +43,7 @@ class Head(Struct, frozen=True, kw_only=True):
             usage=usage,
         )
 
-    def chunk(self, choices: Choices) -> wire.Reply:
+    def chunk(self, choices: Choices) -> wire.Reply[Choice]:
         """A chunk before the one with the usage."""
         return self.reply(choices, None if self.include_usage else UNSET)
 
@@ -74,7 +75,7 @@ async def chunks(
     head: Head,
     events: AsyncGenerator[tuple[int, Event]],
     choices: Callable[[int, Answer], Iterator[wire.ChunkChoice | wire.TextChoice]],
-) -> AsyncGenerator[wire.Reply]:
+) -> AsyncGenerator[wire.Reply[Choice]]:
     """The chunks of a stream; `choices` says what an Event adds to a choice."""
     ends: dict[int, DoneEvent] = {}
     async with aclosing(events):
@@ -214,16 +215,19 @@ def _call_delta(index: int, call: ToolCall) -> wire.CallDelta:
 
 
 def _chat_logprobs(answer: Answer) -> wire.ChatLogprobs:
-    return wire.ChatLogprobs(
-        tuple(
-            wire.Logprob(
-                token=item.token,
-                logprob=item.logprob,
-                bytes=item.bytes,
-                top_logprobs=tuple(map(_top, item.top_logprobs)),
-            )
-            for item in answer.logprobs
+    return wire.ChatLogprobs(wire_logprobs(answer.logprobs))
+
+
+def wire_logprobs(items: Sequence[TokenLogprob]) -> tuple[wire.Logprob, ...]:
+    """Probabilities as OpenAI has them."""
+    return tuple(
+        wire.Logprob(
+            token=item.token,
+            logprob=item.logprob,
+            bytes=item.bytes,
+            top_logprobs=tuple(map(_top, item.top_logprobs)),
         )
+        for item in items
     )
 
 

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct, field
 from starlette.requests import Request
 
+from ayllu.chat.media import media_kind
 from ayllu.chat.request import Think
 from ayllu.config import Settings
-from ayllu.errors import BadRequestError, NotFoundError, TooLargeError
+from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model, open_model
-from ayllu.models.name import parse_name
+from ayllu.models.name import full_name, parse_name, split_source
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
+from ayllu.runner.options import merge_options, parse_options
 from ayllu.runner.pool import Pool
+from ayllu.server.encoding import decoded
+from ayllu.server.stored import StoredResponses
 from ayllu.server.wire import T, decode
+from ayllu.types import Json, Message, Options
+
+LONG_BODY = 64 << 20
+MAX_VALUES = 4_000_000
+"""A longer body may be long in its texts, as images are: small values take twenty times the memory
+that they take in JSON."""
 
 
 class State(Struct, frozen=True):
@@ -30,6 +42,7 @@ class State(Struct, frozen=True):
     engine: Engine
     store: Store
     pool: Pool
+    responses: StoredResponses
     looked_at: set[str] = field(default_factory=set)
 
 
@@ -41,17 +54,36 @@ def state_of(request: Request) -> State:
 
 
 async def model_of(request: Request, name: str) -> Model:
-    """The named model. Raises NotFoundError with the name as the caller wrote it."""
-    parsed = parse_name(name)
+    """The named model. Raises NotFoundError with the name as the caller wrote it.
+
+    Where no model has just this name, its end may say that the model is local, or in a cloud: that
+    raises ForbiddenError.
+    """
     state = state_of(request)
     try:
-        model = open_model(state.store, parsed, wants_go=state.settings.go_template)
+        model = _open(state, name)
     except NotFoundError as error:
         raise NotFoundError(f"model '{name}' not found") from error
     if model.digest not in state.looked_at:
         await asyncio.to_thread(_look, model)
         state.looked_at.add(model.digest)
     return model
+
+
+def _open(state: State, name: str) -> Model:
+    bare, source = split_source(name)
+    wants_go = state.settings.go_template
+    try:
+        return open_model(state.store, parse_name(name), wants_go=wants_go)
+    except (NotFoundError, BadRequestError):
+        if source == "cloud":
+            raise ForbiddenError(
+                f"'{name}' is a model in a cloud, and nothing leaves your machines: "
+                "choose one that runs here"
+            ) from None
+        if source == "local":
+            return open_model(state.store, parse_name(bare), wants_go=wants_go)
+        raise
 
 
 def _look(model: Model) -> None:
@@ -62,14 +94,29 @@ def _look(model: Model) -> None:
 
 
 async def read_body(request: Request, kind: type[T]) -> T:
-    """The request's JSON body as a struct. Raises BadRequestError or TooLargeError."""
+    """The request's JSON body as a struct; it may come compressed.
+
+    Raises BadRequestError, TooLargeError or EncodingError.
+    """
     limit = state_of(request).settings.max_body
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > limit:
             raise TooLargeError(f"the request is larger than {limit} bytes")
-    return decode(bytes(body), kind)
+    encoding = request.headers.get("content-encoding", "")
+    plain = await decoded(body, encoding, limit)
+    if len(plain) > LONG_BODY and plain.count(b",") > MAX_VALUES:
+        raise TooLargeError(f"the request has more than {MAX_VALUES:,} values")
+    return decode(plain, kind)
+
+
+def read_query(request: Request, kind: type[T]) -> T:
+    """The query as a struct. Raises BadRequestError."""
+    try:
+        return msgspec.convert(dict(request.query_params), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"the query does not fit: {error}") from error
 
 
 async def drain(request: Request) -> None:
@@ -81,10 +128,30 @@ async def drain(request: Request) -> None:
         pass
 
 
+def options_of(model: Model, options: Mapping[str, Json]) -> Options:
+    """A request's options over the model's own, for what needs no others."""
+    return merge_options(parse_options(model.params), parse_options(options))
+
+
 def require(model: Model, capability: str, otherwise: str) -> None:
     """Raises BadRequestError with the sentence where a model lacks a capability."""
     if capability not in capabilities(model):
         raise BadRequestError(otherwise)
+
+
+def check_abilities(model: Model, messages: Sequence[Message], *, tools: bool) -> None:
+    """Raises BadRequestError where a model cannot see, hear or call tools, and would have to."""
+    if tools:
+        require(model, "tools", f"{full_name(model.name)} does not support tools")
+    for message in messages:
+        for data in message.images:
+            sense = "audio" if media_kind(data) == "audio" else "vision"
+            require(model, sense, f"{full_name(model.name)} does not support {sense}")
+            if not model.projectors:
+                raise BadRequestError(
+                    f"{full_name(model.name)} has its {sense} within its own GGUF, where the "
+                    "engine does not find it: create it again with a projector file beside it"
+                )
 
 
 def thinking_of(model: Model, name: str, think: Think | None) -> Think | None:

@@ -6,7 +6,10 @@ Source: https://pkg.go.dev/encoding/json.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -35,34 +38,46 @@ def encode(value: object) -> bytes:
     return data
 
 
-def decode(body: bytes, kind: type[T]) -> T:
+def decode(body: bytes | bytearray, kind: type[T]) -> T:
     """A request struct from a body. Raises BadRequestError with one sentence."""
-    if not body.strip():
+    if not body or body.isspace():
         raise BadRequestError("missing request body")
     try:
         value = msgspec.json.decode(body)
-        return msgspec.convert(fold_keys({} if value is None else value, kind), kind)
-    except msgspec.ValidationError as error:
-        raise BadRequestError(f"the request does not fit: {error}") from error
+        return convert({} if value is None else value, kind, "the request")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequestError(f"the request is not JSON: {error}") from error
     except RecursionError as error:
         raise BadRequestError("the request is nested too deeply") from error
 
 
+def convert(value: Json, kind: type[T], what: str) -> T:
+    """A struct from JSON that was decoded. Raises BadRequestError, which names `what` it was."""
+    try:
+        return msgspec.convert(fold_keys(value, kind), kind)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"{what} does not fit: {error}") from error
+
+
 def fold_keys(value: Json, kind: Any) -> Json:  # noqa: ANN401 - a type, of any form
     """The value with every struct's keys in our spelling and without nulls.
 
-    Maps that are free in their keys (options, tool arguments, schemas) stay as they are.
+    Maps that are free in their keys (options, tool arguments, schemas) stay as they are. A float
+    without a fraction is a whole number, as in JSON Schema: some languages know no other numbers.
     """
-    if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Struct):
-        fields = _fields(kind)
+    if isinstance(value, float) and value.is_integer() and _wants_int(kind):
+        return int(value)
+    struct = _struct(value, kind) if isinstance(value, dict) else None
+    if struct is not None:
+        fields = _fields(struct)
         folded: dict[str, Json] = {}
         for key, item in value.items():
             name, inner = fields.get(key.lower(), (None, None))
             if name is not None and item is not None:
                 folded[name] = fold_keys(item, inner)
-        if kind is Message and isinstance(folded.get("role"), str):
+        if (tag := struct.__struct_config__.tag_field) is not None:
+            folded.setdefault(tag, "")  # or else one that stands alone need not have it
+        if struct is Message and isinstance(folded.get("role"), str):
             folded["role"] = folded["role"].lower()
         return folded
     if isinstance(value, list):
@@ -72,26 +87,33 @@ def fold_keys(value: Json, kind: Any) -> Json:  # noqa: ANN401 - a type, of any 
     return value
 
 
-_cache: dict[type[Struct], dict[str, tuple[str, Any]]] = {}
-
-
+@cache
 def _fields(kind: type[Struct]) -> dict[str, tuple[str, Any]]:
-    """Lower-case JSON name -> JSON name and type, of a struct's fields."""
-    if kind not in _cache:
-        hints = get_type_hints(kind)
-        _cache[kind] = {
-            field.encode_name.lower(): (field.encode_name, _struct_or_self(hints[field.name]))
-            for field in msgspec.structs.fields(kind)
-        }
-    return _cache[kind]
+    """Lower-case JSON name -> JSON name and type, of a struct's fields and its tag."""
+    hints = get_type_hints(kind)
+    fields = {
+        field.encode_name.lower(): (field.encode_name, hints[field.name])
+        for field in msgspec.structs.fields(kind)
+    }
+    tag = kind.__struct_config__.tag_field
+    return fields if tag is None else {tag: (tag, str), **fields}
 
 
+@cache
 def _members(kind: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type, of any form
     """The members of a union, or the type alone."""
-    return (kind,) if get_origin(kind) in (tuple, list) else (get_args(kind) or (kind,))
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
 
 
-def _struct_or_self(kind: Any) -> Any:  # noqa: ANN401 - a type, of any form
-    """The struct in `Struct | None`, or the type itself."""
-    structs = [arg for arg in get_args(kind) if isinstance(arg, type) and issubclass(arg, Struct)]
-    return structs[0] if structs and get_origin(kind) not in (tuple, list) else kind
+@cache
+def _wants_int(kind: Any) -> bool:  # noqa: ANN401 - the same
+    return int in _members(kind) and float not in _members(kind)
+
+
+def _struct(value: Mapping[str, Json], kind: Any) -> type[Struct] | None:  # noqa: ANN401 - the same
+    """The struct that an object is to be, by its tag where there are several."""
+    structs = [one for one in _members(kind) if isinstance(one, type) and issubclass(one, Struct)]
+    if len(structs) < 2:
+        return structs[0] if structs else None
+    configs = [(one, one.__struct_config__) for one in structs]
+    return next((one for one, c in configs if value.get(str(c.tag_field)) == c.tag), None)

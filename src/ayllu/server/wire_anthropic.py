@@ -1,6 +1,6 @@
 """Anthropic's requests, answers and stream events, field by field.
 
-What is not named here is accepted and ignored; docs/api.md says why.
+What is not named here is accepted and ignored; docs/compat.md says why.
 Source: https://platform.claude.com/docs/en/api/messages.
 """
 
@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from ayllu.runner.options import LARGEST
+from ayllu.server.schemas import NEEDED, Name, said
 from ayllu.types import Json
 
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
@@ -41,7 +42,7 @@ class ToolUseBlock(Struct, frozen=True, tag="tool_use"):
 class Source(Struct, frozen=True):
     """Where an image or a document comes from."""
 
-    type: str
+    type: Annotated[str, said({"enum": ["base64", "text", "content"]})]
     data: str = ""
     content: str | tuple[TextBlock, ...] = ""
 
@@ -116,7 +117,7 @@ class Tool(Struct, frozen=True):
     """A tool that the model may call."""
 
     name: Annotated[str, Meta(min_length=1)]
-    type: str = "custom"
+    type: Annotated[str, said({"const": "custom"})] = "custom"
     description: str = ""
     input_schema: dict[str, Json] | None = None
 
@@ -154,8 +155,8 @@ class OutputConfig(Struct, frozen=True):
 class CountRequest(Struct, frozen=True):
     """POST /v1/messages/count_tokens."""
 
-    model: str = ""
-    messages: tuple[InputMessage, ...] = ()
+    model: Name = ""
+    messages: Annotated[tuple[InputMessage, ...], said({"minItems": 1, **NEEDED})] = ()
     system: str | tuple[TextBlock, ...] = ""
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice | None = None
@@ -166,7 +167,7 @@ class CountRequest(Struct, frozen=True):
 class MessagesRequest(CountRequest, frozen=True):
     """POST /v1/messages."""
 
-    max_tokens: Annotated[int, Meta(ge=0)] | None = None
+    max_tokens: Annotated[Annotated[int, Meta(ge=0)] | None, said({"minimum": 1, **NEEDED})] = None
     stream: bool = False
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None

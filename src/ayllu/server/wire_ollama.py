@@ -5,27 +5,52 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from ayllu.models import create as models_create
+from ayllu.models import describe
+from ayllu.runner.replies import Piece
+from ayllu.server.schemas import (
+    NEEDED,
+    Documents,
+    Format,
+    KeepAlive,
+    Name,
+    OldName,
+    Options,
+    Texts,
+    Think,
+    Token,
+    Tool,
+    ToolChoice,
+    TopLogprobs,
+    said,
+)
 from ayllu.types import Json, Message, TokenLogprob, ToolCall
 
 
-class AnswerRequest(Struct, frozen=True):
+class ModelRequest(Struct, frozen=True):
+    """What all routes share that load a model."""
+
+    model: Name = ""
+    keep_alive: KeepAlive = None
+    options: Options = field(default_factory=dict)
+
+
+class AnswerRequest(ModelRequest, frozen=True):
     """What /api/generate and /api/chat share."""
 
-    model: str = ""
     stream: bool = True
-    format: Json = None
-    keep_alive: Json = None
-    options: dict[str, Json] = field(default_factory=dict)
-    think: Json = None
+    format: Format = None
+    think: Think = None
     truncate: bool = True
     shift: bool = True
     logprobs: bool = False
-    top_logprobs: int = 0
+    top_logprobs: TopLogprobs = 0
+    debug_render_only: bool = field(name="_debug_render_only", default=False)
 
 
 class GenerateRequest(AnswerRequest, frozen=True):
@@ -35,7 +60,7 @@ class GenerateRequest(AnswerRequest, frozen=True):
     suffix: str = ""
     system: str = ""
     template: str = ""
-    context: tuple[int, ...] = ()
+    context: tuple[Token, ...] = ()
     raw: bool = False
     images: tuple[str, ...] = ()
 
@@ -44,59 +69,80 @@ class ChatRequest(AnswerRequest, frozen=True):
     """POST /api/chat."""
 
     messages: tuple[Message, ...] = ()
-    tools: tuple[dict[str, Json], ...] = ()
-    tool_choice: Json = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = None
 
 
-class EmbedRequest(Struct, frozen=True):
+class EmbedRequest(ModelRequest, frozen=True):
     """POST /api/embed."""
 
-    model: str = ""
-    input: Json = None
-    keep_alive: Json = None
+    input: Texts = None
     truncate: bool = True
     dimensions: int = 0
-    options: dict[str, Json] = field(default_factory=dict)
 
 
-class EmbeddingsRequest(Struct, frozen=True):
+class EmbeddingsRequest(ModelRequest, frozen=True):
     """POST /api/embeddings, the older form."""
 
-    model: str = ""
     prompt: str = ""
-    keep_alive: Json = None
-    options: dict[str, Json] = field(default_factory=dict)
+
+
+class RerankRequest(ModelRequest, frozen=True):
+    """POST /api/rerank, which is ours. A document is a text or an object with a `text`."""
+
+    query: str = ""
+    documents: Documents = None
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    return_documents: bool = False
+    truncate: bool = True
+
+
+class TokenizeRequest(ModelRequest, frozen=True):
+    """POST /api/tokenize, which is ours; the fields are llama-server's."""
+
+    content: Annotated[str | None, said(NEEDED)] = None
+    add_special: bool = False
+    parse_special: bool = True
+    with_pieces: bool = False
+
+
+class DetokenizeRequest(ModelRequest, frozen=True):
+    """POST /api/detokenize, which is ours."""
+
+    tokens: Annotated[tuple[Token, ...] | None, said(NEEDED)] = None
 
 
 class NameRequest(Struct, frozen=True):
     """DELETE /api/delete: `model`, or `name` as older clients send."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
 
 
 class ShowRequest(Struct, frozen=True):
     """POST /api/show."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
     system: str = ""
+    template: str = ""
+    options: dict[str, Json] = field(default_factory=dict)
     verbose: bool = False
 
 
 class CreateRequest(models_create.CreateRequest, frozen=True, kw_only=True):
     """POST /api/create."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
     stream: bool = True
 
 
-class PullRequest(Struct, frozen=True):
-    """POST /api/pull: `model`, or `name` as older clients send."""
+class TransferRequest(Struct, frozen=True):
+    """POST /api/pull and /api/push: `model`, or `name` as older clients send."""
 
-    model: str = ""
-    name: str = ""
+    model: Name = ""
+    name: OldName = ""
     insecure: bool = False
     stream: bool = True
 
@@ -104,8 +150,21 @@ class PullRequest(Struct, frozen=True):
 class CopyRequest(Struct, frozen=True):
     """POST /api/copy."""
 
-    source: str = ""
-    destination: str = ""
+    source: Name = ""
+    destination: Name = ""
+
+
+class VersionResponse(Struct, frozen=True, kw_only=True):
+    """The answer of /api/version: whose API this is, and our own version."""
+
+    version: str
+    ayllu: str
+
+
+class TagsResponse(Struct, frozen=True):
+    """The answer of /api/tags."""
+
+    models: list[describe.TagsModel]
 
 
 class Logprob(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -115,6 +174,13 @@ class Logprob(Struct, frozen=True, omit_defaults=True, kw_only=True):
     logprob: float
     bytes: tuple[int, ...] = ()
     top_logprobs: tuple[Logprob, ...] = ()
+
+
+class DebugInfo(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The prompt that would be sent."""
+
+    rendered_template: str
+    image_count: int = 0
 
 
 class Line(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -132,6 +198,7 @@ class Line(Struct, frozen=True, omit_defaults=True, kw_only=True):
     eval_count: int = 0
     eval_duration: int = 0
     logprobs: tuple[Logprob, ...] = ()
+    debug_info: DebugInfo | None = field(name="_debug_info", default=None)
 
 
 class GenerateLine(Line, frozen=True, omit_defaults=True, kw_only=True):
@@ -168,6 +235,67 @@ class EmbedResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
     prompt_eval_count: int = 0
 
 
+class EmbeddingsResponse(Struct, frozen=True):
+    """The answer of /api/embeddings."""
+
+    embedding: list[float]
+
+
+class RerankDocument(Struct, frozen=True):
+    """A document as it is given back."""
+
+    text: str
+
+
+class RerankResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A document's place in the request and its relevance, from 0 to 1."""
+
+    index: int
+    relevance_score: float
+    document: RerankDocument | None = None
+
+
+class RerankResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The answer of /api/rerank, the most relevant document first."""
+
+    model: str
+    results: list[RerankResult]
+    total_duration: int = 0
+    load_duration: int = 0
+    prompt_eval_count: int = 0
+
+
+class TokenizeResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The answer of /api/tokenize: token ids, or tokens with their text or bytes."""
+
+    model: str
+    tokens: Sequence[int | Piece]
+    total_duration: int = 0
+    load_duration: int = 0
+
+
+class DetokenizeResponse(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The answer of /api/detokenize."""
+
+    model: str
+    content: str
+    total_duration: int = 0
+    load_duration: int = 0
+
+
+class CloudStatus(Struct, frozen=True):
+    """Whether models of a cloud can be used, and what says so."""
+
+    disabled: bool
+    source: str
+
+
+class StatusResponse(Struct, frozen=True):
+    """The answer of /api/status."""
+
+    cloud: CloudStatus
+
+
 class ErrorResponse(Struct, frozen=True):
     """An error, as an answer or as the last line of a stream."""
 
@@ -181,10 +309,16 @@ class LoadedRow(Struct, frozen=True, kw_only=True):
     model: str
     size: int
     digest: str
-    details: Any
+    details: describe.Details
     expires_at: str
     size_vram: int
     context_length: int
+
+
+class LoadedResponse(Struct, frozen=True):
+    """The answer of /api/ps."""
+
+    models: list[LoadedRow]
 
 
 def wire_logprobs(logprobs: tuple[TokenLogprob, ...]) -> tuple[Logprob, ...]:

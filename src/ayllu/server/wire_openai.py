@@ -1,22 +1,46 @@
 """OpenAI's requests and responses, field by field. Unknown fields of a request are ignored.
 
 Source: https://platform.openai.com/docs/api-reference; what Ollama does there is ours where the two
-differ (`reasoning`, defaults of 1.0). docs/api.md says of every field what becomes of it.
+differ (`reasoning`, defaults of 1.0). docs/compat.md says of every field what becomes of it.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from ayllu.types import Json
+from ayllu.runner.options import LARGEST, LEAST
+from ayllu.server.schemas import (
+    MAX_TOP_LOGPROBS,
+    NAME,
+    NEEDED,
+    Documents,
+    KeepAlive,
+    Name,
+    Options,
+    Texts,
+    Tool,
+    ToolChoice,
+    said,
+)
+from ayllu.server.schemas_openai import (
+    Arguments,
+    Biases,
+    Content,
+    Effort,
+    Input,
+    Limit,
+    Prompts,
+    Refused,
+    ResponseFormat,
+    Speaker,
+)
+from ayllu.server.wire_ollama import DebugInfo, RerankResult
 
-Number = Annotated[float, Meta(ge=-(2**31), le=2**31 - 1)]
-Count = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
-Limit = Annotated[int, Meta(ge=-2, le=2**31 - 1)]
+Number = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+Count = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 MAX_CHOICES = 128
-MAX_TOP = 20
 
 FINGERPRINT = "fp_ayllu"
 
@@ -30,29 +54,29 @@ class StreamOptions(Struct, frozen=True):
 class Reasoning(Struct, frozen=True):
     """`reasoning` of a request, as in /v1/responses."""
 
-    effort: str | None = None
+    effort: Effort = None
 
 
 class SamplingRequest(Struct, frozen=True, kw_only=True):
     """What /v1/chat/completions and /v1/completions share. `options` and the last five are ours."""
 
-    model: str = ""
+    model: Name = ""
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
-    max_tokens: Limit | None = None
+    max_tokens: Limit = None
     n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] = 1
     seed: int | None = None
-    stop: Json = None
+    stop: Texts = None
     temperature: Number | None = None
     top_p: Number | None = None
     frequency_penalty: Number | None = None
     presence_penalty: Number | None = None
-    logit_bias: dict[str, Number] = field(default_factory=dict)
-    options: dict[str, Json] = field(default_factory=dict)
-    keep_alive: Json = None
+    logit_bias: Biases = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
+    keep_alive: KeepAlive = None
     top_k: Count | None = None
     min_p: Number | None = None
-    repeat_penalty: Number | None = None
+    repeat_penalty: Annotated[Number | None, said({"minimum": LEAST["repeat_penalty"]})] = None
     grammar: str | None = None
 
 
@@ -60,7 +84,7 @@ class Function(Struct, frozen=True):
     """The call of a function; `arguments` is JSON in a string."""
 
     name: str = ""
-    arguments: Json = ""
+    arguments: Arguments = ""
 
 
 class Call(Struct, frozen=True):
@@ -74,8 +98,8 @@ class Call(Struct, frozen=True):
 class ChatMessage(Struct, frozen=True):
     """A message of a request: `content` is a text or a list of parts."""
 
-    role: str = ""
-    content: Json = None
+    role: Speaker = ""
+    content: Content = None
     name: str = ""
     reasoning: str = ""
     reasoning_content: str = ""
@@ -86,41 +110,58 @@ class ChatMessage(Struct, frozen=True):
 class ChatRequest(SamplingRequest, frozen=True, kw_only=True):
     """POST /v1/chat/completions."""
 
-    messages: tuple[ChatMessage, ...] = ()
-    max_completion_tokens: Limit | None = None
+    messages: Annotated[tuple[ChatMessage, ...], said({"minItems": 1, **NEEDED})] = ()
+    max_completion_tokens: Limit = None
     logprobs: bool = False
-    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP)] | None = None
-    response_format: Json = None
-    tools: tuple[dict[str, Json], ...] = ()
-    tool_choice: Json = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    response_format: ResponseFormat = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = None
     parallel_tool_calls: bool | None = None
-    reasoning_effort: str | None = None
+    reasoning_effort: Effort = None
     reasoning: Reasoning = Reasoning()
-    functions: Json = None
-    function_call: Json = None
+    functions: Refused = None
+    function_call: Refused = None
     modalities: tuple[str, ...] = ()
+    debug_render_only: bool = field(name="_debug_render_only", default=False)
 
 
 class CompletionRequest(SamplingRequest, frozen=True, kw_only=True):
     """POST /v1/completions. `raw`, which is ours, sends a prompt without the chat template."""
 
-    prompt: Json = ""
+    prompt: Prompts = ""
     suffix: str = ""
     echo: bool = False
     best_of: int | None = None
-    logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP)] | None = None
+    logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     raw: bool = False
 
 
 class EmbeddingsRequest(Struct, frozen=True, kw_only=True):
     """POST /v1/embeddings. The last two are ours."""
 
-    model: str = ""
-    input: Json = None
+    model: Name = ""
+    input: Input = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Meta(ge=1)] | None = None
-    options: dict[str, Json] = field(default_factory=dict)
-    keep_alive: Json = None
+    options: Options = field(default_factory=dict)
+    keep_alive: KeepAlive = None
+
+
+class RerankRequest(Struct, frozen=True, kw_only=True):
+    """POST /v1/rerank, in Jina's form. The last three are ours.
+
+    Source: https://api.jina.ai/redoc.
+    """
+
+    model: Name = ""
+    query: Annotated[str, said({**NAME, **NEEDED})] = ""
+    documents: Annotated[Documents, said({"minItems": 1, **NEEDED})] = None
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    return_documents: bool = True
+    truncate: bool = True
+    options: Options = field(default_factory=dict)
+    keep_alive: KeepAlive = None
 
 
 class Error(Struct, frozen=True, kw_only=True):
@@ -237,7 +278,10 @@ class TextChoice(Struct, frozen=True, kw_only=True):
     finish_reason: str | None = None
 
 
-class Reply(Struct, frozen=True, kw_only=True):
+Choice = TypeVar("Choice")
+
+
+class Reply(Struct, Generic[Choice], frozen=True, kw_only=True):
     """A whole answer or a chunk of one; `usage` is null in the chunks before the last."""
 
     id: str
@@ -245,8 +289,9 @@ class Reply(Struct, frozen=True, kw_only=True):
     created: int
     model: str
     system_fingerprint: str = FINGERPRINT
-    choices: tuple[ChatChoice | ChunkChoice | TextChoice, ...]
+    choices: tuple[Choice, ...]
     usage: Usage | UnsetType | None = UNSET
+    debug_info: DebugInfo | UnsetType = field(name="_debug_info", default=UNSET)
 
 
 class Embedding(Struct, frozen=True, kw_only=True):
@@ -257,8 +302,8 @@ class Embedding(Struct, frozen=True, kw_only=True):
     embedding: list[float] | str
 
 
-class EmbeddingsUsage(Struct, frozen=True):
-    """What embedding cost, in tokens."""
+class InputUsage(Struct, frozen=True):
+    """What a request cost that makes no text, in tokens."""
 
     prompt_tokens: int
     total_tokens: int
@@ -270,7 +315,16 @@ class EmbeddingsResponse(Struct, frozen=True, kw_only=True):
     object: str = "list"
     data: list[Embedding]
     model: str
-    usage: EmbeddingsUsage
+    usage: InputUsage
+
+
+class RerankResponse(Struct, frozen=True, kw_only=True):
+    """The answer of /v1/rerank, the most relevant document first."""
+
+    object: str = "list"
+    results: list[RerankResult]
+    model: str
+    usage: InputUsage
 
 
 class ModelRow(Struct, frozen=True, kw_only=True):

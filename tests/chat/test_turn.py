@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ayllu.chat.attached import TokenCounter
 from ayllu.chat.prompt import drop_oldest, droppable
 from ayllu.chat.request import ChatRequest
-from ayllu.chat.session import IMAGE_TOKENS, _Turn
+from ayllu.chat.turn import Turn
 from ayllu.runner.client import RunnerClient
 from ayllu.types import Message, Options
 
@@ -34,8 +35,10 @@ class Engine:
 def truncate(messages: Sequence[Message], context: int) -> tuple[tuple[Message, ...], int]:
     """What is left of the messages, and how many prompts were made for it."""
     engine = Engine()
-    turn = _Turn(
-        client=cast("RunnerClient", engine),
+    client = cast("RunnerClient", engine)
+    turn = Turn(
+        client=client,
+        counter=TokenCounter(client),
         request=ChatRequest(messages=tuple(messages)),
         options=Options(),
         template=TEMPLATE,
@@ -68,9 +71,3 @@ def test_as_few_as_possible_are_left_out(sizes: list[int], context: int) -> None
         if sum(len(m.content) for m in drop_oldest(messages, count)) < context
     )
     assert left == next(fitting, drop_oldest(messages, droppable(messages)))
-
-
-def test_images_have_a_size_too() -> None:
-    pictures = [Message(role="user", content="x", images=("",)) for _ in range(8)]
-    left, _ = truncate(pictures, context=3 * IMAGE_TOKENS + 8)
-    assert len(left) == 3

@@ -1,0 +1,217 @@
+"""The table of all routes, each with what it takes and gives, and the routes of no dialect."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from ayllu import __version__
+from ayllu.models.create import Progress
+from ayllu.models.describe import ShowResponse
+from ayllu.server import (
+    anthropic,
+    cloud,
+    models,
+    ollama,
+    openai,
+    rerank,
+    responses,
+    tokens,
+    wire_anthropic,
+    wire_ollama,
+    wire_openai,
+    wire_response_events,
+    wire_responses,
+)
+from ayllu.server.openapi import Endpoint, document
+from ayllu.server.stream import NDJSON, SSE
+from ayllu.server.wire import encode
+
+OLLAMA = "0.22.0"
+"""The version of Ollama that we pass for: clients (Codex is one) turn away what looks older."""
+
+
+async def root(_: Request) -> Response:
+    """GET /: say that there is a server, in the words that clients look for."""
+    return PlainTextResponse("Ollama is running")
+
+
+async def version(_: Request) -> Response:
+    """GET /api/version: tell the version of Ollama that this passes for, and Ayllu's own."""
+    body = encode(wire_ollama.VersionResponse(version=OLLAMA, ayllu=__version__))
+    return Response(body, media_type="application/json; charset=utf-8")
+
+
+async def openapi(_: Request) -> Response:
+    """GET /openapi.json: this document."""
+    return Response(await asyncio.to_thread(_document), media_type="application/json")
+
+
+@cache
+def _document() -> bytes:
+    """Made when it is first asked for, so that the server's start need not wait."""
+    return encode(document(ROUTES))
+
+
+ROUTES = [
+    Endpoint("GET /", root, gives=str),
+    Endpoint("GET /openapi.json", openapi, gives=dict),
+    Endpoint("GET /api/version", version, gives=wire_ollama.VersionResponse),
+    Endpoint(
+        "POST /api/generate",
+        ollama.generate,
+        takes=wire_ollama.GenerateRequest,
+        gives=wire_ollama.GenerateLine,
+        streams=(NDJSON, wire_ollama.GenerateLine),
+    ),
+    Endpoint(
+        "POST /api/chat",
+        ollama.chat,
+        takes=wire_ollama.ChatRequest,
+        gives=wire_ollama.ChatLine,
+        streams=(NDJSON, wire_ollama.ChatLine),
+    ),
+    Endpoint(
+        "POST /api/embed",
+        ollama.embed,
+        takes=wire_ollama.EmbedRequest,
+        gives=wire_ollama.EmbedResponse,
+    ),
+    Endpoint(
+        "POST /api/embeddings",
+        ollama.embeddings,
+        takes=wire_ollama.EmbeddingsRequest,
+        gives=wire_ollama.EmbeddingsResponse,
+    ),
+    Endpoint(
+        "POST /api/rerank",
+        rerank.rerank,
+        takes=wire_ollama.RerankRequest,
+        gives=wire_ollama.RerankResponse,
+    ),
+    Endpoint(
+        "POST /api/tokenize",
+        tokens.tokenize,
+        takes=wire_ollama.TokenizeRequest,
+        gives=wire_ollama.TokenizeResponse,
+    ),
+    Endpoint(
+        "POST /api/detokenize",
+        tokens.detokenize,
+        takes=wire_ollama.DetokenizeRequest,
+        gives=wire_ollama.DetokenizeResponse,
+    ),
+    Endpoint("GET /api/tags", models.tags, gives=wire_ollama.TagsResponse),
+    Endpoint("GET /api/ps", models.loaded, gives=wire_ollama.LoadedResponse),
+    Endpoint("POST /api/show", models.show, takes=wire_ollama.ShowRequest, gives=ShowResponse),
+    Endpoint(
+        "POST /api/create",
+        models.create,
+        takes=wire_ollama.CreateRequest,
+        gives=Progress,
+        streams=(NDJSON, Progress),
+    ),
+    Endpoint(
+        "POST /api/pull",
+        models.pull,
+        takes=wire_ollama.TransferRequest,
+        gives=Progress,
+        streams=(NDJSON, Progress),
+    ),
+    Endpoint(
+        "POST /api/push",
+        models.push,
+        takes=wire_ollama.TransferRequest,
+        gives=Progress,
+        streams=(NDJSON, Progress),
+    ),
+    Endpoint("POST /api/copy", models.copy, takes=wire_ollama.CopyRequest),
+    Endpoint("DELETE /api/delete", models.delete, takes=wire_ollama.NameRequest),
+    Endpoint("HEAD /api/blobs/{digest}", models.has_blob),
+    Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),
+    Endpoint("POST /api/me", cloud.refuse_account, statuses=()),
+    Endpoint("POST /api/signout", cloud.refuse_account, statuses=()),
+    Endpoint(
+        "POST /api/blobs/{digest}",
+        models.receive_blob,
+        takes=bytes,
+        statuses=(200, 201),
+    ),
+    Endpoint(
+        "POST /v1/chat/completions",
+        openai.chat,
+        takes=wire_openai.ChatRequest,
+        gives=wire_openai.Reply[wire_openai.ChatChoice],
+        streams=(SSE, wire_openai.Reply[wire_openai.ChunkChoice]),
+    ),
+    Endpoint(
+        "POST /v1/completions",
+        openai.completions,
+        takes=wire_openai.CompletionRequest,
+        gives=wire_openai.Reply[wire_openai.TextChoice],
+        streams=(SSE, wire_openai.Reply[wire_openai.TextChoice]),
+    ),
+    Endpoint(
+        "POST /v1/embeddings",
+        openai.embeddings,
+        takes=wire_openai.EmbeddingsRequest,
+        gives=wire_openai.EmbeddingsResponse,
+    ),
+    Endpoint(
+        "POST /v1/rerank",
+        rerank.rerank_as_jina,
+        takes=wire_openai.RerankRequest,
+        gives=wire_openai.RerankResponse,
+    ),
+    Endpoint("GET /v1/models", openai.models, gives=wire_openai.ModelList),
+    Endpoint("GET /v1/models/{model:path}", openai.model, gives=wire_openai.ModelRow),
+    Endpoint(
+        "POST /v1/responses",
+        responses.create,
+        takes=wire_responses.ResponsesRequest,
+        gives=wire_responses.Response,
+        streams=(responses.framing(), wire_response_events.AnyEvent),
+    ),
+    Endpoint(
+        "POST /v1/responses/input_tokens",
+        responses.count_tokens,
+        takes=wire_responses.ResponsesRequest,
+        gives=wire_responses.InputTokens,
+    ),
+    Endpoint(
+        "GET /v1/responses/{response}",
+        responses.retrieve,
+        query=wire_responses.RetrieveQuery,
+        gives=wire_responses.Response,
+    ),
+    Endpoint("DELETE /v1/responses/{response}", responses.delete, gives=wire_responses.Deleted),
+    Endpoint(
+        "GET /v1/responses/{response}/input_items",
+        responses.input_items,
+        query=wire_responses.ItemsQuery,
+        gives=wire_responses.ItemList,
+    ),
+    Endpoint("POST /v1/responses/{response}/cancel", responses.cancel, statuses=()),
+    *(
+        Endpoint(f"{method} {path}", openai.not_here, statuses=())
+        for path in ("/v1/audio/{rest:path}", "/v1/images/{rest:path}")
+        for method in ("GET", "POST")
+    ),
+    Endpoint(
+        "POST /v1/messages",
+        anthropic.messages,
+        takes=wire_anthropic.MessagesRequest,
+        gives=wire_anthropic.Message,
+        streams=(anthropic.FRAMING, wire_anthropic.StreamEvent),
+    ),
+    Endpoint(
+        "POST /v1/messages/count_tokens",
+        anthropic.count_tokens,
+        takes=wire_anthropic.CountRequest,
+        gives=wire_anthropic.TokenCount,
+    ),
+]
+"""Every route; docs/api.md describes them, docs/compat.md their fields."""
