@@ -95,3 +95,10 @@ def test_it_gives_up_only_when_no_run_gets_further() -> None:
         assert replay.may_try_again()
     run(replay, [TextEvent(text)])
     assert not replay.may_try_again()
+
+
+def test_a_run_that_hung_is_tried_once_more() -> None:
+    replay = Replay()
+    run(replay, [TextEvent("a")])
+    assert replay.may_try_again(hung=True)
+    assert not replay.may_try_again(hung=True)

@@ -15,6 +15,8 @@ from ayllu.runner.explain import explain_exit
         (1, "error loading model: key not found in model: llama.x", "key llama.x"),
         (1, "E ggml: failed to allocate buffer", "memory is too short"),
         (1, "E error loading model: tensors are tired", "tensors are tired"),
+        (1, "E common_chat_templates_init: error: Unexpected %}", "cannot be read: Unexpected %}"),
+        (1, "chat template parsing error: no:\n---\nError: oh\nE x error", "cannot be read: oh"),
         (
             1,
             "E clip_init: failed to load model 'x': load_hparams: odd",

@@ -54,9 +54,13 @@ class Replay:
             arguments.start()
         self._seen_calls = 0
 
-    def may_try_again(self) -> bool:
-        """Whether another run is worth while: the last one got further, or few did not."""
-        self._fruitless = 0 if self._steps > self._steps_before else self._fruitless + 1
+    def may_try_again(self, *, hung: bool = False) -> bool:
+        """Whether another run is worth while: the last one got further, or few did not.
+
+        A second one that `hung` is enough: most likely it is this request that it hangs at.
+        """
+        weight = self._max_fruitless if hung else 1
+        self._fruitless = 0 if self._steps > self._steps_before else self._fruitless + weight
         self._steps_before = self._steps
         return self._fruitless < self._max_fruitless
 

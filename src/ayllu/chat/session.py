@@ -52,7 +52,7 @@ async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerat
                     for part in replay.pass_on(event):
                         yield _timed(part, started)
         except EngineDiedError as error:
-            if replay.may_try_again():
+            if replay.may_try_again(hung=error.hung):
                 continue
             if not replay.has_begun:
                 _blame(request, error)

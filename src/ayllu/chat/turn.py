@@ -135,7 +135,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     async def truncate(self, messages: Sequence[Message]) -> tuple[Message, ...]:
         """The messages without as few of the oldest as make the prompt fit the context.
 
-        Raises ContextExceededError where even the last one alone is too long.
+        Where even the last one alone is too long, all others are left out. As many prompts are made
+        as the number of messages has binary digits.
         """
         low, high = 1, droppable(messages)
         while low < high:

@@ -311,19 +311,30 @@ class RunnerClient:
         return msgspec.json.decode(data, type=kind)
 
     async def _quick(self, path: str, body: Mapping[str, Json], kind: type[T]) -> T:
-        """A request that needs no model step, so it is answered even beside busy ones."""
+        """A request that needs no model step, so it is answered even beside busy ones.
+
+        An engine that does not is ended: it would go on with what it hangs at.
+        """
         try:
-            async with asyncio.timeout(_QUICK_SECONDS):
+            async with asyncio.timeout(min(_QUICK_SECONDS, self._first_timeout)):
                 return await self._call(path, body, kind)
         except TimeoutError:
-            raise EngineError("the engine did not answer in time") from None
+            self._end_silent()
+            raise await self._broken(None, hung=True) from None
 
     async def _stream(self, path: str, body: Mapping[str, Json]) -> AsyncGenerator[bytes]:
         """The payloads of the event stream; an engine that falls silent is ended."""
         full = {**body, "stream": True, "return_progress": True, "sse_ping_interval": -1}
         self._check_open()
+        hung = False
+
+        def end_silent() -> None:
+            nonlocal hung
+            hung = True
+            self._end_silent()
+
         try:
-            with Watch(self._first_timeout, self._end_silent) as watch:
+            with Watch(self._first_timeout, end_silent) as watch:
                 response = await self._session.post(
                     f"{self._process.url}{path}", data=payload(full)
                 )
@@ -343,7 +354,7 @@ class RunnerClient:
                                 watch.paused = False
                         watch.touch()
         except aiohttp.ClientError as error:
-            raise await self._broken(error) from error
+            raise await self._broken(error, hung=hung) from error
 
     def _end_silent(self) -> None:
         self._process.kill("the engine stopped answering and was ended")
@@ -353,13 +364,13 @@ class RunnerClient:
         if self._session.closed:
             raise EngineDiedError(self._process.reason())
 
-    async def _broken(self, error: Exception | None) -> EngineError:
+    async def _broken(self, error: Exception | None, *, hung: bool = False) -> EngineError:
         """The error for a connection that broke: usually because the child ended."""
         try:
             await asyncio.wait_for(self._process.exited.wait(), 2.0)
         except TimeoutError:
             return EngineError(f"the connection to the engine broke: {error}")
-        return EngineDiedError(self._process.reason())
+        return EngineDiedError(self._process.reason(), hung=hung)
 
 
 _FINISH = {"limit": "length", "word": "stop", "eos": "stop"}

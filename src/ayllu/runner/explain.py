@@ -38,6 +38,10 @@ _EXPLANATIONS = (
         "memory is too short for this model: lower num_ctx or take a smaller quantization",
     ),
     (
+        r"(?:common_chat_templates_init: e|chat template parsing error: (?s:.*?)\nE)rror: ([^\n]+)",
+        "the chat template inside the model file cannot be read: {0}",
+    ),
+    (
         r"mismatch between text model \(n_embd = (\d+)\) and mmproj \(n_embd = (\d+)\)",
         "the projector belongs to another model: it makes embeddings of {1} numbers, not of {0}",
     ),

@@ -45,7 +45,14 @@ _log = structlog.get_logger(__name__)
 
 
 class EngineDiedError(EngineError):
-    """The child is gone or was ended because it hung: the request may be run again on a new one."""
+    """The child is gone or was ended because it hung: the request may be run again on a new one.
+
+    It is `hung` where this request waited in vain, and may be what the child hung at.
+    """
+
+    def __init__(self, sentence: str, *, hung: bool = False) -> None:
+        super().__init__(sentence)
+        self.hung = hung
 
 
 class RunnerProcess:
