@@ -158,6 +158,18 @@ async def _busy(path: str, key: str) -> int:
         return sum(slot["is_processing"] for slot in await response.json())
 
 
+def children() -> list[psutil.Process]:
+    """What this process has started and its children, but for servers that wait for other tests."""
+    found = []
+    for child in psutil.Process().children():
+        try:
+            if "serve" not in child.cmdline():
+                found += [child, *child.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
 def is_engine(process: psutil.Process) -> bool:
     try:
         return process.name().startswith("llama-server")

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from gguf_maker import WIDE, make_successor_model
 from gguf_writer import Raw, write_gguf
+from serving import children
 from small_disk import mounted
 
 from ayllu.errors import AylluError, BadRequestError, EngineError, EngineMissingError
@@ -263,10 +264,6 @@ def test_who_gives_up_on_a_program_that_nobody_listens_to_waits_for_nothing(
         assert children() == []
 
     asyncio.run(give_up())
-
-
-def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
 
 
 def test_the_program_ends_when_its_server_is_killed(gguf: Path, tmp_path: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import media_samples as samples
-import psutil
 import pytest
+from serving import children
 
 from ayllu.chat.media_facts import image_size
 from ayllu.errors import BadRequestError, TooLargeError
@@ -88,11 +87,11 @@ def test_who_gives_up_leaves_no_child() -> None:
                 samples.png(9000, 9000), "PNG", quality=90, max_pixels=1 << 30, name="it"
             )
         )
-        while not psutil.Process(os.getpid()).children():  # noqa: ASYNC110 - nobody tells us
+        while not children():  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
-        assert not psutil.Process(os.getpid()).children()
+        assert not children()
 
     asyncio.run(give_up())
