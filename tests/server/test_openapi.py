@@ -107,8 +107,11 @@ def test_the_document_is_served_like_everything_else(server: Serving) -> None:
     assert server.get("/openapi.json", headers={"Origin": "https://evil.example"}).status == 403
 
 
-COUNTERS = ("/v1/messages/count_tokens", "/v1/responses/input_tokens")
-"""They read the requests of the routes beside them, as those do."""
+LEFT_OUT = {
+    "/v1/messages/count_tokens": "it reads the requests of the route beside it",
+    "/v1/responses/input_tokens": "the same",
+    "/api/blobs/{digest}": "almost a digest takes long to draw; test_bad_models.py has some",
+}
 
 
 def test_the_server_does_what_its_document_says(server: Serving, tmp_path: Path) -> None:
@@ -116,11 +119,11 @@ def test_the_server_does_what_its_document_says(server: Serving, tmp_path: Path)
     for name in ("schemathesis.toml", "schemathesis_hooks.py"):
         shutil.copy(FOLDER / name, tmp_path)
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
-    command += [f"--exclude-path={path}" for path in COUNTERS]
+    command += [f"--exclude-path={path}" for path in LEFT_OUT]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    # The route of the document itself is none that Schemathesis tries.
-    assert f"Tested: {len(ROUTES) - len(COUNTERS) - 1}" in done.stdout
+    tried = [route for route in ROUTES if route.path not in {*LEFT_OUT, "/openapi.json"}]
+    assert f"Tested: {len(tried)}" in done.stdout
     assert "Traceback" not in server.log.read_text("utf-8")
     wait_until(lambda: server.busy_slots() == 0, what="every slot coming free")
     body = {"model": "mini", "prompt": "What colour is snow?", "stream": False}
