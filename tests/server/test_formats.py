@@ -55,6 +55,16 @@ def test_the_named_parser_reads_what_is_rendered_here(server: Serving, model: st
     assert call["function"] == {"name": "add", "arguments": {"a": 12}, "index": 0}
 
 
+def test_a_call_that_num_predict_cuts_is_none(server: Serving) -> None:
+    for stream in (False, True):
+        options = {"num_predict": 24, "temperature": 0}
+        answer = chat(server, "coder", tools=[TOOL], options=options, stream=stream)
+        messages = [line["message"] for line in answer.lines if "message" in line]
+        assert "".join(m["content"] for m in messages).startswith("So: <tool_call>\n<function=add>")
+        assert not any("tool_calls" in message for message in messages)
+        assert answer.lines[-1]["done_reason"] == "length"
+
+
 def test_a_named_parser_has_its_capabilities(server: Serving) -> None:
     for model in ("coder", "lost", "mapped"):
         shown = server.post("/api/show", {"model": model}).json["capabilities"]
