@@ -178,19 +178,19 @@ def test_a_call_that_max_tokens_cuts_short_is_left_out(server: Serving) -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "calls"),
+    ("choice", "possible"),
     [
-        ({"type": "auto"}, ["add"]),
-        ({"type": "any"}, ["add"]),
-        ({"type": "any", "disable_parallel_tool_use": True}, ["add"]),
-        ({"type": "tool", "name": "add"}, ["add"]),
-        ({"type": "none"}, []),
+        ({"type": "auto"}, [["add"]]),
+        ({"type": "any"}, [["add"], ["sub"]]),
+        ({"type": "any", "disable_parallel_tool_use": True}, [["add"], ["sub"]]),
+        ({"type": "tool", "name": "add"}, [["add"]]),
+        ({"type": "none"}, [[]]),
     ],
 )
-def test_tool_choice_is_honoured(server: Serving, choice: Any, calls: list[str]) -> None:
+def test_tool_choice_is_honoured(server: Serving, choice: Any, possible: list[list[str]]) -> None:
     answer = messages(server, model="tool", tools=[ADD, SUB], tool_choice=choice)
     names = [block["name"] for block in answer["content"] if block["type"] == "tool_use"]
-    assert names == calls
+    assert names in possible
 
 
 def test_a_choice_forces_a_model_that_would_rather_talk(server: Serving) -> None:
