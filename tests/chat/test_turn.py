@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayllu.chat.attached import TokenCounter
@@ -61,6 +61,7 @@ def test_few_prompts_are_made_however_many_messages_there_are(count: int) -> Non
     assert prompts <= (count - 1).bit_length()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=40), st.integers(1, 200))
 def test_as_few_as_possible_are_left_out(sizes: list[int], context: int) -> None:
     messages = [Message(role="system", content="s"), *turns(sizes)]

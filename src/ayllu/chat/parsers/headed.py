@@ -115,9 +115,11 @@ class HeadedParser(HoldingParser):
             return
         tag = first_tag(self._held, (*self.ends, *self.starts), start)
         if tag is None and not last:
-            self._looked = len(self._held) - growing(self._held, self.tags)
-            if not is_call:
-                yield from self._say(header, self._take(self._looked))
+            certain = len(self._held) - growing(self._held, self.tags)
+            if is_call:
+                self._looked = certain
+            else:
+                yield from self._say(header, self._take(certain))
             return
         body = self._take(tag.start if tag else len(self._held))
         self._looked = 0

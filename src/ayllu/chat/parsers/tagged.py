@@ -63,8 +63,10 @@ class TaggedFormat(Struct, frozen=True):
     def tags(self) -> tuple[str, ...]:
         """The tags that the engine must not hide."""
         calls = [tag for call in self.calls for tag in (call.opening, call.closing, *call.skipped)]
-        marks = [quote.opening for call in self.calls for quote in call.quotes]
-        return tuple(filter(None, (*(self.thinking or ()), *self.noise, *calls, *marks)))
+        quotes = [quote for call in self.calls for quote in call.quotes]
+        marks = [mark for quote in quotes for mark in (quote.opening, quote.closing)]
+        found = dict.fromkeys((*(self.thinking or ()), *self.noise, *calls, *marks))
+        return tuple(filter(None, found))
 
 
 class _Mode(Enum):
