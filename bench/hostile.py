@@ -9,6 +9,7 @@ import runpy
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,9 @@ def main() -> None:
             return
         raise SystemExit("an attack was not stopped")
 
-    spent = {
-        name: cost(lambda text=text: tests["run"](text)) for name, text in tests["HOSTILE"].items()
-    }
+    spent = {name: cost(partial(tests["run"], text)) for name, text in tests["HOSTILE"].items()}
     for name, (text, values) in tests["CONVERSATIONS"].items():
-        spent[name] = cost(lambda text=text, values=values: converse(text, values))
+        spent[name] = cost(partial(converse, text, values))
     print(f"{len(spent)} attacks, the dearest (at most 1 s and 50 MiB wanted):")
     for name, (seconds, peak) in sorted(spent.items(), key=lambda item: -item[1][0])[:5]:
         print(f"{name:<44}{seconds:10.2f} s    {peak:.1f} MiB")

@@ -14,7 +14,7 @@ from ayllu.template import parse, render, template, thinking_tags, tool_tag
 from ayllu.types import Message, ToolCall, ToolFunction
 
 SECONDS = 4.0
-"""A guard, four times what is wanted, for other work slows a test down: bench/hostile.py measures."""
+"""A guard, four times what is wanted: bench/hostile.py measures what it takes."""
 BYTES = 50 * 2**20
 VALUES = {
     "L": list(range(10)),
