@@ -57,9 +57,12 @@ def make_turn(
 ) -> Turn:
     """A request, settled, beside the engine that is to answer it."""
     template = model_template(model, request)
-    call_tag = jinja_call_tag(arch.chat_template(cached_header(model.path)) or "")
-    if is_forced(request) and request.think and (template or call_tag):
-        request = structs.replace(request, think=False)  # what is forced comes at once
+    call_tag = None
+    if is_forced(request):
+        if template is None:
+            call_tag = jinja_call_tag(arch.chat_template(cached_header(model.path)) or "")
+        if request.think and (template or call_tag):
+            request = structs.replace(request, think=False)  # what is forced comes at once
     return Turn(
         client=lease.client,
         counter=TokenCounter(lease.client),
@@ -79,7 +82,7 @@ class Turn(Struct, frozen=True, kw_only=True):
 
     `tokens` are the prompt where something is to be filled in, and then no template counts.
     `format` names how the model writes, "" where only its template tells. `call_tag` stands before
-    a call's JSON in its Jinja template.
+    a call's JSON in its Jinja template, where a call is forced.
     """
 
     client: RunnerClient
@@ -182,7 +185,7 @@ class Turn(Struct, frozen=True, kw_only=True):
         if prompt is not None:
             return prompt
         text = await self.client.apply_template(self._chat_body(without_data(messages)))
-        if self.call_tag and is_forced(self.request):
+        if self.call_tag:
             text += call_start(text, _THINKING, self.call_tag)
         return with_marks(text, self.client.media_marker)
 
@@ -190,8 +193,7 @@ class Turn(Struct, frozen=True, kw_only=True):
         """Whether a prompt that the engine renders gets something of ours before or behind it."""
         if prompt is not None or self.tokens is not None:
             return False
-        forces = self.call_tag is not None and is_forced(self.request)
-        return forces or bool(self.request.context)
+        return bool(self.call_tag or self.request.context)
 
     def _chat_body(self, messages: Sequence[Message]) -> dict[str, Json]:
         return chat_body(
