@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 from gguf_maker import walk
 from hypothesis import strategies as st
+from random_json import containers, words
 from serving import Serving
 
 USER = [{"role": "user", "content": "hello"}]
@@ -103,14 +104,6 @@ def test_what_the_guard_refuses_is_told_in_the_same_shape(server: Serving) -> No
     assert (answer.status, answer.json["error"]["type"]) == (403, "permission_error")
 
 
-LETTERS = st.sampled_from("aB0 \n{}[]<>/\"'\\\x00\ufffe\u00e9\U0001f600")
-
-
-def words(size: int) -> st.SearchStrategy[str]:
-    """Short texts; all of Unicode would take Hypothesis long to lay out."""
-    return st.text(LETTERS, max_size=size)
-
-
 def junk() -> st.SearchStrategy[Any]:
     simple = st.none() | st.booleans() | st.integers() | st.floats() | words(5)
     keys = st.sampled_from(
@@ -119,7 +112,7 @@ def junk() -> st.SearchStrategy[Any]:
     kinds = st.sampled_from(["text", "image", "tool_use", "tool_result", "user", "assistant"])
     return st.recursive(
         simple | kinds,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4),
+        lambda inner: containers(inner, keys, 4),
         max_leaves=8,
     )
 

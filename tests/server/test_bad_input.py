@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 from gguf_maker import walk
 from hypothesis import strategies as st
+from random_json import containers, words
 from serving import Answer, Serving, serving, wait_until
 
 from ayllu.server.errors import dialect_of
@@ -85,17 +86,12 @@ def test_a_huge_body_is_a_413(small: Serving, route: Endpoint) -> None:
     assert sentence(answer, route.path) == f"the request is larger than {1 << 20} bytes"
 
 
-def words(size: int) -> st.SearchStrategy[str]:
-    """Short texts; all of Unicode would take Hypothesis long to lay out."""
-    return st.text(st.sampled_from("aB0 \n{}[]<>/\"'\\\x00\ufffe\u00e9\U0001f600"), max_size=size)
-
-
 KNOWN = st.sampled_from(("user", "tool", "json", "high", "0", "5m", "{{ .Prompt }}", "AAAA"))
 SIMPLE = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False)
 KEYS = st.sampled_from(("role", "content", "type", "function", "name", "parameters", "images", "x"))
 JUNK = st.recursive(
     SIMPLE | KNOWN | words(5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    lambda inner: containers(inner, KEYS),
     max_leaves=8,
 )
 OPTIONS = st.dictionaries(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_json import containers, scalars
 from reranker_maker import make_reranker
 from serving import Serving
 
@@ -166,19 +167,9 @@ FIELDS = st.sampled_from(
         *("prompt", "messages", "context", "raw", "suffix", "images", "_debug_render_only"),
     )
 )
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8)
-)
 VALUES = st.recursive(
-    SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(("text", "role", "content")), inner, max_size=3)
-    ),
+    scalars(infinite=False),
+    lambda inner: containers(inner, st.sampled_from(("text", "role", "content"))),
     max_leaves=5,
 )
 

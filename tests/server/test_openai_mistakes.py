@@ -13,6 +13,7 @@ import pytest
 from gguf_maker import walk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_json import containers, scalars
 from serving import Answer, Serving, serving
 
 USER = [{"role": "user", "content": "hello"}]
@@ -206,17 +207,10 @@ NAMES = st.sampled_from(
         *("dimensions", "encoding_format", "max_completion_tokens", "grammar", "modalities"),
     )
 )
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=8)
-    | st.sampled_from(("user", "text", "json_object", "auto", "required", "json_schema", "a"))
-)
+SCALARS = scalars("user", "text", "json_object", "auto", "required", "json_schema", "a")
 KEYS = st.sampled_from(("role", "content", "type", "function", "name", "text", "schema", "97"))
-INNER = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(KEYS, SCALARS, max_size=3)
-VALUES = INNER | st.lists(INNER, max_size=3) | st.dictionaries(KEYS, INNER, max_size=3)
+INNER = SCALARS | containers(SCALARS, KEYS)
+VALUES = INNER | containers(INNER, KEYS)
 
 
 @settings(

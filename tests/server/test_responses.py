@@ -16,6 +16,7 @@ import pytest
 from gguf_maker import walk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_json import containers, scalars
 from serving import Answer, Serving, serving
 
 if sys.version_info >= (3, 14):
@@ -231,14 +232,9 @@ FIELDS = st.sampled_from(
         *("moderation", "service_tier", "max_tool_calls", "stream_options"),
     )
 )
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=8)
-    | st.sampled_from(("user", "assistant", "message", "function_call", "reasoning", "auto"))
-    | st.sampled_from(("input_text", "function", "custom", "json_object", "item_reference"))
+SCALARS = scalars(
+    *("user", "assistant", "message", "function_call", "reasoning", "auto"),
+    *("input_text", "function", "custom", "json_object", "item_reference"),
 )
 KEYS = st.sampled_from(
     (
@@ -247,8 +243,8 @@ KEYS = st.sampled_from(
         "encrypted_content",
     )
 )
-INNER = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(KEYS, SCALARS, max_size=4)
-VALUES = INNER | st.lists(INNER, max_size=3) | st.dictionaries(KEYS, INNER, max_size=3)
+INNER = SCALARS | containers(SCALARS, KEYS, 4)
+VALUES = INNER | containers(INNER, KEYS)
 ITEMS = st.lists(st.dictionaries(KEYS, INNER, max_size=5), max_size=3)
 
 
