@@ -30,7 +30,7 @@ BUILT_FOR = VENV / "engine-cpu"
 ENGINE = "llama-cpp-python"
 UV = "uv==0.13.9"
 
-TEST_PROGRAMS = {"go": "golang-go"}
+TEST_PROGRAMS = {"go": "golang-go", "docker-registry": "docker-registry"}
 """Programs that tests run, and the Debian packages that hold them."""
 
 CLIENTS = ROOT / "tests" / "clients"
