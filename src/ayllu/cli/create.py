@@ -102,11 +102,11 @@ async def _upload_all(client: Client, files: Sequence[Path], progress: Progress)
     """Bring the files to the server and return their digests by the names they get there."""
     keys = file_keys(files)
     return {
-        key: await _upload(client, file, progress) for key, file in zip(keys, files, strict=True)
+        key: await upload(client, file, progress) for key, file in zip(keys, files, strict=True)
     }
 
 
-async def _upload(client: Client, file: Path, progress: Progress) -> str:
+async def upload(client: Client, file: Path, progress: Progress) -> str:
     """The digest of a file that the server has, or has now."""
     digest = f"sha256:{await _digest(file, progress)}"
     path = f"/api/blobs/{digest}"

@@ -10,7 +10,6 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct, structs
@@ -43,17 +42,17 @@ from ayllu.models.model import MAX_LAYER_BYTES, read_config
 from ayllu.models.modelfile import DEPRECATED_PARAMETERS, KIND_WORDS, PARAMETER_KINDS, ROLES
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.named_templates import detect
+from ayllu.models.quantizing import Task, quantize_layer, quantizing
 from ayllu.models.store import Store
+from ayllu.models.tools import Tools
 from ayllu.models.weights import (
     LAYER_TYPES,
     adapter_layer,
     config_of,
     draft_layer,
     header_of,
-    is_quantizable,
     layer_of,
     named_draft_layer,
-    quantize_layer,
 )
 from ayllu.template import parse
 from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
@@ -64,7 +63,8 @@ _VERSION = re.compile(r"v?((0|[1-9]\d*)(\.(0|[1-9]\d*)){0,2}(-[0-9A-Za-z.-]+)?(\
 class CreateRequest(Struct, frozen=True, kw_only=True):
     """POST /api/create, the name apart. `files` and its kin map a relative path to a digest.
 
-    `draft` names a model of the store, `draft_files` a file, that drafts for the new one.
+    `draft` names a model of the store, `draft_files` a file, that drafts for the new one. `imatrix`
+    is the digest of an importance matrix, or of a text to make one of, or true for a text of ours.
     """
 
     from_: str = msgspec.field(default="", name="from")
@@ -83,37 +83,40 @@ class CreateRequest(Struct, frozen=True, kw_only=True):
     quantize: str = ""
     quantization: str = ""
     draft_quantize: str = ""
+    requantize: bool = False
+    imatrix: bool | str = False
     remote_host: str = ""
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
-    """A line of a create's progress; `total` and `completed` are bytes."""
+    """A line of a create's progress; `total` and `completed` are bytes, or of another `unit`."""
 
     status: str
     digest: str = ""
     total: int = 0
     completed: int = 0
+    unit: str = ""
 
 
 async def create(
-    store: Store, name: ModelName, request: CreateRequest, *, quantizer: Path | None = None
+    store: Store, name: ModelName, request: CreateRequest, *, tools: Tools | None = None
 ) -> AsyncGenerator[Progress]:
     """Make a model, or make it anew; yields what is being done, `success` last.
 
     Everything that is wrong with the request raises before the first status: BadRequestError in
-    Ollama's words, NotFoundError when the model to start from is not here. `quantizer` is the path
-    of llama-quantize. Close it to give up.
+    Ollama's words, NotFoundError when the model to start from is not here. `tools` are what
+    quantizes. Close it to give up.
     """
     request = _checked(request)
     name = await asyncio.to_thread(store.resolve, name)
     with store.creating():
-        recipe = await asyncio.to_thread(_prepare, store, request, quantizer)
+        recipe = await asyncio.to_thread(_prepare, store, request, tools)
         if recipe.parses:
             yield Progress("parsing GGUF")
         if recipe.detected:
             yield Progress(f"using autodetected template {recipe.detected}")
-        for place, kind in recipe.to_quantize.items():
-            async with aclosing(_quantize(store, recipe, place, kind, quantizer)) as lines:
+        for place, task in recipe.to_quantize.items():
+            async with aclosing(_quantize(store, recipe, place, task)) as lines:
                 async for line in lines:
                     yield line
         layers = list(recipe.layers)
@@ -148,7 +151,7 @@ class _Recipe(Struct):
     params: dict[str, Json] = {}
     detected: str = ""
     parses: bool = False
-    to_quantize: dict[int, str] = {}
+    to_quantize: dict[int, Task] = {}
 
     def drop(self, *media_types: str) -> None:
         """Leave out layers that are replaced."""
@@ -186,12 +189,20 @@ def _checked(request: CreateRequest) -> CreateRequest:
     _check_texts(request)
     kinds = (request.quantize or request.quantization, request.draft_quantize)
     quantize, draft_quantize = (parse_quantization(kind) if kind else "" for kind in kinds)
+    _check_matrix(request.imatrix, quantize)
     return structs.replace(
         request,
         quantize=quantize,
         draft_quantize=draft_quantize,
         parameters=_typed_parameters(request.parameters),
     )
+
+
+def _check_matrix(matrix: bool | str, kind: str) -> None:
+    if matrix and not kind:
+        raise BadRequestError("an importance matrix is for quantizing: say to which type")
+    if isinstance(matrix, str):
+        parse_digest(matrix)
 
 
 def _check_texts(request: CreateRequest) -> None:
@@ -244,7 +255,7 @@ def _typed(name: str, value: Json) -> Json:
     raise BadRequestError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
 
 
-def _prepare(store: Store, request: CreateRequest, quantizer: Path | None) -> _Recipe:
+def _prepare(store: Store, request: CreateRequest, tools: Tools | None) -> _Recipe:
     """Everything short of writing. Reads manifests, small layers and GGUF headers."""
     recipe = _from_model(store, request.from_) if request.from_ else _from_files(store, request)
     _add_files(store, recipe, request)
@@ -257,8 +268,10 @@ def _prepare(store: Store, request: CreateRequest, quantizer: Path | None) -> _R
     kinds = {MODEL_TYPE: request.quantize, DRAFT_TYPE: request.draft_quantize}
     for place, layer in enumerate(recipe.layers):
         wanted = kinds.get(layer.media_type)
-        if wanted and is_quantizable(store, layer, wanted, quantizer):
-            recipe.to_quantize[place] = wanted
+        matrix = request.imatrix if layer.media_type == MODEL_TYPE else False
+        again = request.requantize
+        if wanted and (task := quantizing(store, layer, wanted, tools, again=again, matrix=matrix)):
+            recipe.to_quantize[place] = task
     return recipe
 
 
@@ -365,22 +378,20 @@ def _add_config(recipe: _Recipe, request: CreateRequest) -> None:
 
 
 async def _quantize(
-    store: Store, recipe: _Recipe, place: int, kind: str, quantizer: Path | None
+    store: Store, recipe: _Recipe, place: int, task: Task
 ) -> AsyncGenerator[Progress]:
     """Put a quantized layer in the place of what is there."""
-    assert quantizer is not None  # noqa: S101 - is_quantizable saw to it
-    old = recipe.layers[place]
-    now = arch.file_type(cached_header(store.blob_path(old.digest)))
-    status = f"quantizing {now} model to {kind}"
-    async with aclosing(quantize_layer(store, old, kind, quantizer)) as steps:
-        async for step in steps:
-            if isinstance(step, Layer):
-                recipe.layers[place] = step
+    media_type = recipe.layers[place].media_type
+    # Ollama's key is 19 zeros; a draft's has to be another.
+    key = f"{media_type != MODEL_TYPE:019d}"
+    async with aclosing(quantize_layer(store, recipe.layers[place], task)) as work:
+        async for item in work:
+            if isinstance(item, Layer):
+                recipe.layers[place] = item
             else:
-                # Ollama's key is 19 zeros; a draft's has to be another.
-                key = f"{old.media_type != MODEL_TYPE:019d}"
-                yield Progress(status, key, total=step.total, completed=step.completed)
-    new = recipe.layers[place]
-    if new.media_type == MODEL_TYPE:
-        file_type = arch.file_type(cached_header(store.blob_path(new.digest)))
+                total, done = item.step.total, item.step.completed
+                digest = "" if item.unit else key
+                yield Progress(item.status, digest, total=total, completed=done, unit=item.unit)
+    if media_type == MODEL_TYPE:
+        file_type = arch.file_type(cached_header(store.blob_path(recipe.layers[place].digest)))
         recipe.config = structs.replace(recipe.config, file_type=file_type)

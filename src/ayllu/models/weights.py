@@ -1,34 +1,23 @@
-"""The GGUF files that a model is made of: checked, described, quantized. Never paths of the user's.
+"""The GGUF files that a model is made of: checked and described. Never paths of the user's.
 
 Errors speak of the names that the user knows the files by.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import AsyncGenerator
-from contextlib import ExitStack, aclosing
-from pathlib import Path
-
 from msgspec import structs
 
-from ayllu.errors import BadRequestError, EngineMissingError, GGUFError
+from ayllu.errors import BadRequestError, GGUFError
 from ayllu.gguf import arch, vocab
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.lora import misfit
-from ayllu.gguf.quantize import REMEDY, Step, needs_quantizing, quantize
 from ayllu.gguf.read import Header
-from ayllu.models.files import draft, using
 from ayllu.models.manifest import ADAPTER_TYPE, DRAFT_TYPE, MODEL_TYPE, PROJECTOR_TYPE, parse_digest
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store
 from ayllu.types import Layer, ModelConfig
 
 LAYER_TYPES = {"model": MODEL_TYPE, "projector": PROJECTOR_TYPE}
-
-_HASHED_AT_ONCE = 64 << 20
-"""Bytes between two looks at whether anybody still waits for the digest."""
 
 
 def header_of(store: Store, path: str, digest: str) -> Header:
@@ -100,48 +89,3 @@ def named_draft_layer(store: Store, text: str, model: Header) -> Layer:
         raise BadRequestError(f"model '{text}' has no GGUF file that could draft")
     layer = draft_layer(store, text, layers[0].digest, model)
     return structs.replace(layer, from_=short_name(stored.name))
-
-
-def is_quantizable(store: Store, layer: Layer, kind: str, program: Path | None) -> bool:
-    """Whether a layer has to be quantized to become `kind`.
-
-    Raises BadRequestError where it may not be, EngineMissingError where nothing could do it.
-    """
-    if not needs_quantizing(cached_header(store.blob_path(layer.digest)), kind):
-        return False
-    if program is None or not program.exists():
-        where = f" in {program.parent}" if program else ""
-        raise EngineMissingError(f"there is no llama-quantize{where}: {REMEDY}")
-    return True
-
-
-async def quantize_layer(
-    store: Store, layer: Layer, kind: str, program: Path
-) -> AsyncGenerator[Step | Layer]:
-    """Make a layer anew as `kind`: steps, and the new layer at the end.
-
-    Closing the generator ends the work and leaves nothing. Raises StoreError when the disk is full,
-    EngineError and BadRequestError with the engine's reason.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(using(store.root))
-        new = stack.enter_context(draft(store.blobs))
-        source = store.blob_path(layer.digest)
-        async with aclosing(quantize(program, source, new.path, kind)) as steps:
-            async for step in steps:
-                yield step
-        digest = await _digest(new.path)
-        blob = store.blob_path(digest)
-        if not blob.is_file():
-            await asyncio.to_thread(new.publish, blob)
-        header = await asyncio.to_thread(cached_header, blob)
-        yield Layer(layer.media_type, digest, header.file_size)
-
-
-async def _digest(path: Path) -> str:
-    """A file's digest, worked out outside the event loop."""
-    hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while data := await asyncio.to_thread(file.read, _HASHED_AT_ONCE):
-            await asyncio.to_thread(hashed.update, data)
-    return f"sha256:{hashed.hexdigest()}"

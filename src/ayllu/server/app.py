@@ -17,7 +17,8 @@ from ayllu.db import Database
 from ayllu.errors import AylluError
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
-from ayllu.runner.engine import Engine, list_devices
+from ayllu.models.tools import Tools
+from ayllu.runner.engine import Engine, list_devices, tool_path
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
 from ayllu.server import stored
@@ -39,9 +40,14 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         sweep_runtime_folders()
         if not settings.no_prune:
             _prune(store)
-        pool = Pool(settings, engine, gpus=len(list_devices(engine)))
+        gpus = len(list_devices(engine))
+        pool = Pool(settings, engine, gpus=gpus)
         kept = _stored(settings)
-        app.state.ayllu = State(settings, engine, store, pool, kept)
+        quantize, imatrix = (
+            tool_path(engine.folder, f"llama-{name}") for name in ("quantize", "imatrix")
+        )
+        tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
+        app.state.ayllu = State(settings, engine, store, pool, kept, tools)
         try:
             yield
         finally:

@@ -22,7 +22,6 @@ from ayllu.models.name import parse_name, short_name, split_source
 from ayllu.models.pull import pull as pull_model
 from ayllu.models.push import push as push_model
 from ayllu.models.store import Store, StoredManifest
-from ayllu.runner.engine import tool_path
 from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_ollama as wire
 from ayllu.server.state import drain, model_of, read_body, required, state_of
@@ -69,8 +68,7 @@ async def create(request: Request) -> Response:
     """POST /api/create: make a model from GGUF files or another model."""
     body = await read_body(request, wire.CreateRequest)
     name, state = parse_name(body.model or body.name), state_of(request)
-    quantizer = tool_path(state.engine.folder, "llama-quantize")
-    work = create_model.create(state.store, name, body, quantizer=quantizer)
+    work = create_model.create(state.store, name, body, tools=state.tools)
     return await _progress(request, work, stream=body.stream)
 
 

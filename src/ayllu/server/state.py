@@ -18,6 +18,7 @@ from ayllu.models.describe import capabilities
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import full_name, parse_name, split_source
 from ayllu.models.store import Store
+from ayllu.models.tools import Tools
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import merge_options, parse_options
 from ayllu.runner.pool import Pool
@@ -43,6 +44,7 @@ class State(Struct, frozen=True):
     store: Store
     pool: Pool
     responses: StoredResponses
+    tools: Tools
     looked_at: set[str] = field(default_factory=set)
 
 
