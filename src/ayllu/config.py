@@ -77,6 +77,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     no_autostart: bool
     debug: bool
     llama_bin: str
+    torch_python: str
 
 
 def parse_address(text: str) -> Address:
@@ -227,6 +228,12 @@ SETTINGS = (
     Setting("no_autostart", _boolean, "false", "commands start no server when none runs"),
     Setting("debug", _boolean, "false", "log more"),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
+    Setting(
+        "torch_python",
+        str,
+        "",
+        "Python that has PyTorch, for importing models; empty: ours, or that of `<ours>-torch`",
+    ),
 )
 
 

@@ -19,7 +19,7 @@ from ayllu.gguf.cache import cached_header
 from ayllu.gguf.lora import misfit
 from ayllu.gguf.quantize import REMEDY, Step, needs_quantizing, quantize
 from ayllu.gguf.read import Header
-from ayllu.models.files import draft, using
+from ayllu.models.files import Draft, draft, using
 from ayllu.models.manifest import ADAPTER_TYPE, DRAFT_TYPE, MODEL_TYPE, PROJECTOR_TYPE, parse_digest
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store
@@ -33,8 +33,6 @@ _HASHED_AT_ONCE = 64 << 20
 
 def header_of(store: Store, path: str, digest: str) -> Header:
     """A blob's header, checked; `path` is what the user calls it. Raises BadRequestError."""
-    if path.endswith((".safetensors", ".bin", ".pth", ".pt")):
-        raise BadRequestError(f"{path} cannot be imported yet: convert it to GGUF first")
     blob = store.blob_path(digest)
     if not store.has_blob(digest):
         raise BadRequestError(f"the file {path} is not here: send {digest} first")
@@ -130,12 +128,18 @@ async def quantize_layer(
         async with aclosing(quantize(program, source, new.path, kind)) as steps:
             async for step in steps:
                 yield step
-        digest = await _digest(new.path)
-        blob = store.blob_path(digest)
-        if not blob.is_file():
-            await asyncio.to_thread(new.publish, blob)
-        header = await asyncio.to_thread(cached_header, blob)
+        digest = await publish(store, new)
+        header = await asyncio.to_thread(cached_header, store.blob_path(digest))
         yield Layer(layer.media_type, digest, header.file_size)
+
+
+async def publish(store: Store, new: Draft) -> str:
+    """Make a blob of a draft that another program wrote; returns its digest."""
+    digest = await _digest(new.path)
+    blob = store.blob_path(digest)
+    if not blob.is_file():
+        await asyncio.to_thread(new.publish, blob)
+    return digest
 
 
 async def _digest(path: Path) -> str:
