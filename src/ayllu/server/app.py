@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError
+from ayllu.models.registry import Registries
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
@@ -41,11 +42,13 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             _prune(store)
         pool = Pool(settings, engine, gpus=len(list_devices(engine)))
         kept = _stored(settings)
-        app.state.ayllu = State(settings, engine, store, pool, kept)
+        registries = Registries(settings)
+        app.state.ayllu = State(settings, engine, store, pool, kept, registries)
         try:
             yield
         finally:
             await pool.close()
+            await registries.close()
             await kept.close()
 
     return Starlette(

@@ -17,6 +17,7 @@ from ayllu.gguf.cache import cached_header
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import full_name, parse_name, split_source
+from ayllu.models.registry import Registries
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import merge_options, parse_options
@@ -43,6 +44,7 @@ class State(Struct, frozen=True):
     store: Store
     pool: Pool
     responses: StoredResponses
+    registries: Registries
     looked_at: set[str] = field(default_factory=set)
 
 
