@@ -86,11 +86,20 @@ class Store:
         return shelved.name if shelved else own
 
     def manifest(self, name: ModelName) -> StoredManifest:
-        """A model's manifest. Raises NotFoundError, or StoreError when the manifest is damaged."""
+        """A model's manifest. Raises NotFoundError, or StoreError when the manifest is damaged.
+
+        BadRequestError where a folder that is only read has something that is no model.
+        """
         item = self._read(self.resolve(name))
         if item is None:
             raise NotFoundError(f"model '{short_name(name)}' not found")
         if isinstance(item, Damaged):
+            shelved = self.shelves.find(item.name)
+            if shelved and shelved.shelf.folder and self._read_own(item.name) is None:
+                raise BadRequestError(
+                    f"model '{short_name(name)}' in {shelved.shelf.folder} cannot be used: "
+                    f"{item.reason}"
+                )
             raise StoreError(
                 f"the manifest of {short_name(name)} is damaged ({item.reason}): "
                 "remove the model and get it again",
