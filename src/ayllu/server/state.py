@@ -63,7 +63,7 @@ async def model_of(request: Request, name: str) -> Model:
     """
     state = state_of(request)
     try:
-        model = _open(state, name)
+        model = await asyncio.to_thread(_open, state, name)
     except NotFoundError as error:
         raise NotFoundError(f"model '{name}' not found") from error
     if model.digest not in state.looked_at:
