@@ -10,8 +10,8 @@ import json
 
 from msgspec import UNSET, Struct, UnsetType
 
-from ayllu.gguf import arch, vocab
-from ayllu.gguf.cache import cached_header
+from ayllu.gguf import arch
+from ayllu.gguf.cache import cached_fill_tokens, cached_header
 from ayllu.gguf.read import GGUFArray, Header
 from ayllu.gotime import format_time
 from ayllu.models.formats import HARMONY_FAMILIES, format_capabilities, parser_name
@@ -187,7 +187,7 @@ def capabilities(model: Model) -> tuple[str, ...]:
     found = set(model.config.capabilities) | arch.capabilities(header)
     for path in model.projectors:
         found |= arch.projector_capabilities(cached_header(path))
-    if "completion" in found and vocab.fill_tokens(header) is not None:
+    if "completion" in found and cached_fill_tokens(model.path) is not None:
         found.add("insert")
     template = model.go_template
     if template is None:
