@@ -21,7 +21,7 @@ from ayllu.models.foreign import Foreign, foreign_adapter, foreign_base, foreign
 from ayllu.models.manifest import MODEL_TYPE
 from ayllu.models.name import parse_name
 from ayllu.models.store import Store
-from ayllu.models.weights import header_of, publish
+from ayllu.models.weights import any_header, published
 from ayllu.torch_python import find_torch_python
 
 STATUSES = {
@@ -110,9 +110,9 @@ class Import:
             self.groups[group] = dict(self._found[group].ggufs)
             for name, new in (("converted.gguf", main), ("projector.gguf", projector)):
                 if new.path.stat().st_size:
-                    digest = await publish(self._store, new)
-                    self.made.append(digest)
-                    self.groups[group][name] = digest
+                    layer = await published(self._store, new, MODEL_TYPE)
+                    self.made.append(layer.digest)
+                    self.groups[group][name] = layer.digest
 
     def _base(self) -> Header:
         """The header of the model that an adapter is for: one of the store, or a GGUF beside it."""
@@ -121,7 +121,7 @@ class Import:
             paths = [self._store.blob_path(x.digest) for x in layers if x.media_type == MODEL_TYPE]
             headers = list(map(cached_header, paths))
         else:
-            headers = [header_of(self._store, *file) for file in self.groups["files"].items()]
+            headers = [any_header(self._store, *file) for file in self.groups["files"].items()]
         models = [header for header in headers if arch.kind(header) == "model"]
         if not models:
             raise BadRequestError("there is no model that the adapter could be for")

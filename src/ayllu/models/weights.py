@@ -33,19 +33,26 @@ _HASHED_AT_ONCE = 64 << 20
 
 def header_of(store: Store, path: str, digest: str) -> Header:
     """A blob's header, checked; `path` is what the user calls it. Raises BadRequestError."""
+    header = any_header(store, path, digest)
+    if arch.split_count(header) > 1:
+        raise BadRequestError(f"{path} is a part of a model: give all parts as the model's files")
+    return header
+
+
+def any_header(store: Store, path: str, digest: str) -> Header:
+    """The same of a file that may be a part of a model."""
     blob = store.blob_path(digest)
     if not store.has_blob(digest):
         raise BadRequestError(f"the file {path} is not here: send {digest} first")
     try:
         header = cached_header(blob)
-        arch.check(header)
+        if arch.split_count(header) <= 1:
+            arch.check(header)
     except GGUFError as error:
         sentence = str(error).replace(blob.name, path)
         if sentence.endswith("is not a GGUF file"):
             sentence = "supplied file was not in GGUF format"
         raise GGUFError(sentence) from error
-    if arch.split_count(header) > 1:
-        raise BadRequestError(f"{path} is a part of a model: merge the parts with llama-gguf-split")
     return header
 
 
@@ -128,18 +135,17 @@ async def quantize_layer(
         async with aclosing(quantize(program, source, new.path, kind)) as steps:
             async for step in steps:
                 yield step
-        digest = await publish(store, new)
-        header = await asyncio.to_thread(cached_header, store.blob_path(digest))
-        yield Layer(layer.media_type, digest, header.file_size)
+        yield await published(store, new, layer.media_type)
 
 
-async def publish(store: Store, new: Draft) -> str:
-    """Make a blob of a draft that another program wrote; returns its digest."""
+async def published(store: Store, new: Draft, media_type: str) -> Layer:
+    """A file that was written becomes a blob, once it is found sound."""
     digest = await _digest(new.path)
     blob = store.blob_path(digest)
     if not blob.is_file():
         await asyncio.to_thread(new.publish, blob)
-    return digest
+    header = await asyncio.to_thread(cached_header, blob)
+    return Layer(media_type, digest, header.file_size)
 
 
 async def _digest(path: Path) -> str:
