@@ -89,7 +89,7 @@ def kinds(route: Endpoint) -> tuple[list[Any], list[Any]]:
     given = [route.gives, *(route.streams or ())[1:]]
     return (
         [kind for kind in (route.takes, route.query) if kind not in (None, bytes)],
-        [kind for kind in given if kind not in (None, str, dict)],
+        [kind for kind in given if kind not in (None, str, bytes, dict)],
     )
 
 
