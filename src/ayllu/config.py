@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -78,6 +79,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     no_history: bool
     no_autostart: bool
     debug: bool
+    registries: tuple[str, ...]
+    max_bandwidth: int
     llama_bin: str
 
 
@@ -154,6 +157,20 @@ _SWITCH = {"1": "on", "0": "off", "true": "on", "false": "off"}
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    """Hosts, `host:port` or networks in CIDR. Raises ValueError for a network or port that is none.
+
+    `models/addresses.py` says what they mean.
+    """
+    words = _words(text)
+    for word in words:
+        if "/" in word:
+            ip_network(word, strict=False)
+        else:
+            parse_address(word)
+    return words
 
 
 def _paths(text: str) -> tuple[Path, ...]:
@@ -250,6 +267,14 @@ SETTINGS = (
     Setting("no_history", _boolean, "false", "no prompt history on disk", ollama="nohistory"),
     Setting("no_autostart", _boolean, "false", "commands start no server when none runs"),
     Setting("debug", _boolean, "false", "log more"),
+    Setting(
+        "registries",
+        _hosts,
+        "",
+        "hosts, `host:port` or networks (`10.0.0.0/8`) that may hold a registry though their "
+        "addresses are private, comma-separated",
+    ),
+    Setting("max_bandwidth", _size, "0", "bytes per second for downloads and uploads; 0: no limit"),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
 )
 

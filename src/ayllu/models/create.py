@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from ayllu.errors import BadRequestError, TemplateError, TooLargeError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
-from ayllu.gguf.quantize import parse_quantization
+from ayllu.gguf.quantize import Step, parse_quantization
 from ayllu.gguf.read import Header
 from ayllu.models.formats import FORMATS, RENDERERS
 from ayllu.models.found_format import find_format
@@ -43,6 +43,7 @@ from ayllu.models.manifest import (
 from ayllu.models.model import MAX_LAYER_BYTES, read_config
 from ayllu.models.modelfile import DEPRECATED_PARAMETERS, KIND_WORDS, PARAMETER_KINDS, ROLES
 from ayllu.models.name import parse_name, short_name
+from ayllu.models.parts import merge_parts
 from ayllu.models.store import Store
 from ayllu.models.weights import (
     LAYER_TYPES,
@@ -57,6 +58,9 @@ from ayllu.models.weights import (
 )
 from ayllu.template import parse
 from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
+
+MERGING, MERGING_KEY = "merging the parts", f"{2:019d}"
+"""A status and the key of its bar, beside those of quantizing."""
 
 _VERSION = re.compile(r"v?((0|[1-9]\d*)(\.(0|[1-9]\d*)){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)")
 
@@ -107,6 +111,12 @@ async def create(
     request = _checked(request)
     name = await asyncio.to_thread(store.resolve, name)
     with store.creating():
+        async with aclosing(merge_parts(store, request.files)) as steps:
+            async for step in steps:
+                if isinstance(step, Step):
+                    yield Progress(MERGING, MERGING_KEY, step.total, step.completed)
+                else:
+                    request = structs.replace(request, files=step)
         recipe = await asyncio.to_thread(_prepare, store, request, quantizer)
         if recipe.parses:
             yield Progress("parsing GGUF")

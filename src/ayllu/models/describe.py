@@ -11,8 +11,8 @@ from itertools import chain
 
 from msgspec import UNSET, Struct, UnsetType
 
-from ayllu.gguf import arch, vocab
-from ayllu.gguf.cache import cached_header
+from ayllu.gguf import arch
+from ayllu.gguf.cache import cached_fill_tokens, cached_header
 from ayllu.gguf.read import GGUFArray, Header
 from ayllu.gguf.shards import shards_of
 from ayllu.gotime import format_time
@@ -191,7 +191,7 @@ def capabilities(model: Model) -> tuple[str, ...]:
     found = set(model.config.capabilities) | arch.capabilities(header)
     for path in model.projectors:
         found |= arch.projector_capabilities(cached_header(path))
-    if "completion" in found and vocab.fill_tokens(header) is not None:
+    if "completion" in found and cached_fill_tokens(model.path) is not None:
         found.add("insert")
     template = model.go_template
     if template is None:

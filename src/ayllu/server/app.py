@@ -17,8 +17,10 @@ from starlette.responses import PlainTextResponse, Response
 from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError
+from ayllu.gguf.cache import keep_in
 from ayllu.models.extra import OllamaShelf, extra_shelves
 from ayllu.models.gguf_shelf import GgufShelf
+from ayllu.models.registry import Registries
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
@@ -42,16 +44,19 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         extra = extra_shelves(settings)
         store = Store(settings.models, [*extra, PackagedShelf()])
         sweep_runtime_folders()
+        keep_in(settings.home / "headers")
         if not settings.no_prune:
             _prune(store)
         pool = Pool(settings, engine, gpus=len(list_devices(engine)))
         kept = _stored(settings)
-        app.state.ayllu = State(settings, engine, store, pool, kept)
+        registries = Registries(settings)
+        app.state.ayllu = State(settings, engine, store, pool, kept, registries)
         looking = asyncio.create_task(_look(extra))
         try:
             yield
         finally:
             await pool.close()
+            await registries.close()
             await looking
             await kept.close()
 
