@@ -74,6 +74,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_body: int
     response_space: int
     response_age: float
+    serve_registry: str
     no_prune: bool
     no_history: bool
     no_autostart: bool
@@ -256,6 +257,12 @@ SETTINGS = (
         _timeout,
         "720h",
         "how long a stored answer is kept after its last use; 0: no limit",
+    ),
+    Setting(
+        "serve_registry",
+        _one_of("off", "on", "open"),
+        "off",
+        "`on` lets others pull these models at `/v2/`, `open` without a key too",
     ),
     Setting("no_prune", _boolean, "false", "keep unused blobs at start", ollama="noprune"),
     Setting("no_history", _boolean, "false", "no prompt history on disk", ollama="nohistory"),
