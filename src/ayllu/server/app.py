@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError
+from ayllu.models.downloads import Downloads
 from ayllu.models.registry import Registries
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
@@ -43,11 +44,13 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         pool = Pool(settings, engine, gpus=len(list_devices(engine)))
         kept = _stored(settings)
         registries = Registries(settings)
-        app.state.ayllu = State(settings, engine, store, pool, kept, registries)
+        downloads = Downloads(store, registries.bandwidth)
+        app.state.ayllu = State(settings, engine, store, pool, kept, registries, downloads)
         try:
             yield
         finally:
             await pool.close()
+            await downloads.close()
             await registries.close()
             await kept.close()
 

@@ -15,6 +15,7 @@ from ayllu.config import Settings
 from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header
 from ayllu.models.describe import capabilities
+from ayllu.models.downloads import Downloads
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import full_name, parse_name, split_source
 from ayllu.models.registry import Registries
@@ -45,6 +46,7 @@ class State(Struct, frozen=True):
     pool: Pool
     responses: StoredResponses
     registries: Registries
+    downloads: Downloads
     looked_at: set[str] = field(default_factory=set)
 
 
