@@ -112,7 +112,7 @@ class Partial:
         last = self.count - 1
         return whole - (CHUNK - self.length(last)) if last in self.chunks else whole
 
-    def write(self, number: int, pieces: Sequence[bytes], retries: int) -> None:
+    def write(self, number: int, pieces: Sequence[memoryview], retries: int) -> None:
         """Put a chunk in its place, and note it once it is there."""
         crc = 0
         for piece in pieces:
@@ -233,7 +233,7 @@ def _chunks_in(lines: bytes, count: int) -> Iterator[tuple[int, Chunk]]:
         yield int(number), chunk
 
 
-def _write(file: FileIO, data: bytes) -> None:
+def _write(file: FileIO, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:  # an unbuffered file may take only a part
         rest = rest[file.write(rest) :]

@@ -68,7 +68,7 @@ class Part:
     def __init__(self, number: int, end: int) -> None:
         self.number = number
         self.end = end
-        self.held: list[bytes] = []
+        self.held: list[memoryview] = []
         self.held_size = 0
         self.retries = 0
         self.restarts = 0
@@ -246,9 +246,9 @@ class Transfer:
                 with Watch(self._limits.stall, part.abort) as watch:
                     async with self._source.open(*span) as response:
                         self._check(response, *span)
-                        async for piece in response.content.iter_any():
+                        async for piece, _ in response.content.iter_chunks():
                             watch.paused = True
-                            await self._take(part, piece, position)
+                            await self._take(part, memoryview(piece), position)
                             position += len(piece)
                             watch.paused = False
                             watch.touch()
@@ -279,7 +279,7 @@ class Transfer:
                 f"{self._partial.size}"
             )
 
-    async def _take(self, part: Part, piece: bytes, position: int) -> None:
+    async def _take(self, part: Part, piece: memoryview, position: int) -> None:
         """Put a piece that begins at `position` of the file where it belongs."""
         self._heard = asyncio.get_running_loop().time()
         self._received += len(piece)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_BODY = 4 << 20
 CONNECT_SECONDS = 30.0
 ANSWER_SECONDS = 120.0
-_READ_BUFFER = 1 << 20
+_READ_BUFFER = 1 << 18
 _AGENT = f"ayllu/{__version__} ({platform.machine()} {platform.system().lower()})"
 
 Body = bytes | Callable[[], AsyncIterator[bytes]] | None
