@@ -54,6 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     home: Path
     models: Path
+    extra_models: tuple[Path, ...]
     host: Address
     origins: tuple[str, ...]
     api_keys: tuple[str, ...]
@@ -80,6 +81,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     registries: tuple[str, ...]
     max_bandwidth: int
     llama_bin: str
+    torch_python: str
 
 
 def parse_address(text: str) -> Address:
@@ -171,6 +173,16 @@ def _hosts(text: str) -> tuple[str, ...]:
     return words
 
 
+def _paths(text: str) -> tuple[Path, ...]:
+    """Folders between commas, or as in PATH where each is absolute and the whole is none itself."""
+    pieces = _words(text)
+    if len(pieces) == 1 and not Path(text).expanduser().exists():
+        parted = [piece.strip() for piece in text.split(os.pathsep) if piece.strip()]
+        if all(Path(piece).expanduser().is_absolute() for piece in parted):
+            pieces = tuple(parted)
+    return tuple(dict.fromkeys(Path(piece).expanduser().absolute() for piece in pieces))
+
+
 class Setting(Struct, frozen=True):
     """One setting: its name in `config.toml`, how its text is read, its default and its meaning."""
 
@@ -196,6 +208,12 @@ SETTINGS = (
         "home", str, "~/.ayllu", "folder of everything Ayllu keeps: history, answers, logs, models"
     ),
     Setting("models", str, "", "models folder, in Ollama's layout; empty: `models` in the home"),
+    Setting(
+        "extra_models",
+        _paths,
+        "",
+        "folders with more models, only read: Ollama's, LM Studio's, of GGUFs; comma-separated",
+    ),
     Setting("host", parse_address, "127.0.0.1:11434", "address to listen on and to connect to"),
     Setting("origins", _words, "", "web origins allowed besides this machine's, comma-separated"),
     Setting("api_keys", _words, "", "keys that other machines must show, comma-separated"),
@@ -252,6 +270,12 @@ SETTINGS = (
     ),
     Setting("max_bandwidth", _size, "0", "bytes per second for downloads and uploads; 0: no limit"),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
+    Setting(
+        "torch_python",
+        str,
+        "",
+        "Python that has PyTorch, for importing models; empty: ours, or that of `<ours>-torch`",
+    ),
 )
 
 

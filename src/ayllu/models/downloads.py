@@ -70,7 +70,8 @@ class Downloads:
         """Whether a layer is here, in its full size."""
         path = self._store.blob_path(layer.digest)
         with using(self._store.root):
-            return path.is_file() and path.stat().st_size == layer.size
+            there = path.is_file() and path.stat().st_size == layer.size
+        return there and self._store.shelves.is_hashed(layer.digest)
 
     def check_space(self, layers: Iterable[Layer]) -> None:
         """Raise StoreError where the disk has no room for what is missing of some layers."""
