@@ -82,6 +82,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     registries: tuple[str, ...]
     max_bandwidth: int
     llama_bin: str
+    torch_python: str
 
 
 def parse_address(text: str) -> Address:
@@ -276,6 +277,12 @@ SETTINGS = (
     ),
     Setting("max_bandwidth", _size, "0", "bytes per second for downloads and uploads; 0: no limit"),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
+    Setting(
+        "torch_python",
+        str,
+        "",
+        "Python that has PyTorch, for importing models; empty: ours, or that of `<ours>-torch`",
+    ),
 )
 
 
