@@ -33,6 +33,9 @@ UV = "uv==0.13.9"
 TEST_PROGRAMS = {"go": "golang-go", "docker-registry": "docker-registry"}
 """Programs that tests run, and the Debian packages that hold them."""
 
+ROOTS_PROGRAMS = {"mkfs.xfs": "xfsprogs"}
+"""The same of tests that only root can run."""
+
 CLIENTS = ROOT / "tests" / "clients"
 """Clients that tests drive: `NAME.lock` makes `.venv-NAME`, for they agree on no versions."""
 
@@ -176,10 +179,12 @@ def check_engine() -> None:
 
 def install_test_programs() -> None:
     """Debian's packages for programs that only tests run."""
-    missing = [package for name, package in TEST_PROGRAMS.items() if not shutil.which(name)]
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    wanted = TEST_PROGRAMS | (ROOTS_PROGRAMS if is_root else {})
+    missing = [package for name, package in wanted.items() if not shutil.which(name)]
     if not missing:
         return
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
+    if shutil.which("apt-get") is None or not is_root:
         sys.exit(f"The tests need {' and '.join(missing)}: install them and run this again.")
     say(f"Installing {' '.join(missing)} for the tests")
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
