@@ -13,6 +13,7 @@ from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
 
 from ayllu.errors import BadRequestError, NotFoundError, StoreError
+from ayllu.models.copies import prune_copies
 from ayllu.models.files import draft, gather, locked, sync_folder, using
 from ayllu.models.folders import (
     age_of,
@@ -276,6 +277,8 @@ class Store:
             removed = [item for item in unused if item not in used and self._has_own_blob(item)]
             for digest in removed:
                 self._own_blob(digest).unlink(missing_ok=True)
+            if removed:
+                prune_copies(self.root, self.has_blob, PRUNE_AGE)
             return tuple(removed)
 
     def prune(self, age: float = PRUNE_AGE) -> tuple[str, ...]:
@@ -300,7 +303,7 @@ class Store:
             for path in old:
                 path.unlink(missing_ok=True)
             remove_empty_folders(self.manifests)
-            return tuple(path.name for path in old)
+            return tuple(path.name for path in old) + prune_copies(self.root, self.has_blob, age)
 
     def _read_all(self) -> tuple[StoredManifest | Damaged, ...]:
         items = tuple(item for name in self.names() if (item := self._read(name)))

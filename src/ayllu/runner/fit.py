@@ -105,6 +105,7 @@ def plan_load(
         pooling=_pooling(facts) if embedding else None,
         projectors=model.projectors,
         adapters=model.adapters,
+        overrides=model.overrides,
         draft=draft,
         speculation=model_facts(draft, settings.kv_cache_type).speculation if draft else "",
         draft_tokens=_draft_tokens(options) if draft else 0,

@@ -50,8 +50,8 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     """What a llama-server is started with. `context` is tokens per slot, `cache_ram` bytes.
 
     `embedding` makes vectors in place of texts, or scores where the `pooling` is "rank".
-    `speculation` is how the draft model drafts, in the engine's word; `draft_tokens` of 0 leaves it
-    unused.
+    `overrides` are keys of the model's GGUF with other values. `speculation` is how the draft model
+    drafts, in the engine's word; `draft_tokens` of 0 leaves it unused.
     """
 
     model: Path
@@ -62,6 +62,7 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     pooling: str | None = None
     projectors: tuple[Path, ...] = ()
     adapters: tuple[Path, ...] = ()
+    overrides: dict[str, str | int | float | bool] = {}
     draft: Path | None = None
     speculation: str = ""
     draft_tokens: int = 0
@@ -179,11 +180,20 @@ def engine_arguments(load: LoadOptions, *, host: str, slots: Path) -> list[str]:
         arguments += ["--split-mode", "none", "--main-gpu", str(load.main_gpu)]
     if load.mmap is not None:
         arguments += ["--load-mode", "mmap" if load.mmap else "none"]
-    for projector in load.projectors:
-        arguments += ["--mmproj", str(projector)]
-    for adapter in load.adapters:
-        arguments += ["--lora", str(adapter)]
+    for flag, paths in (("--mmproj", load.projectors), ("--lora", load.adapters)):
+        for path in paths:
+            arguments += [flag, str(path)]
+    for key, value in load.overrides.items():
+        arguments += ["--override-kv", f"{key}={_override(value)}"]
     return arguments + _draft_arguments(load)
+
+
+def _override(value: str | float | bool) -> str:
+    """A key's value with its type, in the engine's words."""
+    if isinstance(value, bool):
+        return f"bool:{str(value).lower()}"
+    kinds: dict[type, str] = {int: "int", float: "float"}
+    return f"{kinds.get(type(value), 'str')}:{value}"
 
 
 def _draft_arguments(load: LoadOptions) -> list[str]:
