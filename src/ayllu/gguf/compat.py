@@ -46,7 +46,7 @@ def correction(path: Path, header: Header) -> Correction | None:
     """
     row = ROWS.get(arch.architecture(header))
     sheet = Sheet(path, header)
-    if row is None or not row.marks(sheet):
+    if row is None or arch.split_count(header) > 1 or not row.marks(sheet):
         return None
     tower = TOWERS.get(arch.architecture(header))
     projector = project(Sheet(path, header), tower) if tower and sheet.has("v.") else None

@@ -6,7 +6,7 @@ A copy is named after its source's digest and the version of the table that made
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ayllu.gguf.compat import VERSION
@@ -23,16 +23,18 @@ def stem_of(root: Path, digest: str) -> Path:
     return root / FOLDER / f"{digest.replace(':', '-')}-{VERSION}"
 
 
-def prune_copies(root: Path, has: Callable[[str], bool], age: float) -> tuple[str, ...]:
-    """Remove copies of files that the store no longer has, and of other versions; returns names.
+def prune_copies(root: Path, used: Callable[[], Collection[str]], age: float) -> tuple[str, ...]:
+    """Remove copies of files that no model has, and of other versions; returns their names.
 
-    Temporary files go when they are older than `age` seconds.
+    `used` gives the digests that models have. Temporary files go when they are older than `age`
+    seconds.
     """
     removed = []
-    for path in entries(root / FOLDER):
-        name = _NAME.fullmatch(path.name)
+    found = {path: _NAME.fullmatch(path.name) for path in entries(root / FOLDER)}
+    digests = {digest.replace(":", "-") for digest in used()} if any(found.values()) else set()
+    for path, name in found.items():
         if name:
-            stale = int(name[2]) != VERSION or not has(name[1])
+            stale = int(name[2]) != VERSION or name[1] not in digests
         else:
             stale = path.name.startswith(TEMPORARY_PREFIX) and age_of(path) > age
         if stale and path.is_file():

@@ -180,20 +180,25 @@ def engine_arguments(load: LoadOptions, *, host: str, slots: Path) -> list[str]:
         arguments += ["--split-mode", "none", "--main-gpu", str(load.main_gpu)]
     if load.mmap is not None:
         arguments += ["--load-mode", "mmap" if load.mmap else "none"]
+    return arguments + _file_arguments(load) + _draft_arguments(load)
+
+
+def _file_arguments(load: LoadOptions) -> list[str]:
+    """What is added to the model, and keys of its file that are told otherwise."""
+    arguments = []
     for flag, paths in (("--mmproj", load.projectors), ("--lora", load.adapters)):
         for path in paths:
             arguments += [flag, str(path)]
-    for key, value in load.overrides.items():
-        arguments += ["--override-kv", f"{key}={_override(value)}"]
-    return arguments + _draft_arguments(load)
+    for item in load.overrides.items():
+        arguments += ["--override-kv", _override(*item)]
+    return arguments
 
 
-def _override(value: str | float | bool) -> str:
-    """A key's value with its type, in the engine's words."""
-    if isinstance(value, bool):
-        return f"bool:{str(value).lower()}"
-    kinds: dict[type, str] = {int: "int", float: "float"}
-    return f"{kinds.get(type(value), 'str')}:{value}"
+def _override(key: str, value: str | float) -> str:
+    """A key with another value and its type, in the engine's words."""
+    kinds: dict[type, str] = {bool: "bool", int: "int", float: "float", str: "str"}
+    written = str(value).lower() if isinstance(value, bool) else value
+    return f"{key}={kinds[type(value)]}:{written}"
 
 
 def _draft_arguments(load: LoadOptions) -> list[str]:

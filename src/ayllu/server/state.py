@@ -19,6 +19,7 @@ from ayllu.models.corrected import find_correction, has_projector
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import full_name, parse_name, split_source
+from ayllu.models.registry import Registries
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import merge_options, parse_options
@@ -42,6 +43,7 @@ class State(Struct, frozen=True):
     store: Store
     pool: Pool
     responses: StoredResponses
+    registries: Registries
 
 
 def state_of(request: Request) -> State:
@@ -59,7 +61,7 @@ async def model_of(request: Request, name: str) -> Model:
     """
     state = state_of(request)
     try:
-        model = _open(state, name)
+        model = await asyncio.to_thread(_open, state, name)
     except NotFoundError as error:
         raise NotFoundError(f"model '{name}' not found") from error
     if not all(map(is_at_hand, _files(model))):
