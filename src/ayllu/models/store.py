@@ -16,6 +16,7 @@ from msgspec import structs
 
 from ayllu.errors import BadRequestError, NotFoundError, StoreError
 from ayllu.gguf.shards import shards_of
+from ayllu.models.copies import prune_copies
 from ayllu.models.files import draft, gather, locked, sync_folder, using
 from ayllu.models.folders import (
     age_of,
@@ -307,6 +308,8 @@ class Store:
             removed = [item for item in unused if item not in used and self._has_own_blob(item)]
             for digest in removed:
                 self.new_blob_path(digest).unlink(missing_ok=True)
+            if removed:
+                prune_copies(self.root, self._all_digests, PRUNE_AGE)
             return tuple(removed)
 
     def prune(self, age: float = PRUNE_AGE) -> tuple[str, ...]:
@@ -331,7 +334,12 @@ class Store:
             for path in old:
                 path.unlink(missing_ok=True)
             remove_empty_folders(self.manifests)
-            return tuple(path.name for path in old)
+            copies = prune_copies(self.root, self._all_digests, age)
+            return tuple(path.name for path in old) + copies
+
+    def _all_digests(self) -> frozenset[str]:
+        """The digests that any model refers to, those of shelves too."""
+        return frozenset(digest for model in self.models() for digest in model.digests)
 
     def _read_all(self) -> tuple[StoredManifest | Damaged, ...]:
         items = tuple(item for name in self.names() if (item := self._read(name)))
