@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
+USERS_PREFIX = f"ayllu-{os.getuid() if sys.platform != 'win32' else 0}-"
 _CGROUP = Path("/sys/fs/cgroup")
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # looked up before any fork
 _PR_SET_PDEATHSIG = 1
@@ -68,6 +69,11 @@ def _die_with(parent: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def temporary_prefix() -> str:
+    """How this process's folders begin in the system's temporary one; the next server sweeps it."""
+    return f"{USERS_PREFIX}{os.getpid()}-"
 
 
 def port_owner(port: int) -> str:

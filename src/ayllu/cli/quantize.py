@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
+from ayllu.cli.blobs import Blobs
 from ayllu.cli.client import Client, call
-from ayllu.cli.create import upload
 from ayllu.cli.print import human_bytes, write_table
 from ayllu.cli.progress import Progress, follow, showing
 from ayllu.cli.wire import PerplexityLine, PlanReply, ProgressLine, Quantization
+from ayllu.config import load_settings
 from ayllu.errors import BadRequestError
 from ayllu.models.name import parse_name, short_name
 from ayllu.types import Json, ModelName
@@ -108,7 +109,8 @@ async def _quantize(client: Client, order: Order) -> dict[str, PerplexityLine]:
         if order.target:
             body = {"model": order.target, **order.body}
             if isinstance(order.matrix, Path):
-                body["imatrix"] = await upload(client, order.matrix, progress)
+                blobs = Blobs(client, load_settings(), progress)
+                (body["imatrix"],) = (await blobs.send_all([order.matrix])).values()
             elif order.matrix is not None:
                 body["imatrix"] = True
             await follow(client.stream("/api/create", body, ProgressLine), progress)

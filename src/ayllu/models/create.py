@@ -1,14 +1,15 @@
-"""Making a model: from GGUF files that are in the blob store already, or from another model.
+"""Making a model: from files that are in the blob store already, or from another model.
 
-Takes digests, never paths of this machine. Every GGUF is checked before it becomes a model. A model
-appears with its manifest, at the very end; a failure on the way leaves nothing that is visible.
+Takes digests, never paths of this machine. What is no GGUF becomes one first, and every GGUF is
+checked before it becomes a model. A model appears with its manifest, at the very end; a failure on
+the way leaves nothing that is visible.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import msgspec
@@ -19,7 +20,10 @@ from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.quantize import parse_quantization
 from ayllu.gguf.read import Header
-from ayllu.models.formats import FORMATS, RENDERERS, USUAL
+from ayllu.gguf.tool import Step
+from ayllu.models.formats import FORMATS, RENDERERS
+from ayllu.models.found_format import find_format
+from ayllu.models.import_hf import Import
 from ayllu.models.manifest import (
     CONFIG_TYPE,
     DRAFT_TYPE,
@@ -39,9 +43,9 @@ from ayllu.models.manifest import (
     parse_params,
 )
 from ayllu.models.model import MAX_LAYER_BYTES, read_config
-from ayllu.models.modelfile import DEPRECATED_PARAMETERS, KIND_WORDS, PARAMETER_KINDS, ROLES
+from ayllu.models.modelfile import ROLES, typed_parameters
 from ayllu.models.name import parse_name, short_name
-from ayllu.models.named_templates import detect
+from ayllu.models.parts import merge_parts
 from ayllu.models.quantizing import Task, quantize_layer, quantizing
 from ayllu.models.store import Store
 from ayllu.models.tools import Tools
@@ -57,6 +61,9 @@ from ayllu.models.weights import (
 from ayllu.template import parse
 from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
 
+MERGING, MERGING_KEY = "merging the parts", f"{2:019d}"
+"""A status and the key of its bar, beside those of quantizing."""
+
 _VERSION = re.compile(r"v?((0|[1-9]\d*)(\.(0|[1-9]\d*)){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)")
 
 
@@ -64,7 +71,7 @@ class CreateRequest(Struct, frozen=True, kw_only=True):
     """POST /api/create, the name apart. `files` and its kin map a relative path to a digest.
 
     `draft` names a model of the store, `draft_files` a file, that drafts for the new one. `imatrix`
-    is the digest of an importance matrix, or of a text to make one of, or true for a text of ours.
+    is true, or the digest of an importance matrix or of a text to make one of.
     """
 
     from_: str = msgspec.field(default="", name="from")
@@ -99,17 +106,58 @@ class Progress(Struct, frozen=True, omit_defaults=True):
 
 
 async def create(
-    store: Store, name: ModelName, request: CreateRequest, *, tools: Tools | None = None
+    store: Store,
+    name: ModelName,
+    request: CreateRequest,
+    *,
+    tools: Tools | None = None,
+    torch_python: str = "",
 ) -> AsyncGenerator[Progress]:
     """Make a model, or make it anew; yields what is being done, `success` last.
 
-    Everything that is wrong with the request raises before the first status: BadRequestError in
-    Ollama's words, NotFoundError when the model to start from is not here. `tools` are what
-    quantizes. Close it to give up.
+    What is wrong with the request raises before the first status, where no converter has to say so:
+    BadRequestError in Ollama's words, NotFoundError when the model to start from is not here.
+    `tools` are what quantizes, `torch_python` is the setting. Close it to give up.
     """
     request = _checked(request)
     name = await asyncio.to_thread(store.resolve, name)
+    work = Import(store, name.model, torch_python, request.from_)
+    try:
+        with store.creating():
+            async with aclosing(_import(work, request)) as lines:
+                async for line in lines:
+                    yield line
+        request = structs.replace(request, **work.groups)
+        async with aclosing(_make(store, name, request, tools)) as lines:
+            async for line in lines:
+                yield line
+    finally:
+        if work.made:
+            await asyncio.to_thread(store.remove_unused, work.made)
+
+
+async def _import(work: Import, request: CreateRequest) -> AsyncGenerator[Progress]:
+    """Make GGUFs of what is none. FP8 is what llama-quantize cannot start from."""
+    kinds = {"files": request.quantize, "draft_files": request.draft_quantize, "adapters": ""}
+    for group, wanted in kinds.items():
+        fp8 = "bf16" if wanted else "q8_0"
+        await asyncio.to_thread(work.add, group, getattr(request, group), fp8=fp8)
+    async with aclosing(work.run()) as steps:
+        async for status, step in steps:
+            yield Progress(status, total=step.total, completed=step.completed)
+
+
+async def _make(
+    store: Store, name: ModelName, request: CreateRequest, tools: Tools | None
+) -> AsyncGenerator[Progress]:
+    """Make a model of GGUFs or of another model."""
     with store.creating():
+        async with aclosing(merge_parts(store, request.files)) as steps:
+            async for step in steps:
+                if isinstance(step, Step):
+                    yield Progress(MERGING, MERGING_KEY, step.total, step.completed)
+                else:
+                    request = structs.replace(request, files=step)
         recipe = await asyncio.to_thread(_prepare, store, request, tools)
         if recipe.parses:
             yield Progress("parsing GGUF")
@@ -126,9 +174,8 @@ async def create(
         for media_type, data in recipe.texts:
             layers.append(await asyncio.to_thread(store.write_blob, data, media_type))
             yield Progress(f"creating new layer {layers[-1].digest}")
-        config = await asyncio.to_thread(
-            store.write_blob, encode_config(recipe.config), CONFIG_TYPE
-        )
+        written = encode_config(recipe.config)
+        config = await asyncio.to_thread(store.write_blob, written, CONFIG_TYPE)
         yield Progress("writing manifest")
         old = await asyncio.to_thread(store.find, name)
         manifest = encode_manifest(config, tuple(layers))
@@ -182,30 +229,22 @@ def _checked(request: CreateRequest) -> CreateRequest:
         raise BadRequestError("models on other hosts are not supported: leave out remote_host")
     if not request.from_ and not request.files:
         raise BadRequestError("neither 'from' or 'files' was specified")
-    if len(request.adapters) > 1:
-        raise BadRequestError("only one adapter is currently supported")
-    if len(request.draft_files) + bool(request.draft) > 1:
+    if request.draft_files and request.draft:
         raise BadRequestError("only one DRAFT model is supported")
     _check_texts(request)
     kinds = (request.quantize or request.quantization, request.draft_quantize)
     quantize, draft_quantize = (parse_quantization(kind) if kind else "" for kind in kinds)
-    _check_matrix(request.imatrix, quantize)
     return structs.replace(
         request,
         quantize=quantize,
         draft_quantize=draft_quantize,
-        parameters=_typed_parameters(request.parameters),
+        parameters=typed_parameters(request.parameters),
     )
 
 
-def _check_matrix(matrix: bool | str, kind: str) -> None:
-    if matrix and not kind:
-        raise BadRequestError("an importance matrix is for quantizing: say to which type")
-    if isinstance(matrix, str):
-        parse_digest(matrix)
-
-
 def _check_texts(request: CreateRequest) -> None:
+    if request.imatrix and not (request.quantize or request.quantization):
+        raise BadRequestError("an importance matrix is for quantizing: say to which type")
     if request.renderer and request.renderer not in RENDERERS:
         raise BadRequestError(f'unknown renderer "{request.renderer}"')
     if request.parser and request.parser not in FORMATS:
@@ -228,33 +267,6 @@ def _is_relative(path: str) -> bool:
     return not any(part in {"", ".", ".."} for part in parts) and not set(path) & set("\\:\0")
 
 
-def _typed_parameters(parameters: Mapping[str, Json]) -> dict[str, Json]:
-    """Parameters with the types of their options; nulls and deprecated ones are left out."""
-    return {
-        name: _typed(name, value)
-        for name, value in parameters.items()
-        if value is not None and name not in DEPRECATED_PARAMETERS
-    }
-
-
-def _typed(name: str, value: Json) -> Json:
-    kind = PARAMETER_KINDS.get(name)
-    if kind is None:
-        raise BadRequestError(f"unknown parameter '{name}'")
-    if kind == "list":
-        items = [value] if isinstance(value, str) else value
-        if isinstance(items, list) and all(isinstance(item, str) for item in items):
-            return items
-    elif kind in {"bool", "string"}:
-        if isinstance(value, bool if kind == "bool" else str):
-            return value
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        if not abs(value) < 1 << 63:
-            raise BadRequestError(f'option "{name}" is out of range')
-        return int(value) if kind == "int" else float(value)
-    raise BadRequestError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
-
-
 def _prepare(store: Store, request: CreateRequest, tools: Tools | None) -> _Recipe:
     """Everything short of writing. Reads manifests, small layers and GGUF headers."""
     recipe = _from_model(store, request.from_) if request.from_ else _from_files(store, request)
@@ -267,10 +279,8 @@ def _prepare(store: Store, request: CreateRequest, tools: Tools | None) -> _Reci
             raise TooLargeError(f"the {kind} is larger than {MAX_LAYER_BYTES} bytes")
     kinds = {MODEL_TYPE: request.quantize, DRAFT_TYPE: request.draft_quantize}
     for place, layer in enumerate(recipe.layers):
-        wanted = kinds.get(layer.media_type)
-        matrix = request.imatrix if layer.media_type == MODEL_TYPE else False
-        again = request.requantize
-        if wanted and (task := quantizing(store, layer, wanted, tools, again=again, matrix=matrix)):
+        wanted, again = kinds.get(layer.media_type), request.requantize
+        if wanted and (task := quantizing(store, layer, wanted, tools, again, request.imatrix)):
             recipe.to_quantize[place] = task
     return recipe
 
@@ -313,17 +323,11 @@ def _from_files(store: Store, request: CreateRequest) -> _Recipe:
 
 def _find_format(recipe: _Recipe, model: Header) -> None:
     """Give a model with a chat template what is usual for its architecture or its format."""
-    jinja = arch.chat_template(model)
-    stop: tuple[str, ...] = ()
-    if jinja and (usual := USUAL.get(recipe.config.model_family)):
-        recipe.config = structs.replace(recipe.config, renderer=usual.name, parser=usual.name)
-        stop = usual.stop
-    elif named := detect(jinja):
-        recipe.detected = named.name
-        recipe.replace(named.text, TEMPLATE_TYPE)
-        stop = named.stop
-    if stop:
-        recipe.params = {"stop": list(stop)}
+    found = find_format(recipe.config, model)
+    recipe.config, recipe.params = found.config, found.params
+    if found.template:
+        recipe.detected = found.template.name
+        recipe.replace(found.template.text, TEMPLATE_TYPE)
 
 
 def _add_files(store: Store, recipe: _Recipe, request: CreateRequest) -> None:
@@ -388,10 +392,9 @@ async def _quantize(
         async for item in work:
             if isinstance(item, Layer):
                 recipe.layers[place] = item
-            else:
-                total, done = item.step.total, item.step.completed
-                digest = "" if item.unit else key
-                yield Progress(item.status, digest, total=total, completed=done, unit=item.unit)
+                continue
+            digest, step = "" if item.unit else key, item.step
+            yield Progress(item.status, digest, step.total, step.completed, item.unit)
     if media_type == MODEL_TYPE:
         file_type = arch.file_type(cached_header(store.blob_path(recipe.layers[place].digest)))
         recipe.config = structs.replace(recipe.config, file_type=file_type)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -16,13 +13,12 @@ from ayllu.gguf.cache import cached_header
 from ayllu.gguf.quantize import SOURCES, needs_quantizing, quantize
 from ayllu.gguf.tool import REMEDY, Step
 from ayllu.models.files import draft, using
+from ayllu.models.manifest import MODEL_TYPE
 from ayllu.models.matrix import MatrixSource, make_matrix, matrix_source
 from ayllu.models.store import Store
 from ayllu.models.tools import Tools, check_program
+from ayllu.models.weights import published
 from ayllu.types import Layer
-
-_HASHED_AT_ONCE = 64 << 20
-"""Bytes between two looks at whether anybody still waits for the digest."""
 
 
 class Task(Struct, frozen=True):
@@ -47,12 +43,12 @@ def quantizing(
     layer: Layer,
     kind: str,
     tools: Tools | None,
-    *,
-    again: bool = False,
-    matrix: bool | str = False,
+    again: bool,
+    matrix: bool | str,
 ) -> Task | None:
     """What there is to do for a layer to become `kind`; None where it is so already.
 
+    `again` allows a layer that is quantized already. A draft model needs no `matrix` and gets none.
     Raises BadRequestError where it may not, EngineMissingError where nothing could do it.
     """
     if not needs_quantizing(cached_header(store.blob_path(layer.digest)), kind, again=again):
@@ -60,10 +56,11 @@ def quantizing(
     if tools is None:
         raise EngineMissingError(f"there is no llama-quantize: {REMEDY}")
     check_program(tools.quantize)
-    if matrix and kind in SOURCES:
+    if not matrix or layer.media_type != MODEL_TYPE:
+        return Task(kind, again, None, tools)
+    if kind in SOURCES:
         raise BadRequestError(f"{kind} needs no importance matrix: leave out `imatrix`")
-    source = matrix_source(store, layer.digest, matrix, tools) if matrix else None
-    return Task(kind, again, source, tools)
+    return Task(kind, again, matrix_source(store, layer.digest, matrix, tools), tools)
 
 
 async def quantize_layer(store: Store, layer: Layer, task: Task) -> AsyncGenerator[Work | Layer]:
@@ -92,18 +89,4 @@ async def quantize_layer(store: Store, layer: Layer, task: Task) -> AsyncGenerat
         async with aclosing(work) as steps:
             async for step in steps:
                 yield Work(status, step)
-        digest = await _digest(new.path)
-        blob = store.blob_path(digest)
-        if not blob.is_file():
-            await asyncio.to_thread(new.publish, blob)
-        header = await asyncio.to_thread(cached_header, blob)
-        yield Layer(layer.media_type, digest, header.file_size)
-
-
-async def _digest(path: Path) -> str:
-    """A file's digest, worked out outside the event loop."""
-    hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while data := await asyncio.to_thread(file.read, _HASHED_AT_ONCE):
-            await asyncio.to_thread(hashed.update, data)
-    return f"sha256:{hashed.hexdigest()}"
+        yield await published(store, new, layer.media_type)

@@ -1,9 +1,13 @@
-"""The GGUF files that a model is made of: checked and described. Never paths of the user's.
+"""The GGUF files that a model is made of: checked, described, published. Never the user's paths.
 
 Errors speak of the names that the user knows the files by.
 """
 
 from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
 
 from msgspec import structs
 
@@ -12,6 +16,7 @@ from ayllu.gguf import arch, vocab
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.lora import misfit
 from ayllu.gguf.read import Header
+from ayllu.models.files import Draft
 from ayllu.models.manifest import ADAPTER_TYPE, DRAFT_TYPE, MODEL_TYPE, PROJECTOR_TYPE, parse_digest
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store
@@ -19,24 +24,32 @@ from ayllu.types import Layer, ModelConfig
 
 LAYER_TYPES = {"model": MODEL_TYPE, "projector": PROJECTOR_TYPE}
 
+_HASHED_AT_ONCE = 64 << 20
+"""Bytes between two looks at whether anybody still waits for the digest."""
+
 
 def header_of(store: Store, path: str, digest: str) -> Header:
     """A blob's header, checked; `path` is what the user calls it. Raises BadRequestError."""
-    if path.endswith((".safetensors", ".bin", ".pth", ".pt")):
-        raise BadRequestError(f"{path} cannot be imported yet: convert it to GGUF first")
+    header = any_header(store, path, digest)
+    if arch.split_count(header) > 1:
+        raise BadRequestError(f"{path} is a part of a model: give all parts as the model's files")
+    return header
+
+
+def any_header(store: Store, path: str, digest: str) -> Header:
+    """The same of a file that may be a part of a model."""
     blob = store.blob_path(digest)
     if not store.has_blob(digest):
         raise BadRequestError(f"the file {path} is not here: send {digest} first")
     try:
         header = cached_header(blob)
-        arch.check(header)
+        if arch.split_count(header) <= 1:
+            arch.check(header)
     except GGUFError as error:
         sentence = str(error).replace(blob.name, path)
         if sentence.endswith("is not a GGUF file"):
             sentence = "supplied file was not in GGUF format"
         raise GGUFError(sentence) from error
-    if arch.split_count(header) > 1:
-        raise BadRequestError(f"{path} is a part of a model: merge the parts with llama-gguf-split")
     return header
 
 
@@ -89,3 +102,22 @@ def named_draft_layer(store: Store, text: str, model: Header) -> Layer:
         raise BadRequestError(f"model '{text}' has no GGUF file that could draft")
     layer = draft_layer(store, text, layers[0].digest, model)
     return structs.replace(layer, from_=short_name(stored.name))
+
+
+async def published(store: Store, new: Draft, media_type: str) -> Layer:
+    """A file that was written becomes a blob, once it is found sound."""
+    digest = await _digest(new.path)
+    blob = store.blob_path(digest)
+    if not blob.is_file():
+        await asyncio.to_thread(new.publish, blob)
+    header = await asyncio.to_thread(cached_header, blob)
+    return Layer(media_type, digest, header.file_size)
+
+
+async def _digest(path: Path) -> str:
+    """A file's digest, worked out outside the event loop."""
+    hashed = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := await asyncio.to_thread(file.read, _HASHED_AT_ONCE):
+            await asyncio.to_thread(hashed.update, data)
+    return f"sha256:{hashed.hexdigest()}"

@@ -28,7 +28,7 @@ from ayllu.gguf.tool import ENGINE_ENVIRONMENT
 from ayllu.runner.engine import Engine
 from ayllu.runner.explain import explain_exit
 from ayllu.runner.options import LoadOptions, engine_arguments
-from ayllu.system import child_environment, dies_with_parent
+from ayllu.system import USERS_PREFIX, child_environment, dies_with_parent, temporary_prefix
 
 LOG_LINES = 200
 STOP_SECONDS = 3.0
@@ -37,7 +37,6 @@ LONGEST_FOLDER = 60
 UNIX_SOCKETS = sys.platform != "win32"
 
 _LINUX = sys.platform == "linux"
-_PREFIX = f"ayllu-{os.getuid() if UNIX_SOCKETS else 0}-"
 _log = structlog.get_logger(__name__)
 
 
@@ -222,7 +221,7 @@ def _environment(key: str, marker: str) -> dict[str, str]:
 
 def _make_folder() -> Path:
     """A folder for a socket that nobody else may enter."""
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_temporary()))  # mode 0700
+    return Path(tempfile.mkdtemp(prefix=temporary_prefix(), dir=_temporary()))  # mode 0700
 
 
 def _temporary() -> str:
@@ -233,8 +232,8 @@ def _temporary() -> str:
 
 def sweep_runtime_folders() -> None:
     """Remove the socket folders of servers that were killed before they could."""
-    for folder in Path(_temporary()).glob(f"{_PREFIX}*-*"):
-        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+    for folder in Path(_temporary()).glob(f"{USERS_PREFIX}*-*"):
+        pid = folder.name.removeprefix(USERS_PREFIX).partition("-")[0]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 import structlog
 from starlette.applications import Starlette
@@ -15,6 +17,11 @@ from starlette.responses import PlainTextResponse, Response
 from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError
+from ayllu.gguf.cache import keep_in
+from ayllu.models.downloads import Downloads
+from ayllu.models.extra import OllamaShelf, extra_shelves
+from ayllu.models.gguf_shelf import GgufShelf
+from ayllu.models.registry import Registries
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
 from ayllu.models.tools import Tools
@@ -36,22 +43,30 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
-        store = Store(settings.models, [PackagedShelf()])
+        extra = extra_shelves(settings)
+        store = Store(settings.models, [*extra, PackagedShelf()])
         sweep_runtime_folders()
+        keep_in(settings.home / "headers")
         if not settings.no_prune:
             _prune(store)
         gpus = len(list_devices(engine))
         pool = Pool(settings, engine, gpus=gpus)
         kept = _stored(settings)
+        registries = Registries(settings)
+        downloads = Downloads(store, registries.bandwidth)
         quantize, imatrix = (
             tool_path(engine.folder, f"llama-{name}") for name in ("quantize", "imatrix")
         )
         tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
-        app.state.ayllu = State(settings, engine, store, pool, kept, tools)
+        app.state.ayllu = State(settings, engine, store, pool, kept, registries, downloads, tools)
+        looking = asyncio.create_task(_look(extra))
         try:
             yield
         finally:
             await pool.close()
+            await downloads.close()
+            await registries.close()
+            await looking
             await kept.close()
 
     return Starlette(
@@ -90,7 +105,8 @@ async def _on_error(request: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
     words = {404: "404 page not found", 405: "405 method not allowed"}
-    text = words.get(error.status_code, error.detail)
+    is_said = error.detail != HTTPStatus(error.status_code).phrase
+    text = error.detail if is_said else words.get(error.status_code, error.detail)
     if not has_plain_errors(request.url.path):
         body = status_body(text, error.status_code, request.url.path)
         response = json_response(body, error.status_code)
@@ -107,6 +123,14 @@ async def _on_disconnect(request: Request, _error: Exception) -> Response:
 async def _on_bug(request: Request, _error: Exception) -> Response:
     """A bug: uvicorn logs the traceback, the client learns where to look."""
     return error_response(AylluError("internal error: see the server's log"), request.url.path)
+
+
+async def _look(extra: Sequence[OllamaShelf | GgufShelf]) -> None:
+    """Say which of the user's other folders cannot be read, without waiting for slow disks."""
+    for shelf in extra:
+        await asyncio.to_thread(shelf.names)
+        for problem in shelf.problems:
+            _log.warning("not all models are to be had", reason=problem)
 
 
 def _prune(store: Store) -> None:

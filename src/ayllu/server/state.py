@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 from starlette.requests import Request
 
 from ayllu.chat.media import media_kind
 from ayllu.chat.request import Think
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLargeError
-from ayllu.gguf.cache import cached_header
+from ayllu.gguf.cache import cached_header, is_at_hand
+from ayllu.models.corrected import find_correction, has_projector
 from ayllu.models.describe import capabilities
+from ayllu.models.downloads import Downloads
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import full_name, parse_name, split_source
+from ayllu.models.registry import Registries
 from ayllu.models.store import Store
 from ayllu.models.tools import Tools
 from ayllu.runner.engine import Engine
@@ -34,18 +38,16 @@ that they take in JSON."""
 
 
 class State(Struct, frozen=True):
-    """One server's state, reached as `request.app.state.ayllu`.
-
-    `looked_at` holds the digests of the models whose files were read already.
-    """
+    """One server's state, reached as `request.app.state.ayllu`."""
 
     settings: Settings
     engine: Engine
     store: Store
     pool: Pool
     responses: StoredResponses
+    registries: Registries
+    downloads: Downloads
     tools: Tools
-    looked_at: set[str] = field(default_factory=set)
 
 
 def state_of(request: Request) -> State:
@@ -63,12 +65,11 @@ async def model_of(request: Request, name: str) -> Model:
     """
     state = state_of(request)
     try:
-        model = _open(state, name)
+        model = await asyncio.to_thread(_open, state, name)
     except NotFoundError as error:
         raise NotFoundError(f"model '{name}' not found") from error
-    if model.digest not in state.looked_at:
+    if not all(map(is_at_hand, _files(model))):
         await asyncio.to_thread(_look, model)
-        state.looked_at.add(model.digest)
     return model
 
 
@@ -90,9 +91,14 @@ def _open(state: State, name: str) -> Model:
 
 def _look(model: Model) -> None:
     """Read what is asked of the files later: big vocabularies take too long for the event loop."""
-    for path in (model.path, *model.drafts):
+    for path in _files(model):
         cached_header(path)
+    find_correction(model.path)
     capabilities(model)
+
+
+def _files(model: Model) -> tuple[Path, ...]:
+    return (model.path, *model.projectors, *model.adapters, *model.drafts)
 
 
 async def read_body(request: Request, kind: type[T]) -> T:
@@ -149,7 +155,7 @@ def check_abilities(model: Model, messages: Sequence[Message], *, tools: bool) -
         for data in message.images:
             sense = "audio" if media_kind(data) == "audio" else "vision"
             require(model, sense, f"{full_name(model.name)} does not support {sense}")
-            if not model.projectors:
+            if not has_projector(model):
                 raise BadRequestError(
                     f"{full_name(model.name)} has its {sense} within its own GGUF, where the "
                     "engine does not find it: create it again with a projector file beside it"

@@ -1,0 +1,127 @@
+"""Registries as their clients see them: Docker's HTTP API V2, with Ollama's keys for tokens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import ClientResponse
+from yarl import URL
+
+from ayllu.config import Settings
+from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError
+from ayllu.models.addresses import PrivateHosts
+from ayllu.models.bandwidth import Bandwidth
+from ayllu.models.manifest import MANIFEST_TYPE, parse_digest
+from ayllu.models.origin import Origin
+from ayllu.models.registry_auth import Tokens, parse_challenge
+from ayllu.models.web import TransientError, Web
+from ayllu.types import ModelName
+
+
+def choose_scheme(text: str, *, insecure: bool) -> str:
+    """`http` or `https` for a model's name as the user wrote it.
+
+    `insecure` means plain http, as in Ollama, unless the name says https. Raises BadRequestError
+    for a name in http without it.
+    """
+    scheme = text.rpartition("://")[0].lower()
+    if scheme == "http" and not insecure:
+        raise BadRequestError("insecure protocol http")
+    return scheme or ("http" if insecure else "https")
+
+
+class Registries:
+    """All registries, with the connections, tokens and bandwidth that they share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.web = Web(PrivateHosts(settings.registries))
+        self.bandwidth = Bandwidth(settings.max_bandwidth)
+        self._tokens = Tokens(self.web, settings.home)
+
+    def open(self, name: ModelName, scheme: str) -> Registry:
+        """A model's place in its registry; `scheme` is choose_scheme's. Nothing is asked yet.
+
+        Raises ForbiddenError where the host is a private address that nobody allowed.
+        """
+        return Registry(self.web, self._tokens, name, scheme)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.web.close()
+
+
+class Registry(Origin):
+    """One model's place in its registry, opened by Registries."""
+
+    def __init__(self, web: Web, tokens: Tokens, name: ModelName, scheme: str) -> None:
+        try:
+            root = URL(f"{scheme}://{name.host}/v2/{name.namespace}/{name.model}/")
+            root.origin()
+        except ValueError as error:
+            raise BadRequestError("invalid model name") from error
+        super().__init__(web, root)
+        self._tag = name.tag
+        self._tokens = tokens
+
+    async def manifest(self) -> bytes:
+        """The manifest's bytes as they are. Raises NotFoundError in Ollama's words."""
+        url = self.root / "manifests" / self._tag
+        try:
+            async with self.follow("GET", url, headers={"Accept": MANIFEST_TYPE}) as response:
+                return await self.web.read(response)
+        except NotFoundError as error:
+            raise NotFoundError("pull model manifest: file does not exist") from error
+
+    def blob(self, digest: str) -> URL:
+        """Where a blob is. Raises BadRequestError `invalid digest format`."""
+        return self.root / "blobs" / parse_digest(digest)
+
+    async def has_blob(self, digest: str) -> bool:
+        """Whether the registry has a blob of this model."""
+        try:
+            async with self.follow("HEAD", self.blob(digest)):
+                return True
+        except NotFoundError:
+            return False
+
+    async def login(self, response: ClientResponse, refused: str) -> str:
+        """A token for what a 401 asks for; `refused` was sent and is not good any more."""
+        challenge = parse_challenge(response.headers.getall("WWW-Authenticate", []))
+        if challenge is None:
+            raise ForbiddenError(f"{self.root.authority} asks for a login that is not by token")
+        return await self._tokens.get(challenge, self.root, refused=refused)
+
+
+class Source:
+    """A file somewhere on an origin, read in ranges.
+
+    Where the origin redirects to, usually a signed URL of a storage service, is kept until it is
+    refused there.
+    """
+
+    def __init__(self, origin: Origin, url: URL) -> None:
+        self.origin = origin
+        self._url = url
+        self._direct: URL | None = None
+
+    @asynccontextmanager
+    async def open(self, start: int = 0, end: int | None = None) -> AsyncIterator[ClientResponse]:
+        """The bytes from `start` to before `end`; all of them, asked for without a range, if None.
+
+        Nothing limits how long it takes. Raises TransientError, ForbiddenError, NotFoundError or
+        RegistryError.
+        """
+        direct = self._direct
+        headers = {} if end is None else {"Range": f"bytes={start}-{end - 1}"}
+        try:
+            url = direct or self._url
+            async with self.origin.follow("GET", url, headers=headers, seconds=None) as response:
+                if response.url.origin() != self.origin.root.origin():
+                    self._direct = response.url
+                yield response
+        except (ForbiddenError, NotFoundError) as error:
+            if direct is None:
+                raise
+            self._direct = None
+            raise TransientError(error.sentence) from error
