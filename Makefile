@@ -5,7 +5,7 @@ MODEL ?=
 SCRIPTS ?= $(filter-out bench/measure.py,$(wildcard bench/*.py))
 PROMPTS ?= "What is two plus two?" "¿De qué color es el cielo?"
 
-.PHONY: setup extras run test test-real test-clients check bench docs engine mini mini-eval
+.PHONY: setup extras run test test-real test-quant test-clients check bench docs engine mini mini-eval
 
 setup:
 	@$(PYTHON) tools/setup.py
@@ -29,7 +29,14 @@ test:
 # Opt-in: real models from a folder, and the texts they are known to give.
 test-real: setup
 	@test -n "$(MODELS)" || { echo "Name a folder: make test-real MODELS=path"; exit 1; }
-	@AYLLU_TEST_MODELS="$(MODELS)" $(BIN)/pytest -n 0 -m real tests/real
+	@AYLLU_TEST_MODELS="$(MODELS)" $(BIN)/pytest -n 0 -m real tests/real/test_real_models.py
+
+# Opt-in: what each type costs a model whose perplexities are known (docs/quantize.md).
+test-quant: setup
+	@test -n "$(MODEL)" -a -n "$(TEXT)" || \
+		{ echo "Name both: make test-quant MODEL=stories-f32.gguf TEXT=stories.txt"; exit 1; }
+	@AYLLU_TEST_MODEL="$(MODEL)" AYLLU_TEST_TEXT="$(TEXT)" \
+		$(BIN)/pytest -n 0 -s -m real tests/real/test_ladder.py
 
 # Opt-in: coding agents (1.5 GB of them) work with a model whose answers are known.
 test-clients:

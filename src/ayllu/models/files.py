@@ -98,11 +98,15 @@ class Draft:
         """The digest of what was written so far."""
         return f"sha256:{self._hash.hexdigest()}"
 
+    def sync(self) -> None:
+        """Bring to the disk what was written so far, by whomever."""
+        os.fsync(self.file.fileno())
+
     def publish(self, path: Path) -> None:
         """Sync the file and give it its final name, in the same folder."""
         if sys.platform != "win32":
             os.fchmod(self.file.fileno(), 0o644)
-        os.fsync(self.file.fileno())
+        self.sync()
         self.file.close()
         self.path.replace(path)
         sync_folder(path.parent)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from io import FileIO
 from pathlib import Path
 
 from msgspec import structs
@@ -24,6 +25,7 @@ from ayllu.types import Layer, ModelConfig
 
 LAYER_TYPES = {"model": MODEL_TYPE, "projector": PROJECTOR_TYPE}
 
+_BUFFER = 256 << 10
 _HASHED_AT_ONCE = 64 << 20
 """Bytes between two looks at whether anybody still waits for the digest."""
 
@@ -106,7 +108,8 @@ def named_draft_layer(store: Store, text: str, model: Header) -> Layer:
 
 async def published(store: Store, new: Draft, media_type: str) -> Layer:
     """A file that was written becomes a blob, once it is found sound."""
-    digest = await _digest(new.path)
+    # The disk works while the processor does.
+    digest, _ = await asyncio.gather(_digest(new.path), asyncio.to_thread(new.sync))
     blob = store.blob_path(digest)
     if not blob.is_file():
         await asyncio.to_thread(new.publish, blob)
@@ -117,7 +120,18 @@ async def published(store: Store, new: Draft, media_type: str) -> Layer:
 async def _digest(path: Path) -> str:
     """A file's digest, worked out outside the event loop."""
     hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while data := await asyncio.to_thread(file.read, _HASHED_AT_ONCE):
-            await asyncio.to_thread(hashed.update, data)
+    with path.open("rb", buffering=0) as file:
+        while await asyncio.to_thread(_hash, file, hashed):
+            pass
     return f"sha256:{hashed.hexdigest()}"
+
+
+def _hash(file: FileIO, hashed: hashlib._Hash) -> bool:
+    """Hash a part of a file; False at its end. A small buffer stays in the processor's cache."""
+    buffer = memoryview(bytearray(_BUFFER))
+    for _ in range(_HASHED_AT_ONCE // _BUFFER):
+        count = file.readinto(buffer)
+        if not count:
+            return False
+        hashed.update(buffer[:count])
+    return True
