@@ -325,10 +325,9 @@ def llama3() -> Parts:
     kvs["llama.vocab_size"] = len(words)
     for name in ("token_embd.weight", "output.weight"):
         old: Any = tensors[name]
-        wide = np.zeros((len(words), old.shape[1]), np.float16)
+        wide = np.full((len(words), old.shape[1]), -1, np.float16)
         wide[: len(old)] = old
         tensors[name] = wide
-    tensors["output.weight"][TOKENS:] = -1
     return kvs, tensors
 
 
