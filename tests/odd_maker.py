@@ -328,7 +328,8 @@ def llama3() -> Parts:
         wide = np.zeros((len(words), old.shape[1]), np.float16)
         wide[: len(old)] = old
         tensors[name] = wide
-    tensors["output.weight"][TOKENS:] = -1
+    head: Any = tensors["output.weight"]
+    head[TOKENS:] = -1
     return kvs, tensors
 
 
