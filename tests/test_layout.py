@@ -32,6 +32,7 @@ CLI_MAY_IMPORT = {
     "config",
     "log",
     "system",
+    "models.extra",
     "models.name",
     "models.modelfile",
     "runner.engine",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     home: Path
     models: Path
+    extra_models: tuple[Path, ...]
     host: Address
     origins: tuple[str, ...]
     api_keys: tuple[str, ...]
@@ -76,6 +78,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     no_history: bool
     no_autostart: bool
     debug: bool
+    registries: tuple[str, ...]
+    max_bandwidth: int
     llama_bin: str
 
 
@@ -154,6 +158,30 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    """Hosts, `host:port` or networks in CIDR. Raises ValueError for a network or port that is none.
+
+    `models/addresses.py` says what they mean.
+    """
+    words = _words(text)
+    for word in words:
+        if "/" in word:
+            ip_network(word, strict=False)
+        else:
+            parse_address(word)
+    return words
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    """Folders between commas, or as in PATH where each is absolute and the whole is none itself."""
+    pieces = _words(text)
+    if len(pieces) == 1 and not Path(text).expanduser().exists():
+        parted = [piece.strip() for piece in text.split(os.pathsep) if piece.strip()]
+        if all(Path(piece).expanduser().is_absolute() for piece in parted):
+            pieces = tuple(parted)
+    return tuple(dict.fromkeys(Path(piece).expanduser().absolute() for piece in pieces))
+
+
 class Setting(Struct, frozen=True):
     """One setting: its name in `config.toml`, how its text is read, its default and its meaning."""
 
@@ -179,6 +207,12 @@ SETTINGS = (
         "home", str, "~/.ayllu", "folder of everything Ayllu keeps: history, answers, logs, models"
     ),
     Setting("models", str, "", "models folder, in Ollama's layout; empty: `models` in the home"),
+    Setting(
+        "extra_models",
+        _paths,
+        "",
+        "folders with more models, only read: Ollama's, LM Studio's, of GGUFs; comma-separated",
+    ),
     Setting("host", parse_address, "127.0.0.1:11434", "address to listen on and to connect to"),
     Setting("origins", _words, "", "web origins allowed besides this machine's, comma-separated"),
     Setting("api_keys", _words, "", "keys that other machines must show, comma-separated"),
@@ -226,6 +260,14 @@ SETTINGS = (
     Setting("no_history", _boolean, "false", "no prompt history on disk", ollama="nohistory"),
     Setting("no_autostart", _boolean, "false", "commands start no server when none runs"),
     Setting("debug", _boolean, "false", "log more"),
+    Setting(
+        "registries",
+        _hosts,
+        "",
+        "hosts, `host:port` or networks (`10.0.0.0/8`) that may hold a registry though their "
+        "addresses are private, comma-separated",
+    ),
+    Setting("max_bandwidth", _size, "0", "bytes per second for downloads and uploads; 0: no limit"),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
 )
 

@@ -5,10 +5,11 @@ AylluError (500)
 │   ├── GGUFError               the file is not a GGUF that we accept
 │   ├── ModelfileError          a Modelfile does not parse
 │   └── TemplateError           a prompt template does not parse or run
-├── ForbiddenError (403)        Host or Origin not allowed, or it would leave this machine
+├── ForbiddenError (403)        Host, Origin or address not allowed, or it would leave this machine
 ├── NotFoundError (404)         no such model or blob
 ├── TooLargeError (413)         a body over its limit
 ├── StoreError (500)            the models directory cannot be read or written
+├── RegistryError (502)         a registry cannot be reached, or breaks its protocol
 ├── BusyError (503)             too many requests wait
 ├── UnsupportedError (501)      a part of an API that is not here
 └── EngineError (500)           llama-server refused, crashed or hangs
@@ -59,7 +60,7 @@ class TemplateError(BadRequestError):
 
 
 class ForbiddenError(AylluError):
-    """The Host or Origin header is not one that this server answers, or it asks for a cloud."""
+    """Not allowed: a Host or Origin, a private address, what a registry refuses, or a cloud."""
 
     status = 403
 
@@ -78,6 +79,12 @@ class TooLargeError(AylluError):
 
 class StoreError(AylluError):
     """The models directory cannot be read or written: full, read-only, no permission."""
+
+
+class RegistryError(AylluError):
+    """A registry cannot be reached, fails, or does not keep to its protocol."""
+
+    status = 502
 
 
 class BusyError(AylluError):

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ayllu.errors import GGUFError
+from ayllu.gguf import arch
 from ayllu.gguf.read import GGUFArray, read_header
 
 F32 = np.zeros((4, 32), np.float32)
@@ -79,6 +80,11 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "alignment of the wrong type": (gguf_bytes({"general.alignment": "32"}), "not an integer"),
     "alignment true": (gguf_bytes({"general.alignment": True}), "not an integer"),
     "alignment negative": (gguf_bytes({"general.alignment": Typed(5, -32)}), "power of two"),
+    "alignment of 64 bits": (gguf_bytes({"general.alignment": Typed(10, 32)}), "than uint32"),
+    "alignment of 2^31": (
+        gguf_bytes({"general.alignment": 1 << 31}, {"t": F32}),
+        "after the end of the file",
+    ),
     "five dimensions": (tensor(shape=(32, 1, 1, 1, 1)), "has 5 dimensions"),
     "a dimension of 0": (tensor(shape=(32, 0)), "dimension of 0"),
     "elements overflow": (tensor(shape=(2**32, 2**32, 2**32)), "too large to be true"),
@@ -92,6 +98,18 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "data cut off": (tensor(data=127), "after the end"),
     "tensor name too long": (tensor(name="x" * 64), "has a tensor name of 64 bytes"),
     "tensor without a name": (tensor(name=""), "without a name"),
+    "two tensors in one place": (
+        head(tensor_info("a", (32,), 0, 0), tensor_info("b", (32,), 0, 96), bytes(300), tensors=2),
+        "has the tensor b where another one lies",
+    ),
+    "a tensor in another": (
+        head(tensor_info("a", (8,), 0, 32), tensor_info("b", (32,), 0, 0), bytes(300), tensors=2),
+        "has the tensor a where another one lies",
+    ),
+    "2^32 - 1 dimensions": (
+        head(text("t") + struct.pack("<I", 2**32 - 1), bytes(80), tensors=1),
+        "has 4294967295 dimensions",
+    ),
     "the same tensor twice": (
         head(tensor_info("t", (1,), 0, 0) * 2, bytes(64), tensors=2),
         "has the tensor t twice",
@@ -206,6 +224,32 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return make_successor_model(tmp_path_factory.mktemp("sound") / "x.gguf").read_bytes()
 
 
+def test_a_file_cut_anywhere_is_refused(tmp_path: Path, sound: bytes) -> None:
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(sound)
+    header = read_header(path)
+    ends = [*range(header.data_offset + 64), *range(len(sound) - 64, len(sound)), len(sound) // 2]
+    for end in sorted(ends, reverse=True):
+        os.truncate(path, end)
+        with pytest.raises(GGUFError):
+            read_header(path)
+
+
+@given(place=st.integers(0, 6000 * 8))
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_flipped_bit_ends_in_a_header_or_a_sentence(
+    tmp_path: Path, sound: bytes, place: int
+) -> None:
+    data = bytearray(sound)
+    data[place // 8] ^= 1 << place % 8
+    path = tmp_path / "flipped.gguf"
+    path.write_bytes(data)
+    with suppress(GGUFError):
+        arch.check(read_header(path))
+
+
 @given(
     edits=st.lists(
         st.tuples(st.integers(0, 6000), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4
@@ -226,4 +270,4 @@ def test_mutated_files_end_in_a_header_or_a_sentence(
     path = tmp_path / "mutated.gguf"
     path.write_bytes(data[:length])
     with suppress(GGUFError):
-        read_header(path)
+        arch.check(read_header(path))

@@ -298,7 +298,14 @@ def test_files_are_checked_before_they_become_a_model(store: Store, gguf: str) -
         (files(store, gguf_bytes(base | {"llama.block_count": 0}, ROW)), "nothing of its layers"),
         (
             files(store, gguf_bytes(base | {"split.count": Typed(2, 2)}, ROW)),
-            "m.gguf is a part of a model: merge",
+            "the GGUF has a split.tensors.count that is not a whole number",
+        ),
+        (
+            CreateRequest(
+                files={"a": gguf},
+                draft_files={"b": blob(store, base | {"split.count": Typed(2, 2)})},
+            ),
+            "b is a part of a model: give all parts",
         ),
         (CreateRequest(files={"m.safetensors": gguf}), "cannot be imported yet"),
         (CreateRequest(files={"a": gguf, "b": gguf}), "the files hold two models"),

@@ -238,7 +238,7 @@ def test_an_upgrade_below_a_running_server_is_seen(
 def test_a_damaged_file_is_not_taken_in(store: Store, assets: Path) -> None:
     with (assets / "mini-f16.gguf").open("r+b") as file:
         file.write(b"XXXX")
-    with pytest.raises(StoreError, match=r"mini-f16\.gguf is damaged: install Ayllu again"):
+    with pytest.raises(StoreError, match=r"mini-f16\.gguf is damaged: it has another"):
         store.copy(MINI, parse_name("foo"))
     assert shown(store) == ["mini", "mini-draft"]
     shutil.rmtree(assets)

@@ -18,8 +18,8 @@ from ayllu.chat.placing import Part, mark_content, marked, split
 from ayllu.chat.request import ChatRequest
 from ayllu.errors import BadRequestError
 from ayllu.gguf import arch
-from ayllu.gguf.cache import cached_header
-from ayllu.gguf.vocab import FillTokens, fill_tokens
+from ayllu.gguf.cache import cached_fill_tokens, cached_header
+from ayllu.gguf.vocab import FillTokens
 from ayllu.models.model import Model
 from ayllu.runner.options import sampling_fields
 from ayllu.template import parse, thinking_tags, tool_tag
@@ -156,7 +156,7 @@ def infill_marks(model: Model, request: ChatRequest) -> FillTokens | None:
     template = request.template or model.go_template
     if template and "suffix" in parse(template).variables():
         return None
-    return fill_tokens(cached_header(model.path))
+    return cached_fill_tokens(model.path)
 
 
 def drop_oldest(messages: Sequence[Message], count: int) -> tuple[Message, ...]:

@@ -90,6 +90,14 @@ def _models(settings: Settings) -> Iterator[Finding]:
     yield Finding("models", enough, f"{free / (1 << 30):.1f} GiB of disk free{advice}")
 
 
+def _extra(settings: Settings) -> Iterator[Finding]:
+    from ayllu.models.extra import extra_report
+
+    for text, wrong in extra_report(settings):
+        yield Finding("extra", fine=True, text=text)
+        yield from (Finding("extra", fine=False, text=sentence) for sentence in wrong)
+
+
 def _server(settings: Settings) -> Iterator[Finding]:
     import asyncio
 
@@ -124,7 +132,7 @@ def _settings(_: Settings) -> Iterator[Finding]:
     yield Finding("settings", fine=True, text=f"Python {python} at {sys.executable}")
 
 
-CHECKS: tuple[Check, ...] = (_engine, _machine, _models, _server, _settings)
+CHECKS: tuple[Check, ...] = (_engine, _machine, _models, _extra, _server, _settings)
 
 
 def _existing(path: Path) -> Path:

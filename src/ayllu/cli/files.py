@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -22,6 +23,7 @@ _WEIGHTS = (
     (("*.gguf",), GGUF_MAGIC),
     (("*.bin",), GGUF_MAGIC),
 )
+_PART = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf")
 _COMPANIONS = ("*.json", "*/*.json", "chat_template.jinja", "tokenizer.model", "*/tokenizer.model")
 
 
@@ -31,18 +33,27 @@ def is_gguf(path: Path) -> bool:
 
 
 def model_files(path: Path) -> list[Path]:
-    """The file itself, or those of a folder that make up a model.
+    """The file itself with the other parts of its model, or those of a folder that make up a model.
 
     Raises BadRequestError when a folder has no model, or a link in it leads out of it.
     """
     if not path.is_dir():
-        return [path]
+        return _parts(path) or [path]
     for patterns, magic in _WEIGHTS:
         found = [file for file in _matching(path, patterns) if _begins_with(file, magic)]
         if found:
             alone = magic == GGUF_MAGIC
             return found if alone else [*found, *_matching(path, _COMPANIONS)]
     raise BadRequestError(f"no Modelfile or safetensors files found in {path}")
+
+
+def _parts(path: Path) -> list[Path]:
+    """The files beside `name-00001-of-00005.gguf` that are parts of the same model, and itself."""
+    name = _PART.fullmatch(path.name)
+    if name is None:
+        return []
+    siblings = ((file, _PART.fullmatch(file.name)) for file in path.parent.iterdir())
+    return sorted(file for file, other in siblings if other and other.groups() == name.groups())
 
 
 def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:

@@ -27,6 +27,7 @@ from ayllu.gguf.tables import (
     SCALARS,
     STRING,
     TENSOR_TYPES,
+    UINT32,
 )
 from ayllu.types import Json
 
@@ -107,10 +108,14 @@ class TensorInfo(Struct, frozen=True):
 
 
 class Header(Struct, frozen=True):
-    """Everything a GGUF says before its tensor data. Arrays in `kvs` are GGUFArray."""
+    """Everything a GGUF says before its tensor data.
+
+    Arrays in `kvs` are GGUFArray; `kinds` are the value types of the same keys.
+    """
 
     version: int
     kvs: dict[str, Json]
+    kinds: dict[str, int]
     tensors: tuple[TensorInfo, ...]
     alignment: int
     data_offset: int
@@ -186,14 +191,23 @@ class _Cursor(Struct):
 def _read(cursor: _Cursor) -> Header:
     version = _version(cursor)
     tensor_count = cursor.count("tensors", MAX_TENSORS, SMALLEST_TENSOR_BYTES)
-    kvs = _keys(cursor)
-    alignment = _alignment(cursor, kvs)
+    kvs, kinds = _keys(cursor)
+    alignment = _alignment(cursor, kvs, kinds)
     tensors = _tensors(cursor, tensor_count, alignment)
     data_offset = -(-cursor.at // alignment) * alignment
-    for tensor in tensors:
-        if data_offset + tensor.offset + tensor.size > cursor.size:
+    _check_places(cursor, tensors, cursor.size - data_offset)
+    return Header(version, kvs, kinds, tensors, alignment, data_offset, cursor.size)
+
+
+def _check_places(cursor: _Cursor, tensors: tuple[TensorInfo, ...], room: int) -> None:
+    """Tensors end within the file, and each has its bytes to itself: copies grow no file."""
+    end = 0
+    for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
+        if tensor.offset < end:
+            raise cursor.error(f"has the tensor {tensor.name} where another one lies")
+        end = tensor.offset + tensor.size
+        if end > room:
             raise cursor.error(f"is truncated: tensor {tensor.name} ends after the end of the file")
-    return Header(version, kvs, tensors, alignment, data_offset, cursor.size)
 
 
 def _version(cursor: _Cursor) -> int:
@@ -208,14 +222,16 @@ def _version(cursor: _Cursor) -> int:
     return version
 
 
-def _keys(cursor: _Cursor) -> dict[str, Json]:
+def _keys(cursor: _Cursor) -> tuple[dict[str, Json], dict[str, int]]:
     kvs: dict[str, Json] = {}
+    kinds: dict[str, int] = {}
     for _ in range(cursor.count("keys", MAX_KEYS, SMALLEST_KEY_BYTES)):
         name = _name(cursor, MAX_KEY_BYTES, "a key")
         if name in kvs:
             raise cursor.error(f"has the key {name} twice")
-        kvs[name] = _value(cursor, name)
-    return kvs
+        kinds[name] = cursor.number(_U32)
+        kvs[name] = _value(cursor, name, kinds[name])
+    return kvs, kinds
 
 
 def _name(cursor: _Cursor, limit: int, what: str) -> str:
@@ -228,8 +244,7 @@ def _name(cursor: _Cursor, limit: int, what: str) -> str:
         raise cursor.error(f"has {what} whose name is not UTF-8") from error
 
 
-def _value(cursor: _Cursor, key: str) -> Json:
-    kind: int = cursor.number(_U32)
+def _value(cursor: _Cursor, key: str, kind: int) -> Json:
     if kind == STRING:
         text = cursor.text(MAX_STRING_BYTES, f"a string in {key}")
         cursor.text_bytes += len(text)
@@ -320,12 +335,14 @@ def _numbers(data: bytes, kind: int, count: int) -> tuple[Json, ...]:
     return tuple(map(bool, numbers)) if kind == BOOL else numbers
 
 
-def _alignment(cursor: _Cursor, kvs: dict[str, Json]) -> int:
+def _alignment(cursor: _Cursor, kvs: dict[str, Json], kinds: dict[str, int]) -> int:
     value = kvs.get("general.alignment", DEFAULT_ALIGNMENT)
     if isinstance(value, bool) or not isinstance(value, int):
         raise cursor.error("has a general.alignment that is not an integer")
     if value <= 0 or value & (value - 1):
         raise cursor.error(f"has an alignment of {value}, which is not a power of two")
+    if kinds.get("general.alignment", UINT32) != UINT32:
+        raise cursor.error("has a general.alignment of another type than uint32")
     return value
 
 

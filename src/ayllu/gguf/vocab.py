@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
 from struct import Struct as Format
 
 from msgspec import Struct
@@ -122,7 +121,6 @@ def _said(header: Header, words: GGUFArray, keys: Iterable[str]) -> int | None:
     return None
 
 
-@lru_cache(maxsize=256)
 def _complete(words: GGUFArray, said: tuple[int | None, ...]) -> tuple[int, ...]:
     """The ids with those that the header does not say, found by their spellings; empty if not."""
     data = words.raw()

@@ -18,9 +18,10 @@ from msgspec import Struct, structs
 from ayllu.errors import BadRequestError, TemplateError, TooLargeError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
-from ayllu.gguf.quantize import parse_quantization
+from ayllu.gguf.quantize import Step, parse_quantization
 from ayllu.gguf.read import Header
-from ayllu.models.formats import FORMATS, RENDERERS, USUAL
+from ayllu.models.formats import FORMATS, RENDERERS
+from ayllu.models.found_format import find_format
 from ayllu.models.manifest import (
     CONFIG_TYPE,
     DRAFT_TYPE,
@@ -42,7 +43,7 @@ from ayllu.models.manifest import (
 from ayllu.models.model import MAX_LAYER_BYTES, read_config
 from ayllu.models.modelfile import DEPRECATED_PARAMETERS, KIND_WORDS, PARAMETER_KINDS, ROLES
 from ayllu.models.name import parse_name, short_name
-from ayllu.models.named_templates import detect
+from ayllu.models.parts import merge_parts
 from ayllu.models.store import Store
 from ayllu.models.weights import (
     LAYER_TYPES,
@@ -57,6 +58,9 @@ from ayllu.models.weights import (
 )
 from ayllu.template import parse
 from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
+
+MERGING, MERGING_KEY = "merging the parts", f"{2:019d}"
+"""A status and the key of its bar, beside those of quantizing."""
 
 _VERSION = re.compile(r"v?((0|[1-9]\d*)(\.(0|[1-9]\d*)){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)")
 
@@ -107,6 +111,12 @@ async def create(
     request = _checked(request)
     name = await asyncio.to_thread(store.resolve, name)
     with store.creating():
+        async with aclosing(merge_parts(store, request.files)) as steps:
+            async for step in steps:
+                if isinstance(step, Step):
+                    yield Progress(MERGING, MERGING_KEY, step.total, step.completed)
+                else:
+                    request = structs.replace(request, files=step)
         recipe = await asyncio.to_thread(_prepare, store, request, quantizer)
         if recipe.parses:
             yield Progress("parsing GGUF")
@@ -300,17 +310,11 @@ def _from_files(store: Store, request: CreateRequest) -> _Recipe:
 
 def _find_format(recipe: _Recipe, model: Header) -> None:
     """Give a model with a chat template what is usual for its architecture or its format."""
-    jinja = arch.chat_template(model)
-    stop: tuple[str, ...] = ()
-    if jinja and (usual := USUAL.get(recipe.config.model_family)):
-        recipe.config = structs.replace(recipe.config, renderer=usual.name, parser=usual.name)
-        stop = usual.stop
-    elif named := detect(jinja):
-        recipe.detected = named.name
-        recipe.replace(named.text, TEMPLATE_TYPE)
-        stop = named.stop
-    if stop:
-        recipe.params = {"stop": list(stop)}
+    found = find_format(recipe.config, model)
+    recipe.config, recipe.params = found.config, found.params
+    if found.template:
+        recipe.detected = found.template.name
+        recipe.replace(found.template.text, TEMPLATE_TYPE)
 
 
 def _add_files(store: Store, recipe: _Recipe, request: CreateRequest) -> None:

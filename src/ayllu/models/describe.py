@@ -7,12 +7,14 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md.
 from __future__ import annotations
 
 import json
+from itertools import chain
 
 from msgspec import UNSET, Struct, UnsetType
 
-from ayllu.gguf import arch, vocab
-from ayllu.gguf.cache import cached_header
+from ayllu.gguf import arch
+from ayllu.gguf.cache import cached_fill_tokens, cached_header
 from ayllu.gguf.read import GGUFArray, Header
+from ayllu.gguf.shards import shards_of
 from ayllu.gotime import format_time
 from ayllu.models.formats import HARMONY_FAMILIES, format_capabilities, parser_name
 from ayllu.models.model import Model
@@ -117,8 +119,10 @@ def show(model: Model, *, verbose: bool = False) -> ShowResponse:
 
     Raises GGUFError when the model's file is damaged.
     """
-    header = cached_header(model.path)
+    header, *others = (cached_header(path) for path in shards_of(model.path))
     config = model.config
+    info = model_info(header, verbose=verbose)
+    info["general.parameter_count"] = sum(map(arch.parameter_count, (header, *others)))
     projectors = [cached_header(path) for path in model.projectors]
     return ShowResponse(
         license="\n".join(model.licenses) or UNSET,
@@ -132,10 +136,10 @@ def show(model: Model, *, verbose: bool = False) -> ShowResponse:
         messages=model.messages or UNSET,
         remote_model=config.remote_model or UNSET,
         remote_host=config.remote_host or UNSET,
-        model_info=model_info(header, verbose=verbose),
+        model_info=info,
         projector_info=model_info(projectors[0], verbose=verbose) if projectors else UNSET,
         draft_info=_draft_info(model, verbose=verbose) if model.drafts else UNSET,
-        tensors=tensors(header) if verbose else UNSET,
+        tensors=tuple(chain(*map(tensors, (header, *others)))) if verbose else UNSET,
         capabilities=capabilities(model) or UNSET,
         modified_at=_modified(model.modified_at),
         requires=config.requires or UNSET,
@@ -187,7 +191,7 @@ def capabilities(model: Model) -> tuple[str, ...]:
     found = set(model.config.capabilities) | arch.capabilities(header)
     for path in model.projectors:
         found |= arch.projector_capabilities(cached_header(path))
-    if "completion" in found and vocab.fill_tokens(header) is not None:
+    if "completion" in found and cached_fill_tokens(model.path) is not None:
         found.add("insert")
     template = model.go_template
     if template is None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from ayllu.models.name import is_valid
+from ayllu.types import ModelName
 
 _LEGACY_BLOB_NAME = re.compile(r"sha256:[0-9a-fA-F]{64}")
 
@@ -27,6 +31,17 @@ def scan(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
         if folder.name in {"blobs", "manifests"}:
             raise
         return []  # a stray file among the manifests is nobody's model
+
+
+def names_in(manifests: Path) -> Iterator[ModelName]:
+    """The names of the models whose manifests lie below a folder; strangers are passed over."""
+    for host in scan(manifests):
+        for namespace in scan(host):
+            for model in scan(namespace):
+                for tag in scan(model):
+                    name = ModelName(host.name, namespace.name, model.name, tag.name)
+                    if tag.is_file() and is_valid(name):
+                        yield name
 
 
 def spelled(folder: Path, parts: tuple[str, ...]) -> tuple[str, ...]:

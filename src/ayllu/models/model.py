@@ -8,8 +8,8 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from ayllu.errors import BadRequestError, StoreError
-from ayllu.gguf import arch, vocab
-from ayllu.gguf.cache import cached_header
+from ayllu.gguf import arch
+from ayllu.gguf.cache import cached_fill_tokens, cached_header
 from ayllu.models.formats import parser_name
 from ayllu.models.manifest import (
     ADAPTER_TYPE,
@@ -79,7 +79,7 @@ class Model(Struct, frozen=True, kw_only=True):
         if self.wants_go is None:
             if config.renderer or parser_name(config, text):
                 return text
-            fills = vocab.fill_tokens(header) is not None
+            fills = cached_fill_tokens(self.path) is not None
             return None if prefers_jinja(text, jinja, fills=fills) else text
         return None
 

@@ -1,12 +1,13 @@
 """Models that the store offers without having them: they are read where they lie, never written.
 
-A shelf says where manifests and blobs lie. What a user deletes from a shelf is only marked, in the
-store's own folder: an empty file below `.ayllu.hidden`, which Ollama does not look at.
+What a user deletes of the models that ship with Ayllu is only marked, in the store's own folder:
+an empty file below `.ayllu.hidden`, which Ollama does not look at. Models of the user's other
+folders are not even marked: whoever wants them gone removes them there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from ayllu.errors import BadRequestError
 from ayllu.gguf.cache import Stamp, stamp
 from ayllu.models.files import make_folder, sync_folder, using
-from ayllu.models.name import full_name, manifest_path, parse_name
+from ayllu.models.name import full_name, manifest_path, parse_name, short_name
+from ayllu.models.stored import Damaged, ManifestReader, StoredManifest
 from ayllu.types import ModelName
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -27,13 +30,34 @@ TITLE = "org.opencontainers.image.title"
 
 
 class Shelf(Protocol):
-    """A place with models that we only read."""
+    """A place with models that we only read.
 
-    def manifests(self) -> Mapping[ModelName, Path]:
-        """Where each model's manifest lies."""
+    A place that cannot be read has no models: nothing here raises, whatever the disk does.
+    """
+
+    folder: Path | None
+    """The user's folder, None for what ships with Ayllu and may be hidden."""
+
+    def names(self) -> Collection[ModelName]:
+        """The models that are there now."""
+
+    def find(self, name: ModelName) -> ModelName | None:
+        """The name, in any case, as the shelf spells it; None when there is no such model."""
+
+    def read(self, name: ModelName) -> StoredManifest | Damaged | None:
+        """The manifest of a model that is spelled so."""
+
+    def manifest_bytes(self, name: ModelName) -> bytes:
+        """The same as its bytes. Raises OSError when it is gone."""
 
     def blob(self, digest: str) -> Path | None:
         """Where the file of a digest, `sha256:<64 hex>`, lies; None when it is not here."""
+
+    def text(self, digest: str) -> bytes | None:
+        """A small blob that lies in no file of its own."""
+
+    def is_hashed(self, digest: str) -> bool:
+        """Whether a digest of `blob` is the file's, and not only one of where and when it lay."""
 
 
 class PackagedShelf:
@@ -43,12 +67,28 @@ class PackagedShelf:
     they change, as an upgrade does below a running server. `tools/mini/package.py` writes them.
     """
 
+    folder: Path | None = None
+
     def __init__(self, folder: Path = ASSETS) -> None:
         self._folder = folder
+        self._reader = ManifestReader(folder)
 
-    def manifests(self) -> Mapping[ModelName, Path]:
-        """Where each model's manifest lies."""
+    def names(self) -> Collection[ModelName]:
+        """The models of the package."""
         return self._manifests
+
+    def find(self, name: ModelName) -> ModelName | None:
+        """The name as the package spells it."""
+        return next((own for own in self._manifests if folded(own) == folded(name)), None)
+
+    def read(self, name: ModelName) -> StoredManifest | Damaged | None:
+        """The manifest of a model."""
+        path = self._manifests.get(name)
+        return self._reader.read(name, str(path)) if path else None
+
+    def manifest_bytes(self, name: ModelName) -> bytes:
+        """The same as its bytes."""
+        return self._manifests[name].read_bytes()
 
     def blob(self, digest: str) -> Path | None:
         """Where the file of a digest lies."""
@@ -59,6 +99,14 @@ class PackagedShelf:
                     return self._folder / title
         return None
 
+    def text(self, digest: str) -> bytes | None:  # noqa: ARG002 - all blobs are files
+        """None: all blobs are files."""
+        return None
+
+    def is_hashed(self, digest: str) -> bool:  # noqa: ARG002 - `tools/mini/package.py` hashed them
+        """All digests are those of the files."""
+        return True
+
     @cached_property
     def _manifests(self) -> Mapping[ModelName, Path]:
         paths = sorted(self._folder.glob(f"*{MANIFEST_ENDING}"))
@@ -66,10 +114,14 @@ class PackagedShelf:
 
 
 class Shelved(Struct, frozen=True):
-    """A model on a shelf: its name as the shelf spells it, and its manifest's path."""
+    """A model on a shelf, by the name that the shelf spells."""
 
     name: ModelName
-    path: Path
+    shelf: Shelf
+
+    def read(self) -> StoredManifest | Damaged | None:
+        """Its manifest."""
+        return self.shelf.read(self.name)
 
 
 class Shelves:
@@ -79,23 +131,49 @@ class Shelves:
         self._root = root
         self._shelves = shelves
 
-    def names(self) -> tuple[ModelName, ...]:
-        """The names of all models that are not hidden."""
-        return tuple(found.name for found in self._all().values() if not self._is_hidden(found))
+    def all(self) -> tuple[Shelved, ...]:
+        """All models that are not hidden."""
+        found: dict[str, Shelved] = {}
+        for shelf in self._shelves:
+            for name in shelf.names():
+                found.setdefault(folded(name), Shelved(name, shelf))
+        return tuple(one for one in found.values() if not self._is_hidden(one))
 
-    def find(self, name: ModelName, *, hidden: bool = False) -> Shelved | None:
-        """The model of that name in any case; one that was hidden only where that is asked for."""
-        found = self._all().get(folded(name))
-        return found if found and (hidden or not self._is_hidden(found)) else None
+    def find(self, name: ModelName) -> Shelved | None:
+        """The model of that name in any case, unless it is hidden."""
+        found = (Shelved(own, shelf) for shelf in self._shelves if (own := shelf.find(name)))
+        return next((one for one in found if not self._is_hidden(one)), None)
+
+    def packaged(self, name: ModelName) -> Shelved | None:
+        """The same of the models that ship with Ayllu, hidden or not."""
+        ours = (shelf for shelf in self._shelves if shelf.folder is None)
+        return next((Shelved(own, shelf) for shelf in ours if (own := shelf.find(name))), None)
 
     def blob(self, digest: str) -> Path | None:
         """Where the file of a digest lies; None when no shelf has it."""
         found = (shelf.blob(digest) for shelf in self._shelves)
         return next((path for path in found if path), None)
 
+    def text(self, digest: str) -> bytes | None:
+        """A small blob that is in no file; None when no shelf has it."""
+        found = (shelf.text(digest) for shelf in self._shelves)
+        return next((data for data in found if data is not None), None)
+
+    def is_hashed(self, digest: str) -> bool:
+        """Whether a digest is that of bytes, as all are but those of folders of GGUF files."""
+        return all(shelf.is_hashed(digest) for shelf in self._shelves)
+
     def hide(self, name: ModelName) -> None:
-        """Let a model be seen no more. For good: it stays so after a power cut."""
+        """Let a model be seen no more. For good: it stays so after a power cut.
+
+        Raises BadRequestError for one of the user's own folders.
+        """
         if found := self.find(name):
+            if found.shelf.folder is not None:
+                raise BadRequestError(
+                    f"model '{short_name(found.name)}' lies in {found.shelf.folder}, which is only "
+                    "read: remove it there, or take the folder out of AYLLU_EXTRA_MODELS"
+                )
             with using(self._root):
                 mark = self._mark(found)
                 make_folder(mark.parent)
@@ -104,21 +182,16 @@ class Shelves:
 
     def show(self, name: ModelName) -> None:
         """Let a model be seen again."""
-        found = self.find(name, hidden=True)
+        found = self.packaged(name)
         if found and self._is_hidden(found):
             with using(self._root):
                 mark = self._mark(found)
                 mark.unlink(missing_ok=True)
                 sync_folder(mark.parent)
 
-    def _all(self) -> dict[str, Shelved]:
-        found: dict[str, Shelved] = {}
-        for shelf in self._shelves:
-            for name, path in shelf.manifests().items():
-                found.setdefault(folded(name), Shelved(name, path))
-        return found
-
     def _is_hidden(self, found: Shelved) -> bool:
+        if found.shelf.folder is not None:
+            return False
         with using(self._root):
             return self._mark(found).exists()
 

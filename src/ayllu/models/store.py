@@ -12,17 +12,20 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
 
+from msgspec import structs
+
 from ayllu.errors import BadRequestError, NotFoundError, StoreError
+from ayllu.gguf.shards import shards_of
 from ayllu.models.files import draft, gather, locked, sync_folder, using
 from ayllu.models.folders import (
     age_of,
     entries,
+    names_in,
     remove_empty_folders,
     rename_legacy_blobs,
-    scan,
     spelled,
 )
-from ayllu.models.manifest import digest_of, parse_digest, parse_manifest
+from ayllu.models.manifest import digest_of, encode_manifest, parse_digest, parse_manifest
 from ayllu.models.name import is_valid, manifest_path, short_name
 from ayllu.models.shelf import Shelf, Shelves, folded
 from ayllu.models.stored import Damaged, ManifestReader, StoredManifest
@@ -51,19 +54,12 @@ class Store:
         """The names of all models, damaged ones too; those of shelves last."""
         own = self._own_names()
         taken = set(map(folded, own))
-        return own + tuple(name for name in self.shelves.names() if folded(name) not in taken)
+        shelved = (one.name for one in self.shelves.all())
+        return own + tuple(name for name in shelved if folded(name) not in taken)
 
     def _own_names(self) -> tuple[ModelName, ...]:
         with using(self.root):
-            names = (
-                ModelName(host.name, namespace.name, model.name, tag.name)
-                for host in scan(self.manifests)
-                for namespace in scan(host)
-                for model in scan(namespace)
-                for tag in scan(model)
-                if tag.is_file()
-            )
-            return tuple(name for name in names if is_valid(name))
+            return tuple(names_in(self.manifests))
 
     def models(self) -> tuple[StoredManifest, ...]:
         """All usable models, newest first."""
@@ -82,19 +78,28 @@ class Store:
         wanted = (name.host, name.namespace, name.model, name.tag)
         if not is_valid(name):
             raise BadRequestError("invalid model name")
-        shelved = self.shelves.find(name)
         with using(self.root):
             own = ModelName(*spelled(self.manifests, wanted))
-            if shelved and not (self.manifests / manifest_path(own)).is_file():
-                return shelved.name
-            return own
+            if (self.manifests / manifest_path(own)).is_file():
+                return own
+        shelved = self.shelves.find(name)
+        return shelved.name if shelved else own
 
     def manifest(self, name: ModelName) -> StoredManifest:
-        """A model's manifest. Raises NotFoundError, or StoreError when the manifest is damaged."""
+        """A model's manifest. Raises NotFoundError, or StoreError when the manifest is damaged.
+
+        BadRequestError where a folder that is only read has something that is no model.
+        """
         item = self._read(self.resolve(name))
         if item is None:
             raise NotFoundError(f"model '{short_name(name)}' not found")
         if isinstance(item, Damaged):
+            shelved = self.shelves.find(item.name)
+            if shelved and shelved.shelf.folder and self._read_own(item.name) is None:
+                raise BadRequestError(
+                    f"model '{short_name(name)}' in {shelved.shelf.folder} cannot be used: "
+                    f"{item.reason}"
+                )
             raise StoreError(
                 f"the manifest of {short_name(name)} is damaged ({item.reason}): "
                 "remove the model and get it again",
@@ -107,9 +112,9 @@ class Store:
         return item if isinstance(item, StoredManifest) else None
 
     def shelved(self, name: ModelName) -> StoredManifest | None:
-        """The model of that name on a shelf, hidden or not."""
-        found = self.shelves.find(name, hidden=True)
-        item = self._reader.read(found.name, str(found.path)) if found else None
+        """The model of that name that ships with Ayllu, hidden or not."""
+        found = self.shelves.packaged(name)
+        item = found.read() if found else None
         return item if isinstance(item, StoredManifest) else None
 
     def blob_path(self, digest: str) -> Path:
@@ -127,7 +132,7 @@ class Store:
         """Whether the blob is in the store or on a shelf."""
         path = self.blob_path(digest)
         with using(self.root):
-            return path.is_file()
+            return path.is_file() or self.shelves.text(parse_digest(digest)) is not None
 
     def read_blob(self, digest: str, limit: int) -> bytes:
         """A small blob's bytes. Raises StoreError when it is missing or longer than `limit`."""
@@ -136,6 +141,9 @@ class Store:
             with using(self.root), path.open("rb") as file:
                 data = file.read(limit + 1)
         except StoreError as error:
+            text = self.shelves.text(parse_digest(digest))
+            if text is not None:
+                return text
             if isinstance(error.__cause__, FileNotFoundError):
                 raise StoreError(f"the file {path.name} is missing from {self.blobs}") from error
             raise
@@ -200,44 +208,67 @@ class Store:
                 new.publish(self._own_blob(new.digest))
             return Layer(media_type, new.digest, new.size)
 
+    def manifest_bytes(self, name: ModelName) -> bytes:
+        """A manifest as it lies there. Raises as `manifest` does."""
+        stored = self.manifest(name)
+        try:
+            return (self.manifests / manifest_path(stored.name)).read_bytes()
+        except OSError:
+            found = self.shelves.find(stored.name)
+            with using(self.root):
+                if found is None:
+                    raise
+                return found.shelf.manifest_bytes(found.name)
+
     def write_manifest(self, name: ModelName, data: bytes) -> StoredManifest:
         """Give a model its manifest, or a new one; the bytes are kept as they are.
 
-        Blobs that only a shelf has are taken into the store, for shelves come and go. Raises
-        BadRequestError when the bytes are no manifest, StoreError when a blob is missing.
+        Blobs that only a shelf has are taken into the store, for shelves come and go; where nobody
+        had hashed one yet, the manifest gets its digest now. Raises BadRequestError when the bytes
+        are no manifest, StoreError when a blob is missing. May read whole models: not for the event
+        loop.
         """
         manifest = parse_manifest(data)
         name = self.resolve(name)
         path = self.manifests / manifest_path(name)
+        layers = (manifest.config, *manifest.layers)
         with self.creating(), using(self.root):
-            for layer in (manifest.config, *manifest.layers):
-                if not self._has_own_blob(layer.digest):
-                    self._take_in(layer)
+            taken = tuple(
+                layer if self._has_own_blob(layer.digest) else self._take_in(layer)
+                for layer in layers
+            )
+            if taken != layers:
+                data = encode_manifest(taken[0], taken[1:])
             with draft(path.parent) as new:
                 new.write(data)
                 new.publish(path)
         return self.manifest(name)
 
-    def _take_in(self, layer: Layer) -> None:
-        """Copy a blob from a shelf."""
-        path = self.shelves.blob(layer.digest)
+    def _take_in(self, layer: Layer) -> Layer:
+        """Copy a blob from a shelf; returns the layer with the digest that it has."""
+        path, text = self.shelves.blob(layer.digest), self.shelves.text(layer.digest)
+        if text is not None:
+            return structs.replace(layer, digest=self.write_blob(text, layer.media_type).digest)
         if path is None:
             raise StoreError(f"the layer {layer.digest} is missing from {self.blobs}")
-        if self.add_file(path, layer.media_type).digest != layer.digest:
-            raise StoreError(f"{path} is damaged: install Ayllu again")
+        is_hashed = self.shelves.is_hashed(layer.digest)
+        if not is_hashed and len(parts := shards_of(path)) > 1:
+            raise BadRequestError(
+                f"{path.name} is the first of {len(parts)} files that run only where they lie: "
+                "merge them with llama-gguf-split, and create a model of the result"
+            )
+        added = self.add_file(path, layer.media_type)
+        if is_hashed and added.digest != layer.digest:
+            raise StoreError(f"{path} is damaged: it has another digest than its manifest says")
+        return structs.replace(layer, digest=added.digest, size=added.size)
 
     def copy(self, source: ModelName, destination: ModelName) -> StoredManifest:
         """Give a model a second name."""
         stored = self.manifest(source)
-        name = stored.name
-        if self.resolve(destination) == name:
+        if self.resolve(destination) == stored.name:
             return stored
-        path = self.manifests / manifest_path(name)
         with self.creating():
-            with using(self.root):
-                shelved = None if path.is_file() else self.shelves.find(name)
-                data = (shelved.path if shelved else path).read_bytes()
-            return self.write_manifest(destination, data)
+            return self.write_manifest(destination, self.manifest_bytes(stored.name))
 
     def delete(self, name: ModelName) -> tuple[str, ...]:
         """Remove a model and the layers that no other model has; returns their digests.
@@ -311,7 +342,7 @@ class Store:
         """A manifest by its stored name, ours or a shelf's; None where there is none."""
         item = self._read_own(name)
         if item is None and (shelved := self.shelves.find(name)):
-            return self._reader.read(shelved.name, str(shelved.path))
+            return shelved.read()
         return item
 
     def _read_own(self, name: ModelName) -> StoredManifest | Damaged | None:

@@ -19,7 +19,7 @@ from ayllu.gguf.cache import cached_header
 from ayllu.gguf.lora import misfit
 from ayllu.gguf.quantize import REMEDY, Step, needs_quantizing, quantize
 from ayllu.gguf.read import Header
-from ayllu.models.files import draft, using
+from ayllu.models.files import Draft, draft, using
 from ayllu.models.manifest import ADAPTER_TYPE, DRAFT_TYPE, MODEL_TYPE, PROJECTOR_TYPE, parse_digest
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store
@@ -33,6 +33,14 @@ _HASHED_AT_ONCE = 64 << 20
 
 def header_of(store: Store, path: str, digest: str) -> Header:
     """A blob's header, checked; `path` is what the user calls it. Raises BadRequestError."""
+    header = any_header(store, path, digest)
+    if arch.split_count(header) > 1:
+        raise BadRequestError(f"{path} is a part of a model: give all parts as the model's files")
+    return header
+
+
+def any_header(store: Store, path: str, digest: str) -> Header:
+    """The same of a file that may be a part of a model."""
     if path.endswith((".safetensors", ".bin", ".pth", ".pt")):
         raise BadRequestError(f"{path} cannot be imported yet: convert it to GGUF first")
     blob = store.blob_path(digest)
@@ -40,14 +48,13 @@ def header_of(store: Store, path: str, digest: str) -> Header:
         raise BadRequestError(f"the file {path} is not here: send {digest} first")
     try:
         header = cached_header(blob)
-        arch.check(header)
+        if arch.split_count(header) <= 1:
+            arch.check(header)
     except GGUFError as error:
         sentence = str(error).replace(blob.name, path)
         if sentence.endswith("is not a GGUF file"):
             sentence = "supplied file was not in GGUF format"
         raise GGUFError(sentence) from error
-    if arch.split_count(header) > 1:
-        raise BadRequestError(f"{path} is a part of a model: merge the parts with llama-gguf-split")
     return header
 
 
@@ -130,12 +137,17 @@ async def quantize_layer(
         async with aclosing(quantize(program, source, new.path, kind)) as steps:
             async for step in steps:
                 yield step
-        digest = await _digest(new.path)
-        blob = store.blob_path(digest)
-        if not blob.is_file():
-            await asyncio.to_thread(new.publish, blob)
-        header = await asyncio.to_thread(cached_header, blob)
-        yield Layer(layer.media_type, digest, header.file_size)
+        yield await published(store, new, layer.media_type)
+
+
+async def published(store: Store, new: Draft, media_type: str) -> Layer:
+    """A file that was written becomes a blob, once it is found sound."""
+    digest = await _digest(new.path)
+    blob = store.blob_path(digest)
+    if not blob.is_file():
+        await asyncio.to_thread(new.publish, blob)
+    header = await asyncio.to_thread(cached_header, blob)
+    return Layer(media_type, digest, header.file_size)
 
 
 async def _digest(path: Path) -> str:

@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 from ayllu.config import Settings
 from ayllu.gguf import arch
 from ayllu.gguf.cache import Stamp, cached_header, stamp
+from ayllu.gguf.shards import shards_of
 from ayllu.models.model import Model
 from ayllu.runner.options import DRAFT_TOKENS, LoadOptions
 from ayllu.types import Options
@@ -58,7 +59,7 @@ def model_facts(path: Path, kv_cache_type: str) -> ModelFacts:
 def _facts(path: Path, _stamp: Stamp, kv_cache_type: str) -> ModelFacts:
     header = cached_header(path)
     return ModelFacts(
-        weights=header.file_size,
+        weights=sum(part.stat().st_size for part in shards_of(path)),
         trained_context=arch.context_length(header),
         kv_per_token=arch.kv_bytes(header, context=1, cache_type=kv_cache_type),
         pools=arch.pools(header),

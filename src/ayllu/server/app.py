@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -15,6 +16,10 @@ from starlette.responses import PlainTextResponse, Response
 from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError
+from ayllu.gguf.cache import keep_in
+from ayllu.models.extra import OllamaShelf, extra_shelves
+from ayllu.models.gguf_shelf import GgufShelf
+from ayllu.models.registry import Registries
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
@@ -35,17 +40,23 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
-        store = Store(settings.models, [PackagedShelf()])
+        extra = extra_shelves(settings)
+        store = Store(settings.models, [*extra, PackagedShelf()])
         sweep_runtime_folders()
+        keep_in(settings.home / "headers")
         if not settings.no_prune:
             _prune(store)
         pool = Pool(settings, engine, gpus=len(list_devices(engine)))
         kept = _stored(settings)
-        app.state.ayllu = State(settings, engine, store, pool, kept)
+        registries = Registries(settings)
+        app.state.ayllu = State(settings, engine, store, pool, kept, registries)
+        looking = asyncio.create_task(_look(extra))
         try:
             yield
         finally:
             await pool.close()
+            await registries.close()
+            await looking
             await kept.close()
 
     return Starlette(
@@ -101,6 +112,14 @@ async def _on_disconnect(request: Request, _error: Exception) -> Response:
 async def _on_bug(request: Request, _error: Exception) -> Response:
     """A bug: uvicorn logs the traceback, the client learns where to look."""
     return error_response(AylluError("internal error: see the server's log"), request.url.path)
+
+
+async def _look(extra: Sequence[OllamaShelf | GgufShelf]) -> None:
+    """Say which of the user's other folders cannot be read, without waiting for slow disks."""
+    for shelf in extra:
+        await asyncio.to_thread(shelf.names)
+        for problem in shelf.problems:
+            _log.warning("not all models are to be had", reason=problem)
 
 
 def _prune(store: Store) -> None:

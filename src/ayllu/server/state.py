@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 from starlette.requests import Request
 
 from ayllu.chat.media import media_kind
 from ayllu.chat.request import Think
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLargeError
-from ayllu.gguf.cache import cached_header
+from ayllu.gguf.cache import cached_header, is_at_hand
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import full_name, parse_name, split_source
+from ayllu.models.registry import Registries
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import merge_options, parse_options
@@ -33,17 +35,14 @@ that they take in JSON."""
 
 
 class State(Struct, frozen=True):
-    """One server's state, reached as `request.app.state.ayllu`.
-
-    `looked_at` holds the digests of the models whose files were read already.
-    """
+    """One server's state, reached as `request.app.state.ayllu`."""
 
     settings: Settings
     engine: Engine
     store: Store
     pool: Pool
     responses: StoredResponses
-    looked_at: set[str] = field(default_factory=set)
+    registries: Registries
 
 
 def state_of(request: Request) -> State:
@@ -61,12 +60,11 @@ async def model_of(request: Request, name: str) -> Model:
     """
     state = state_of(request)
     try:
-        model = _open(state, name)
+        model = await asyncio.to_thread(_open, state, name)
     except NotFoundError as error:
         raise NotFoundError(f"model '{name}' not found") from error
-    if model.digest not in state.looked_at:
+    if not all(map(is_at_hand, _files(model))):
         await asyncio.to_thread(_look, model)
-        state.looked_at.add(model.digest)
     return model
 
 
@@ -88,9 +86,13 @@ def _open(state: State, name: str) -> Model:
 
 def _look(model: Model) -> None:
     """Read what is asked of the files later: big vocabularies take too long for the event loop."""
-    for path in (model.path, *model.drafts):
+    for path in _files(model):
         cached_header(path)
     capabilities(model)
+
+
+def _files(model: Model) -> tuple[Path, ...]:
+    return (model.path, *model.projectors, *model.adapters, *model.drafts)
 
 
 async def read_body(request: Request, kind: type[T]) -> T:

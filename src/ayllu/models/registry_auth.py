@@ -1,0 +1,201 @@
+"""Who we are to a registry: an Ed25519 key, and the tokens that it is exchanged for.
+
+A registry's `WWW-Authenticate` names where tokens are given (RFC 7235, Docker's token
+authentication). Only the registry's own origin is believed: a token or a signature for one host
+must not go to another (GO-2025-3824).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlencode
+
+import msgspec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
+from yarl import URL
+
+from ayllu.errors import ForbiddenError, RegistryError, StoreError
+from ayllu.models.addresses import is_loopback
+from ayllu.models.files import draft
+from ayllu.models.web import Web
+
+KEY_NAME = "id_ed25519"
+_PARAMETER = re.compile(r"""[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
+_SCHEME = re.compile(r"[\s,]*([\w-]+)(?=\s|$)")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+class Challenge(Struct, frozen=True):
+    """What a registry wants: a token of `realm` (a URL) for a service and some scopes."""
+
+    realm: str
+    service: str = ""
+    scope: str = ""
+
+
+def parse_challenge(headers: Iterable[str]) -> Challenge | None:
+    """The first Bearer challenge in `WWW-Authenticate` headers; None where there is none."""
+    for header in headers:
+        place, scheme, found = 0, "", {}
+        while True:
+            if match := _PARAMETER.match(header, place):
+                key, quoted, plain = match.groups()
+                found[key.lower()] = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            elif scheme == "bearer" and found.get("realm"):
+                break
+            elif match := _SCHEME.match(header, place):
+                scheme, found = match[1].lower(), {}
+            else:
+                break
+            place = match.end()
+        if scheme == "bearer" and found.get("realm"):
+            return Challenge(found["realm"], found.get("service", ""), found.get("scope", ""))
+    return None
+
+
+def token_url(challenge: Challenge, root: URL) -> URL:
+    """Where to ask for a token, with a time and a nonce, as Ollama signs it.
+
+    Raises ForbiddenError where the realm is not of the registry at `root`, to the last character of
+    its origin.
+    """
+    try:
+        realm = URL(challenge.realm)
+        same = realm.origin() == root.origin() and realm.user is None and realm.password is None
+    except ValueError as error:
+        raise RegistryError(f"{root.host} names a realm that is no URL") from error
+    if not same:
+        raise ForbiddenError(
+            f'realm host "{realm.scheme}://{realm.authority}" does not match original host '
+            f'"{root.scheme}://{root.authority}"'
+        )
+    query = [*realm.query.items(), ("service", challenge.service)]
+    query += [("scope", scope) for scope in challenge.scope.split(" ")]
+    query += [("ts", str(int(time.time()))), ("nonce", _nonce())]
+    text = urlencode(sorted(query, key=lambda item: item[0]))  # as Go's url.Values encodes
+    return URL(f"{realm.with_query(None).with_fragment(None)}?{text}", encoded=True)
+
+
+def _nonce() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode()
+
+
+class Key:
+    """The key that this machine signs with, in a folder: made when it is first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / KEY_NAME
+        self._key: Ed25519PrivateKey | None = None
+
+    def sign(self, text: str) -> str:
+        """`<public key>:<signature>`, both base64: the key in SSH's wire format (RFC 8709).
+
+        Raises StoreError where the key cannot be read or made.
+        """
+        key = self._key = self._key or self._load()
+        signature = base64.b64encode(key.sign(text.encode())).decode()
+        return f"{_public_line(key).split()[1]}:{signature}"
+
+    def _load(self) -> Ed25519PrivateKey:
+        try:
+            if not self._path.exists():
+                self._make()
+            key = serialization.load_ssh_private_key(self._path.read_bytes(), password=None)
+        except (OSError, ValueError, TypeError) as error:  # TypeError: it wants a password
+            raise StoreError(f"the key {self._path} cannot be used: {error}") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise StoreError(f"the key {self._path} is not an Ed25519 key: move it away")
+        return key
+
+    def _make(self) -> None:
+        """Write a new pair; the first of several processes wins."""
+        key = Ed25519PrivateKey.generate()
+        with draft(self._path.parent) as new:  # 0600 from its first moment
+            new.write(
+                key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.OpenSSH,
+                    serialization.NoEncryption(),
+                )
+            )
+            os.fsync(new.file.fileno())
+            try:
+                os.link(new.path, self._path)
+            except FileExistsError:
+                return
+        with draft(self._path.parent) as new:
+            new.write(f"{_public_line(key)}\n".encode())
+            new.publish(self._path.with_name(f"{KEY_NAME}.pub"))
+
+
+def _public_line(key: Ed25519PrivateKey) -> str:
+    return (
+        key.public_key()
+        .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        .decode()
+    )
+
+
+class _Token(Struct, frozen=True):
+    token: str = ""
+    access_token: str = ""
+
+
+class Tokens:
+    """Tokens of all registries, each kept for its realm, service and scope."""
+
+    def __init__(self, web: Web, folder: Path) -> None:
+        self._web = web
+        self._key = Key(folder)
+        self._kept: dict[Challenge, str] = {}
+
+    async def get(self, challenge: Challenge, root: URL, *, stale: str = "") -> str:
+        """A token for what a registry asks; one that is `stale` was refused already.
+
+        Raises ForbiddenError rather than sending anything to a foreign realm, or in the clear to
+        another machine that nobody vouches for.
+        """
+        url = token_url(challenge, root)
+        host = root.host or ""
+        if root.scheme != "https" and not (
+            is_loopback(host) or self._web.private.name(host, root.port)
+        ):
+            raise ForbiddenError(
+                f"{root.authority} wants a token, and none is sent over plain http: add it to "
+                "AYLLU_REGISTRIES if that is as you want it"
+            )
+        kept = self._kept.get(challenge)
+        if kept and kept != stale:
+            return kept
+        token = self._kept[challenge] = await self._fetch(url)
+        return token
+
+    async def _fetch(self, url: URL) -> str:
+        nothing = base64.b64encode(hashlib.sha256(b"").hexdigest().encode()).decode()
+        headers = {"Authorization": self._key.sign(f"GET,{url},{nothing}")}
+        async with self._web.request("GET", url, headers=headers) as response:
+            if response.status in {401, 403}:
+                raise ForbiddenError(
+                    f"{url.authority} gives this machine no token: register its public key, "
+                    f"{KEY_NAME}.pub in the home folder, there"
+                )
+            if response.status != 200:
+                raise RegistryError(f"{url.authority} answered {response.status} for a token")
+            body = await self._web.read(response)
+        try:
+            found = msgspec.json.decode(body, type=_Token)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise RegistryError(f"{url.authority} gave a token that cannot be read") from error
+        token = found.token or found.access_token
+        if not _TOKEN.fullmatch(token):
+            raise RegistryError(f"{url.authority} gave a token that cannot be used")
+        return token
