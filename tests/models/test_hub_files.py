@@ -90,5 +90,5 @@ def test_a_tag_of_unconverted_weights_is_a_type_to_quantize_to() -> None:
 
 
 def test_a_repository_without_a_model_is_told() -> None:
-    with pytest.raises(BadRequestError, match="holds no weights"):
+    with pytest.raises(BadRequestError, match="holds no whole model"):
         chosen("latest", "README.md", "mmproj-F16.gguf")
