@@ -15,7 +15,7 @@ ROOMS = (
     "types errors gotime",
     "watch",
     "config",
-    "db log system",
+    "db log system torch_python",
     "gguf",
     "template",
     "models",

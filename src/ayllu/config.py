@@ -74,6 +74,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_body: int
     response_space: int
     response_age: float
+    serve_registry: str
     no_prune: bool
     no_history: bool
     no_autostart: bool
@@ -81,6 +82,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     registries: tuple[str, ...]
     max_bandwidth: int
     llama_bin: str
+    torch_python: str
 
 
 def parse_address(text: str) -> Address:
@@ -256,6 +258,12 @@ SETTINGS = (
         "720h",
         "how long a stored answer is kept after its last use; 0: no limit",
     ),
+    Setting(
+        "serve_registry",
+        _one_of("off", "on", "open"),
+        "off",
+        "`on` lets others pull these models at `/v2/`, `open` without a key too",
+    ),
     Setting("no_prune", _boolean, "false", "keep unused blobs at start", ollama="noprune"),
     Setting("no_history", _boolean, "false", "no prompt history on disk", ollama="nohistory"),
     Setting("no_autostart", _boolean, "false", "commands start no server when none runs"),
@@ -269,6 +277,12 @@ SETTINGS = (
     ),
     Setting("max_bandwidth", _size, "0", "bytes per second for downloads and uploads; 0: no limit"),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
+    Setting(
+        "torch_python",
+        str,
+        "",
+        "Python that has PyTorch, for importing models; empty: ours, or that of `<ours>-torch`",
+    ),
 )
 
 

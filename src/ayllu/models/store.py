@@ -255,7 +255,7 @@ class Store:
         if not is_hashed and len(parts := shards_of(path)) > 1:
             raise BadRequestError(
                 f"{path.name} is the first of {len(parts)} files that run only where they lie: "
-                "merge them with llama-gguf-split, and create a model of the result"
+                f"'ayllu create NAME {path}' merges them into a model of the store"
             )
         added = self.add_file(path, layer.media_type)
         if is_hashed and added.digest != layer.digest:

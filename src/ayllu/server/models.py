@@ -66,11 +66,17 @@ async def show(request: Request) -> Response:
 
 
 async def create(request: Request) -> Response:
-    """POST /api/create: make a model from GGUF files or another model."""
+    """POST /api/create: make a model from its files or from another model."""
     body = await read_body(request, wire.CreateRequest)
     name, state = parse_name(body.model or body.name), state_of(request)
     quantizer = tool_path(state.engine.folder, "llama-quantize")
-    work = create_model.create(state.store, name, body, quantizer=quantizer)
+    work = create_model.create(
+        state.store,
+        name,
+        body,
+        quantizer=quantizer,
+        torch_python=state.settings.torch_python,
+    )
     return await _progress(request, work, stream=body.stream)
 
 
