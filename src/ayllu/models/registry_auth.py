@@ -158,8 +158,8 @@ class Tokens:
         self._key = Key(folder)
         self._kept: dict[Challenge, str] = {}
 
-    async def get(self, challenge: Challenge, root: URL, *, stale: str = "") -> str:
-        """A token for what a registry asks; one that is `stale` was refused already.
+    async def get(self, challenge: Challenge, root: URL, *, refused: str = "") -> str:
+        """A token for what a registry asks; the one that was `refused` is not it.
 
         Raises ForbiddenError rather than sending anything to a foreign realm, or in the clear to
         another machine that nobody vouches for.
@@ -174,7 +174,7 @@ class Tokens:
                 "AYLLU_REGISTRIES if that is as you want it"
             )
         kept = self._kept.get(challenge)
-        if kept and kept != stale:
+        if kept and kept != refused:
             return kept
         token = self._kept[challenge] = await self._fetch(url)
         return token

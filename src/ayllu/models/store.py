@@ -122,7 +122,7 @@ class Store:
 
         Raises BadRequestError `invalid digest format`.
         """
-        path = self._own_blob(digest)
+        path = self.new_blob_path(digest)
         with using(self.root):
             if path.is_file():
                 return path
@@ -165,7 +165,7 @@ class Store:
         if not self._has_own_blob(layer.digest):
             with using(self.root), draft(self.blobs) as new:
                 new.write(data)
-                new.publish(self._own_blob(layer.digest))
+                new.publish(self.new_blob_path(layer.digest))
         return layer
 
     async def receive_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> bool:
@@ -187,7 +187,7 @@ class Store:
             if new.digest != wanted:
                 raise BadRequestError(f'digest mismatch, expected "{wanted}", got "{new.digest}"')
             with using(self.root):
-                await asyncio.to_thread(new.publish, self._own_blob(wanted))
+                await asyncio.to_thread(new.publish, self.new_blob_path(wanted))
         return True
 
     def add_file(self, path: Path, media_type: str) -> Layer:
@@ -205,7 +205,7 @@ class Store:
         with source, using(self.root), draft(self.blobs) as new:
             new.fill_from(source)
             if not self._has_own_blob(new.digest):
-                new.publish(self._own_blob(new.digest))
+                new.publish(self.new_blob_path(new.digest))
             return Layer(media_type, new.digest, new.size)
 
     def manifest_bytes(self, name: ModelName) -> bytes:
@@ -306,7 +306,7 @@ class Store:
             unused = tuple(dict.fromkeys(digests))
             removed = [item for item in unused if item not in used and self._has_own_blob(item)]
             for digest in removed:
-                self._own_blob(digest).unlink(missing_ok=True)
+                self.new_blob_path(digest).unlink(missing_ok=True)
             return tuple(removed)
 
     def prune(self, age: float = PRUNE_AGE) -> tuple[str, ...]:
@@ -358,10 +358,11 @@ class Store:
                 used.update(item.digests)
         return frozenset(used)
 
-    def _own_blob(self, digest: str) -> Path:
+    def new_blob_path(self, digest: str) -> Path:
+        """Where a blob that comes into the store has to lie, whole and of this digest."""
         return self.blobs / parse_digest(digest).replace(":", "-")
 
     def _has_own_blob(self, digest: str) -> bool:
-        path = self._own_blob(digest)
+        path = self.new_blob_path(digest)
         with using(self.root):
             return path.is_file()

@@ -18,6 +18,7 @@ from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError
 from ayllu.gguf.cache import keep_in
+from ayllu.models.downloads import Downloads
 from ayllu.models.extra import OllamaShelf, extra_shelves
 from ayllu.models.gguf_shelf import GgufShelf
 from ayllu.models.registry import Registries
@@ -50,12 +51,14 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         pool = Pool(settings, engine, gpus=len(list_devices(engine)))
         kept = _stored(settings)
         registries = Registries(settings)
-        app.state.ayllu = State(settings, engine, store, pool, kept, registries)
         looking = asyncio.create_task(_look(extra))
+        downloads = Downloads(store, registries.bandwidth)
+        app.state.ayllu = State(settings, engine, store, pool, kept, registries, downloads)
         try:
             yield
         finally:
             await pool.close()
+            await downloads.close()
             await registries.close()
             await looking
             await kept.close()

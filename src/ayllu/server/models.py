@@ -19,7 +19,7 @@ from ayllu.models import create as create_model
 from ayllu.models import describe
 from ayllu.models.model import read_config
 from ayllu.models.name import parse_name, short_name, split_source
-from ayllu.models.pull import pull as pull_model
+from ayllu.models.pull import Order, Puller
 from ayllu.models.push import push as push_model
 from ayllu.models.store import Store, StoredManifest
 from ayllu.runner.engine import tool_path
@@ -82,9 +82,15 @@ async def create(request: Request) -> Response:
 
 async def pull(request: Request) -> Response:
     """POST /api/pull: get a model by its name."""
-    body = await read_body(request, wire.TransferRequest)
-    work = pull_model(state_of(request).store, parse_name(body.model or body.name))
-    return await _progress(request, work, stream=body.stream)
+    body, state = await read_body(request, wire.PullRequest), state_of(request)
+    order = Order(
+        text=body.model or body.name,
+        insecure=body.insecure,
+        update=body.update,
+        prunes=not state.settings.no_prune,
+    )
+    puller = Puller(state.store, state.registries, state.downloads)
+    return await _progress(request, puller.pull(order), stream=body.stream)
 
 
 async def push(request: Request) -> Response:

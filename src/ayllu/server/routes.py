@@ -119,7 +119,7 @@ ROUTES = [
     Endpoint(
         "POST /api/pull",
         models.pull,
-        takes=wire_ollama.TransferRequest,
+        takes=wire_ollama.PullRequest,
         gives=Progress,
         streams=(NDJSON, Progress),
     ),
