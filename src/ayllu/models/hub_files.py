@@ -47,6 +47,11 @@ class Selection(Struct, frozen=True):
     files: tuple[HubFile, ...]
     quantize: str = ""
 
+    @property
+    def converts(self) -> bool:
+        """Whether the files have to become a GGUF first."""
+        return not self.files[0].path.lower().endswith(".gguf")
+
 
 def select(files: Sequence[HubFile], tag: str) -> Selection:
     """The files that a tag names: GGUFs where there are any, else weights to convert.
