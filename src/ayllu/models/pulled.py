@@ -16,17 +16,21 @@ from ayllu.models.store import Store, StoredManifest
 
 
 class Pulled(Struct, frozen=True):
-    """What was pulled: the manifest's hex digest, and whether over `http` or `https`."""
+    """What was pulled: the manifest's hex digest, and whether over `http` or `https`.
+
+    `revision` is the repository's where the Hub's files were put together to a model here.
+    """
 
     digest: str
     scheme: str
+    revision: str = ""
 
 
-def note_pull(store: Store, stored: StoredManifest, scheme: str) -> None:
+def note_pull(store: Store, stored: StoredManifest, scheme: str, revision: str = "") -> None:
     """Remember where a model came from."""
     path = _path(store, stored)
     with using(store.root), draft(path.parent) as new:
-        new.write(msgspec.json.encode(Pulled(stored.digest, scheme)))
+        new.write(msgspec.json.encode(Pulled(stored.digest, scheme, revision)))
         new.publish(path)
 
 
