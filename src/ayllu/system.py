@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
 from msgspec import Struct
 
+USERS_PREFIX = f"ayllu-{os.getuid() if sys.platform != 'win32' else 0}-"
 _CGROUP = Path("/sys/fs/cgroup")
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # looked up before any fork
+_PR_SET_PDEATHSIG = 1
 
 
 class Memory(Struct, frozen=True):
@@ -47,8 +55,29 @@ def processor() -> str:
 
 
 def child_environment() -> dict[str, str]:
-    """Our environment less our own settings, keys among them: for programs of others."""
-    return {name: text for name, text in os.environ.items() if not name.startswith("AYLLU_")}
+    """Our environment less our own settings, keys and tokens: for programs of others."""
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith("AYLLU_") and name != "HF_TOKEN"
+    }
+
+
+def dies_with_parent() -> Callable[[], None] | None:
+    """What a child of ours runs before its program, so that Linux ends it with us; else None."""
+    return None if _LIBC is None else partial(_die_with, os.getpid())
+
+
+def _die_with(parent: int) -> None:
+    assert _LIBC is not None  # noqa: S101 - nobody else is given this
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def temporary_prefix() -> str:
+    """How this process's folders begin in the system's temporary one; the next server sweeps it."""
+    return f"{USERS_PREFIX}{os.getpid()}-"
 
 
 def port_owner(port: int) -> str:

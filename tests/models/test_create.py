@@ -307,7 +307,7 @@ def test_files_are_checked_before_they_become_a_model(store: Store, gguf: str) -
             ),
             "b is a part of a model: give all parts",
         ),
-        (CreateRequest(files={"m.safetensors": gguf}), "cannot be imported yet"),
+        (CreateRequest(files={"m.safetensors": gguf}), "m.safetensors is not a safetensors file"),
         (CreateRequest(files={"a": gguf, "b": gguf}), "the files hold two models"),
         (CreateRequest(files={"a": adapter(store)}), "the files hold no model"),
         (CreateRequest(files={"a": gguf}, adapters={"b": gguf}), "b is not a LoRA adapter"),

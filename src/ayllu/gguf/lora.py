@@ -1,6 +1,6 @@
-"""Whether a LoRA adapter fits a model, told from the two headers. Pure.
+"""What LoRA adapters and models have to do with each other, told from their headers. Pure.
 
-The engine's own rules, which it applies when it loads them: llama.cpp src/llama-adapter.cpp.
+Whether the two fit is said by the engine's own rules: llama.cpp src/llama-adapter.cpp.
 """
 
 from __future__ import annotations
@@ -9,8 +9,36 @@ from msgspec import Struct
 
 from ayllu.gguf import arch
 from ayllu.gguf.read import Header, TensorInfo
+from ayllu.types import Json
 
 A, B = ".lora_a", ".lora_b"
+
+BASES = {
+    "gemma": ("GemmaForCausalLM", "gemma"),
+    "gemma2": ("Gemma2ForCausalLM", "gemma2"),
+    "gemma3": ("Gemma3ForCausalLM", "gemma3_text"),
+    "granite": ("GraniteForCausalLM", "granite"),
+    "llama": ("LlamaForCausalLM", "llama"),
+    "olmo2": ("Olmo2ForCausalLM", "olmo2"),
+    "phi3": ("Phi3ForCausalLM", "phi3"),
+    "qwen2": ("Qwen2ForCausalLM", "qwen2"),
+    "qwen3": ("Qwen3ForCausalLM", "qwen3"),
+    "smollm3": ("SmolLM3ForCausalLM", "smollm3"),
+    "starcoder2": ("Starcoder2ForCausalLM", "starcoder2"),
+}
+"""Architectures whose adapters can be converted by the model's header alone.
+
+To each belong the class and the `model_type` that a config.json of Hugging Face would name.
+"""
+
+_CONFIG_KEYS = {
+    "num_hidden_layers": "block_count",
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "head_dim": "attention.key_length",
+}
 
 
 class _Pair(Struct):
@@ -18,6 +46,24 @@ class _Pair(Struct):
 
     a: TensorInfo | None = None
     b: TensorInfo | None = None
+
+
+def base_config(model: Header) -> dict[str, Json] | None:
+    """As much of a model's config.json as the converter of adapters needs; None where unknown.
+
+    It has to know the shape of the heads, for some architectures' rows are in another order in a
+    GGUF than in safetensors.
+    """
+    name = arch.architecture(model)
+    if name not in BASES:
+        return None
+    class_name, model_type = BASES[name]
+    config: dict[str, Json] = {"architectures": [class_name], "model_type": model_type}
+    for key, own in _CONFIG_KEYS.items():
+        value = model.kvs.get(f"{name}.{own}")
+        if isinstance(value, int):
+            config[key] = value
+    return config
 
 
 def misfit(adapter: Header, model: Header) -> str:

@@ -1,14 +1,15 @@
-"""Making a model: from GGUF files that are in the blob store already, or from another model.
+"""Making a model: from files that are in the blob store already, or from another model.
 
-Takes digests, never paths of this machine. Every GGUF is checked before it becomes a model. A model
-appears with its manifest, at the very end; a failure on the way leaves nothing that is visible.
+Takes digests, never paths of this machine. What is no GGUF becomes one first, and every GGUF is
+checked before it becomes a model. A model appears with its manifest, at the very end; a failure on
+the way leaves nothing that is visible.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ayllu.gguf.quantize import Step, parse_quantization
 from ayllu.gguf.read import Header
 from ayllu.models.formats import FORMATS, RENDERERS
 from ayllu.models.found_format import find_format
+from ayllu.models.import_hf import Import
 from ayllu.models.manifest import (
     CONFIG_TYPE,
     DRAFT_TYPE,
@@ -41,7 +43,7 @@ from ayllu.models.manifest import (
     parse_params,
 )
 from ayllu.models.model import MAX_LAYER_BYTES, read_config
-from ayllu.models.modelfile import DEPRECATED_PARAMETERS, KIND_WORDS, PARAMETER_KINDS, ROLES
+from ayllu.models.modelfile import ROLES, typed_parameters
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.parts import merge_parts
 from ayllu.models.store import Store
@@ -100,16 +102,52 @@ class Progress(Struct, frozen=True, omit_defaults=True):
 
 
 async def create(
-    store: Store, name: ModelName, request: CreateRequest, *, quantizer: Path | None = None
+    store: Store,
+    name: ModelName,
+    request: CreateRequest,
+    *,
+    quantizer: Path | None = None,
+    torch_python: str = "",
 ) -> AsyncGenerator[Progress]:
     """Make a model, or make it anew; yields what is being done, `success` last.
 
-    Everything that is wrong with the request raises before the first status: BadRequestError in
-    Ollama's words, NotFoundError when the model to start from is not here. `quantizer` is the path
-    of llama-quantize. Close it to give up.
+    What is wrong with the request raises before the first status, where no converter has to say so:
+    BadRequestError in Ollama's words, NotFoundError when the model to start from is not here.
+    `quantizer` is the path of llama-quantize, `torch_python` the setting. Close it to give up.
     """
     request = _checked(request)
     name = await asyncio.to_thread(store.resolve, name)
+    work = Import(store, name.model, torch_python, request.from_)
+    try:
+        with store.creating():
+            async with aclosing(_import(work, request)) as lines:
+                async for line in lines:
+                    yield line
+        request = structs.replace(request, **work.groups)
+        async with aclosing(_make(store, name, request, quantizer)) as lines:
+            async for line in lines:
+                yield line
+    finally:
+        if work.made:
+            await asyncio.to_thread(store.remove_unused, work.made)
+
+
+async def _import(work: Import, request: CreateRequest) -> AsyncGenerator[Progress]:
+    """Make GGUFs of what is none. FP8 is what llama-quantize cannot start from."""
+    kinds = {"files": request.quantize, "draft_files": request.draft_quantize, "adapters": ""}
+    for group, wanted in kinds.items():
+        await asyncio.to_thread(
+            work.add, group, getattr(request, group), fp8="bf16" if wanted else "q8_0"
+        )
+    async with aclosing(work.run()) as steps:
+        async for status, step in steps:
+            yield Progress(status, total=step.total, completed=step.completed)
+
+
+async def _make(
+    store: Store, name: ModelName, request: CreateRequest, quantizer: Path | None
+) -> AsyncGenerator[Progress]:
+    """Make a model of GGUFs or of another model."""
     with store.creating():
         async with aclosing(merge_parts(store, request.files)) as steps:
             async for step in steps:
@@ -189,9 +227,7 @@ def _checked(request: CreateRequest) -> CreateRequest:
         raise BadRequestError("models on other hosts are not supported: leave out remote_host")
     if not request.from_ and not request.files:
         raise BadRequestError("neither 'from' or 'files' was specified")
-    if len(request.adapters) > 1:
-        raise BadRequestError("only one adapter is currently supported")
-    if len(request.draft_files) + bool(request.draft) > 1:
+    if request.draft_files and request.draft:
         raise BadRequestError("only one DRAFT model is supported")
     _check_texts(request)
     kinds = (request.quantize or request.quantization, request.draft_quantize)
@@ -200,7 +236,7 @@ def _checked(request: CreateRequest) -> CreateRequest:
         request,
         quantize=quantize,
         draft_quantize=draft_quantize,
-        parameters=_typed_parameters(request.parameters),
+        parameters=typed_parameters(request.parameters),
     )
 
 
@@ -225,33 +261,6 @@ def _is_relative(path: str) -> bool:
     """Go's `fs.ValidPath`, and no backslash, colon or NUL, which some systems read as more."""
     parts = path.split("/")
     return not any(part in {"", ".", ".."} for part in parts) and not set(path) & set("\\:\0")
-
-
-def _typed_parameters(parameters: Mapping[str, Json]) -> dict[str, Json]:
-    """Parameters with the types of their options; nulls and deprecated ones are left out."""
-    return {
-        name: _typed(name, value)
-        for name, value in parameters.items()
-        if value is not None and name not in DEPRECATED_PARAMETERS
-    }
-
-
-def _typed(name: str, value: Json) -> Json:
-    kind = PARAMETER_KINDS.get(name)
-    if kind is None:
-        raise BadRequestError(f"unknown parameter '{name}'")
-    if kind == "list":
-        items = [value] if isinstance(value, str) else value
-        if isinstance(items, list) and all(isinstance(item, str) for item in items):
-            return items
-    elif kind in {"bool", "string"}:
-        if isinstance(value, bool if kind == "bool" else str):
-            return value
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        if not abs(value) < 1 << 63:
-            raise BadRequestError(f'option "{name}" is out of range')
-        return int(value) if kind == "int" else float(value)
-    raise BadRequestError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
 
 
 def _prepare(store: Store, request: CreateRequest, quantizer: Path | None) -> _Recipe:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import math
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from msgspec import Struct
@@ -151,6 +151,36 @@ def parse_parameter(name: str, values: Sequence[str]) -> Json:
         return parse(values[-1])
     except ValueError as error:
         raise BadRequestError(f"invalid {kind} value [{values[-1]}]") from error
+
+
+def typed_parameters(parameters: Mapping[str, Json]) -> dict[str, Json]:
+    """Parameters with the types of their options; nulls and deprecated ones are left out.
+
+    Raises BadRequestError in Ollama's words.
+    """
+    return {
+        name: _typed(name, value)
+        for name, value in parameters.items()
+        if value is not None and name not in DEPRECATED_PARAMETERS
+    }
+
+
+def _typed(name: str, value: Json) -> Json:
+    if name not in _PARAMETERS:
+        raise BadRequestError(f"unknown parameter '{name}'")
+    kind = _PARAMETERS[name][0]
+    if kind == "list":
+        items = [value] if isinstance(value, str) else value
+        if isinstance(items, list) and all(isinstance(item, str) for item in items):
+            return items
+    elif kind in {"bool", "string"}:
+        if isinstance(value, bool if kind == "bool" else str):
+            return value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) < 1 << 63:
+            raise BadRequestError(f'option "{name}" is out of range')
+        return int(value) if kind == "int" else float(value)
+    raise BadRequestError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
 
 
 class _Reader:

@@ -123,7 +123,7 @@ class Store:
 
         Raises BadRequestError `invalid digest format`.
         """
-        path = self._own_blob(digest)
+        path = self.new_blob_path(digest)
         with using(self.root):
             if path.is_file():
                 return path
@@ -166,7 +166,7 @@ class Store:
         if not self._has_own_blob(layer.digest):
             with using(self.root), draft(self.blobs) as new:
                 new.write(data)
-                new.publish(self._own_blob(layer.digest))
+                new.publish(self.new_blob_path(layer.digest))
         return layer
 
     async def receive_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> bool:
@@ -188,7 +188,7 @@ class Store:
             if new.digest != wanted:
                 raise BadRequestError(f'digest mismatch, expected "{wanted}", got "{new.digest}"')
             with using(self.root):
-                await asyncio.to_thread(new.publish, self._own_blob(wanted))
+                await asyncio.to_thread(new.publish, self.new_blob_path(wanted))
         return True
 
     def add_file(self, path: Path, media_type: str) -> Layer:
@@ -206,7 +206,7 @@ class Store:
         with source, using(self.root), draft(self.blobs) as new:
             new.fill_from(source)
             if not self._has_own_blob(new.digest):
-                new.publish(self._own_blob(new.digest))
+                new.publish(self.new_blob_path(new.digest))
             return Layer(media_type, new.digest, new.size)
 
     def manifest_bytes(self, name: ModelName) -> bytes:
@@ -256,7 +256,7 @@ class Store:
         if not is_hashed and len(parts := shards_of(path)) > 1:
             raise BadRequestError(
                 f"{path.name} is the first of {len(parts)} files that run only where they lie: "
-                "merge them with llama-gguf-split, and create a model of the result"
+                f"'ayllu create NAME {path}' merges them into a model of the store"
             )
         added = self.add_file(path, layer.media_type)
         if is_hashed and added.digest != layer.digest:
@@ -307,7 +307,7 @@ class Store:
             unused = tuple(dict.fromkeys(digests))
             removed = [item for item in unused if item not in used and self._has_own_blob(item)]
             for digest in removed:
-                self._own_blob(digest).unlink(missing_ok=True)
+                self.new_blob_path(digest).unlink(missing_ok=True)
             if removed:
                 prune_copies(self.root, self._all_digests, PRUNE_AGE)
             return tuple(removed)
@@ -366,10 +366,11 @@ class Store:
                 used.update(item.digests)
         return frozenset(used)
 
-    def _own_blob(self, digest: str) -> Path:
+    def new_blob_path(self, digest: str) -> Path:
+        """Where a blob that comes into the store has to lie, whole and of this digest."""
         return self.blobs / parse_digest(digest).replace(":", "-")
 
     def _has_own_blob(self, digest: str) -> bool:
-        path = self._own_blob(digest)
+        path = self.new_blob_path(digest)
         with using(self.root):
             return path.is_file()

@@ -41,8 +41,6 @@ def header_of(store: Store, path: str, digest: str) -> Header:
 
 def any_header(store: Store, path: str, digest: str) -> Header:
     """The same of a file that may be a part of a model."""
-    if path.endswith((".safetensors", ".bin", ".pth", ".pt")):
-        raise BadRequestError(f"{path} cannot be imported yet: convert it to GGUF first")
     blob = store.blob_path(digest)
     if not store.has_blob(digest):
         raise BadRequestError(f"the file {path} is not here: send {digest} first")

@@ -29,7 +29,7 @@ from ayllu.errors import EngineError
 from ayllu.runner.engine import Engine
 from ayllu.runner.explain import explain_exit
 from ayllu.runner.options import ENGINE_ENVIRONMENT, LoadOptions, engine_arguments
-from ayllu.system import child_environment
+from ayllu.system import USERS_PREFIX, child_environment, temporary_prefix
 
 LOG_LINES = 200
 STOP_SECONDS = 3.0
@@ -40,7 +40,6 @@ UNIX_SOCKETS = sys.platform != "win32"
 _LINUX = sys.platform == "linux"
 _LIBC = ctypes.CDLL(None) if _LINUX else None  # looked up before any fork
 _PR_SET_PDEATHSIG = 1
-_PREFIX = f"ayllu-{os.getuid() if UNIX_SOCKETS else 0}-"
 _log = structlog.get_logger(__name__)
 
 
@@ -225,7 +224,7 @@ def _environment(key: str, marker: str) -> dict[str, str]:
 
 def _make_folder() -> Path:
     """A folder for a socket that nobody else may enter."""
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_temporary()))  # mode 0700
+    return Path(tempfile.mkdtemp(prefix=temporary_prefix(), dir=_temporary()))  # mode 0700
 
 
 def _temporary() -> str:
@@ -236,8 +235,8 @@ def _temporary() -> str:
 
 def sweep_runtime_folders() -> None:
     """Remove the socket folders of servers that were killed before they could."""
-    for folder in Path(_temporary()).glob(f"{_PREFIX}*-*"):
-        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+    for folder in Path(_temporary()).glob(f"{USERS_PREFIX}*-*"):
+        pid = folder.name.removeprefix(USERS_PREFIX).partition("-")[0]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
 

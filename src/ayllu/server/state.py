@@ -17,6 +17,7 @@ from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLarg
 from ayllu.gguf.cache import cached_header, is_at_hand
 from ayllu.models.corrected import find_correction, has_projector
 from ayllu.models.describe import capabilities
+from ayllu.models.downloads import Downloads
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import full_name, parse_name, split_source
 from ayllu.models.registry import Registries
@@ -44,6 +45,7 @@ class State(Struct, frozen=True):
     pool: Pool
     responses: StoredResponses
     registries: Registries
+    downloads: Downloads
 
 
 def state_of(request: Request) -> State:

@@ -1,0 +1,97 @@
+"""Converts models and LoRA adapters of other formats to GGUF, as a child that can be ended.
+
+llama.cpp's converters lie beside the engine, as its build installs them; the child
+(`convert_child.py`) runs them in a Python that has PyTorch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from importlib.util import find_spec
+from pathlib import Path
+
+from ayllu.errors import AylluError, BadRequestError, UnsupportedError
+from ayllu.gguf.tool import Step, failure, running
+from ayllu.torch_python import REMEDY
+
+PARTS = ("conversion", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "gguf")
+"""What the engine's build installs beside it."""
+
+_CHILD = Path(__file__).with_name("convert_child.py")
+_AT = re.compile(rb"(?m)^@at (\d+) (\d+)$")
+_PROBE_BYTES = 1 << 20
+
+
+def converters_folder() -> Path:
+    """Where llama.cpp's converters are. Raises UnsupportedError where the engine has none."""
+    spec = find_spec("llama_cpp")
+    folder = Path(spec.origin).parent.parent if spec and spec.origin else None
+    if folder is None or not all((folder / part).exists() for part in PARTS):
+        raise UnsupportedError(
+            "the engine was installed without its converters: run `make setup` in a checkout"
+        )
+    return folder
+
+
+async def convert_model(
+    python: Path, folder: Path, target: Path, *, projector: Path | None, fp8: str
+) -> AsyncGenerator[Step]:
+    """Write the model in a folder to `target`, and what it sees or hears with to `projector`.
+
+    `projector` is left as it is by a model without senses. Weights keep their type; those in FP8
+    become `fp8`, `bf16` or `q8_0`. Closing the generator ends the child. Raises OSError when a
+    target cannot be written, BadRequestError with what is wrong with the model.
+    """
+    options = ["--fp8", fp8, *(["--projector", str(projector)] if projector else [])]
+    async with aclosing(_convert(python, folder, target, options, "the model")) as steps:
+        async for step in steps:
+            yield step
+
+
+async def convert_adapter(
+    python: Path, folder: Path, target: Path, *, base: Path
+) -> AsyncGenerator[Step]:
+    """Write the LoRA adapter in a folder to `target`; `base` holds its model's config.json."""
+    options = ["--adapter", str(base)]
+    async with aclosing(_convert(python, folder, target, options, "the adapter")) as steps:
+        async for step in steps:
+            yield step
+
+
+async def _convert(
+    python: Path, folder: Path, target: Path, options: list[str], what: str
+) -> AsyncGenerator[Step]:
+    paths = (_CHILD, converters_folder(), folder, target)
+    async with running(python, ["-P", *map(str, paths), *options]) as child:
+        async with aclosing(child.matches(_AT)) as lines:
+            async for line in lines:
+                yield Step(int(line[1]), int(line[2]))
+        if code := await child.wait():
+            raise await asyncio.to_thread(_failure, code, child.log, python, target, what)
+
+
+def _failure(code: int, log: str, python: Path, target: Path, what: str) -> AylluError:
+    """Why the child failed. Raises OSError where the disk is the reason."""
+    if re.search(r"(?m)^@disk$", log):
+        _probe(target)
+
+    def refused(why: str) -> AylluError:
+        return BadRequestError(f"{what} cannot be converted: {why}")
+
+    def missing(module: str) -> AylluError:
+        return UnsupportedError(f"{python} has no {module}: {REMEDY}")
+
+    reasons = ((r"(?m)^@refused (.+)$", refused), (r"(?m)^@missing (.+)$", missing))
+    return failure(code, log, program=python, doing=f"converting {what}", reasons=reasons)
+
+
+def _probe(target: Path) -> None:
+    """Write on, for an error with a number: NumPy's says only that writing failed."""
+    with target.open("ab") as file:
+        file.write(bytes(_PROBE_BYTES))
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,131 @@
+"""A program of the engine's that works on files: a child that is watched, and ended with us.
+
+Whoever calls says where the program is, and owns the files that it writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from ayllu.errors import ILLEGAL_INSTRUCTION, AylluError, EngineError, EngineMissingError
+from ayllu.system import child_environment, dies_with_parent
+
+REMEDY = "run `make setup`, or set AYLLU_LLAMA_BIN to a folder that has it"
+"""What to do where one of the engine's programs is not there or does not run."""
+
+Reason = tuple[str, Callable[..., AylluError]]
+"""A pattern in a program's last words, and what it means, made of the pattern's groups."""
+
+ENGINE_ENVIRONMENT = {"GGML_NO_BACKTRACE": "1", "GOMP_SPINCOUNT": "1000"}
+"""A crash must not wait for gdb, and idle OpenMP threads must not starve their neighbours."""
+
+_SETTINGS = "LLAMA_ARG_"
+"""How variables begin that would change what the engine's programs do."""
+
+_LAST_WORDS = 1 << 14
+_SHORT_OF_MEMORY = re.compile(r"bad_alloc|failed to allocate|out of memory|cannot allocate memory")
+
+
+class Step(Struct, frozen=True):
+    """How far a program is: bytes of the source's tensors, or chunks of a text."""
+
+    completed: int
+    total: int
+
+
+class Child:
+    """A program that runs. `log` is the end of what it said."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._log = b""
+
+    @property
+    def log(self) -> str:
+        """The end of what the program said, on stdout and stderr together."""
+        return self._log.decode("utf-8", "replace")
+
+    async def matches(self, pattern: re.Pattern[bytes]) -> AsyncGenerator[re.Match[bytes]]:
+        """What the program says, as far as it matches, one after the other, until it ends."""
+        assert self._process.stdout is not None  # noqa: S101 - it was started with a pipe
+        rest = b""
+        while data := await self._process.stdout.read(1 << 16):
+            self._log = (self._log + data)[-_LAST_WORDS:]
+            rest += data
+            end = 0
+            for match in pattern.finditer(rest):
+                end = match.end()
+                yield match
+            rest = rest[end:][-_LAST_WORDS:]
+
+    async def wait(self) -> int:
+        """The program's exit status, once it is there."""
+        return await self._process.wait()
+
+
+@asynccontextmanager
+async def running(program: Path, arguments: Iterable[str]) -> AsyncIterator[Child]:
+    """Run a program for the time of a block, which ends it. Raises EngineMissingError."""
+    process = await _start(program, arguments)
+    try:
+        yield Child(process)
+    finally:
+        await _end(process)
+
+
+async def _start(program: Path, arguments: Iterable[str]) -> Process:
+    settings = child_environment()
+    environment = {name: text for name, text in settings.items() if not name.startswith(_SETTINGS)}
+    try:
+        return await asyncio.create_subprocess_exec(
+            program,
+            *arguments,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            env=environment | ENGINE_ENVIRONMENT,
+            start_new_session=True,
+            preexec_fn=dies_with_parent(),
+        )
+    except OSError as error:
+        raise EngineMissingError(f"{program} cannot be run ({error.strerror}): {REMEDY}") from error
+
+
+async def _end(process: Process) -> None:
+    """Kill the child where it still runs, and wait for it, and for words that nobody read."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+def failure(
+    code: int, log: str, *, program: Path, doing: str, reasons: Sequence[Reason] = ()
+) -> AylluError:
+    """Why a program ended with a status other than 0; `doing` is what it was at."""
+    if code == -signal.SIGKILL:
+        return EngineError(f"{doing} was killed, most likely because memory ran out")
+    if code == -signal.SIGILL:
+        return EngineError(f"{program.stem} {ILLEGAL_INSTRUCTION}")
+    if _SHORT_OF_MEMORY.search(log):
+        return EngineError(f"memory was too short: {doing} ended")
+    for pattern, make in reasons:
+        if found := re.search(pattern, log):
+            return make(*found.groups())
+    return EngineError(f"{doing} ended with code {code}")
+
+
+def unknown_architecture(name: str) -> AylluError:
+    """The engine cannot read a model of this kind."""
+    return EngineError(f"this engine does not know the architecture '{name}'")
+
+
+UNKNOWN_ARCHITECTURE: Reason = (r"unknown model architecture: '([^']*)'", unknown_architecture)
