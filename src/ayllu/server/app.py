@@ -16,8 +16,8 @@ from starlette.responses import PlainTextResponse, Response
 from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError
-from ayllu.models.downloads import Downloads
 from ayllu.gguf.cache import keep_in
+from ayllu.models.downloads import Downloads
 from ayllu.models.extra import OllamaShelf, extra_shelves
 from ayllu.models.gguf_shelf import GgufShelf
 from ayllu.models.registry import Registries

@@ -45,7 +45,6 @@ class State(Struct, frozen=True):
     responses: StoredResponses
     registries: Registries
     downloads: Downloads
-    looked_at: set[str] = field(default_factory=set)
 
 
 def state_of(request: Request) -> State:
