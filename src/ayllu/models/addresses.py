@@ -106,6 +106,15 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
+def origin_of(url: URL) -> str:
+    """Scheme, host and port of a URL; equal where both are the same server to a browser.
+
+    Raises ValueError where it has no host.
+    """
+    origin = url.origin()
+    return f"{origin.scheme}://{origin.host}:{origin.port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host, as it is written, is this machine."""
     literal = _literal(host)

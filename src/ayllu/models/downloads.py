@@ -12,9 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from yarl import URL
-
 from ayllu.errors import StoreError
+from ayllu.models.addresses import origin_of
 from ayllu.models.bandwidth import Bandwidth
 from ayllu.models.files import using
 from ayllu.models.partial import Partial
@@ -55,7 +54,7 @@ class Downloads:
         self._store = store
         self._bandwidth = bandwidth or Bandwidth()
         self._limits = limits or Limits()
-        self._running: dict[tuple[URL, str], _Download] = {}
+        self._running: dict[tuple[str, str], _Download] = {}
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="transfer")
 
     async def close(self) -> None:
@@ -91,7 +90,7 @@ class Downloads:
         Raises RegistryError, NotFoundError, ForbiddenError or StoreError. Closing it early ends
         the download, unless another waits for it.
         """
-        key = (source.origin.root.origin(), layer.digest)
+        key = (origin_of(source.origin.root), layer.digest)
         download = self._running.get(key)
         if download is None:
             download = self._running[key] = _Download()
@@ -144,7 +143,11 @@ class Downloads:
             bandwidth=self._bandwidth,
             limits=self._limits,
         )
-        await download.transfer.run()
+        try:
+            await download.transfer.run()
+        finally:
+            if not partial.chunks:  # there is nothing to go on with
+                await in_thread(self._pool, partial.discard)
         with using(self._store.root):
             final = self._store.new_blob_path(layer.digest)
             await in_thread(self._pool, partial.publish, final)

@@ -15,6 +15,7 @@ from aiohttp import ClientResponse
 from yarl import URL
 
 from ayllu.errors import AylluError, ForbiddenError, NotFoundError, RegistryError
+from ayllu.models.addresses import origin_of
 from ayllu.models.web import ANSWER_SECONDS, Body, TransientError, Web
 
 MAX_REDIRECTS = 10
@@ -88,14 +89,14 @@ class Origin:
         Raises what a status outside of `accept` stands for: NotFoundError, ForbiddenError or
         RegistryError, TransientError where it may pass; the same two as Web does.
         """
-        own = url.origin() == self.root.origin()
-        for attempt in range(2):
+        own = origin_of(url) == origin_of(self.root)
+        for attempt in range(3):  # without a token, with one that was kept, with a new one
             token = self._token if own else ""
             sent = {**(headers or {}), **({"Authorization": f"Bearer {token}"} if token else {})}
             async with self.web.request(
                 method, url, headers=sent, body=body, seconds=seconds
             ) as response:
-                if not (own and response.status == 401 and attempt == 0):
+                if not (own and response.status == 401 and attempt < 2):
                     if response.status not in accept:
                         raise await self._error(response)
                     yield response

@@ -97,7 +97,7 @@ class Puller:
     async def _update(self, name: ModelName, *, prunes: bool) -> AsyncGenerator[Progress]:
         """Get a model again that was pulled before, where its registry has another one by now."""
         stored = await asyncio.to_thread(self._store.manifest, name)
-        pulled = await asyncio.to_thread(find_pull, self._store, stored)
+        pulled = await asyncio.to_thread(find_pull, self._store.root, stored)
         if pulled is None:
             yield Progress(NOT_PULLED)
             yield Progress("success")
@@ -143,7 +143,7 @@ class Puller:
                 await asyncio.to_thread(self._check_files, name, manifest)
                 yield Progress("writing manifest")
                 stored = await asyncio.to_thread(self._store.write_manifest, name, data)
-                await asyncio.to_thread(note_pull, self._store, stored, registry.root.scheme)
+                await asyncio.to_thread(note_pull, self._store.root, stored, registry.root.scheme)
         except (BadRequestError, ForbiddenError):
             await asyncio.to_thread(self._store.remove_unused, new)
             raise

@@ -69,7 +69,7 @@ async def pull_files(
             if line.status != "success":
                 yield line
     stored = await asyncio.to_thread(store.manifest, name)
-    await asyncio.to_thread(note_pull, store, stored, hub.root.scheme, revision)
+    await asyncio.to_thread(note_pull, store.root, stored, hub.root.scheme, revision)
     await asyncio.to_thread(store.remove_unused, digests.values())
 
 

@@ -10,7 +10,7 @@ from yarl import URL
 
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError
-from ayllu.models.addresses import PrivateHosts
+from ayllu.models.addresses import PrivateHosts, origin_of
 from ayllu.models.bandwidth import Bandwidth
 from ayllu.models.manifest import MANIFEST_TYPE, parse_digest
 from ayllu.models.name import HUB_HOSTS
@@ -123,7 +123,7 @@ class Source:
         try:
             url = direct or self._url
             async with self.origin.follow("GET", url, headers=headers, seconds=None) as response:
-                if response.url.origin() != self.origin.root.origin():
+                if origin_of(response.url) != origin_of(self.origin.root):
                     self._direct = response.url
                 yield response
         except (ForbiddenError, NotFoundError) as error:

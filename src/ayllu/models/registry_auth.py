@@ -24,12 +24,13 @@ from msgspec import Struct
 from yarl import URL
 
 from ayllu.errors import ForbiddenError, RegistryError, StoreError
+from ayllu.models.addresses import origin_of
 from ayllu.models.files import draft
 from ayllu.models.web import Web
 
 KEY_NAME = "id_ed25519"
 _PARAMETER = re.compile(r"""[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
-_SCHEME = re.compile(r"[\s,]*([\w-]+)(?=\s|$)")
+_SCHEME = re.compile(r"[\s,]*([\w-]+)(?=[\s,]|$)")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -69,13 +70,12 @@ def token_url(challenge: Challenge, root: URL) -> URL:
     """
     try:
         realm = URL(challenge.realm)
-        same = realm.origin() == root.origin() and realm.user is None and realm.password is None
+        same = origin_of(realm) == origin_of(root) and realm.user is realm.password is None
     except ValueError as error:
         raise RegistryError(f"{root.host} names a realm that is no URL") from error
     if not same:
         raise ForbiddenError(
-            f'realm host "{realm.scheme}://{realm.authority}" does not match original host '
-            f'"{root.scheme}://{root.authority}"'
+            f'realm host "{origin_of(realm)}" does not match original host "{origin_of(root)}"'
         )
     query = [*realm.query.items(), ("service", challenge.service)]
     query += [("scope", scope) for scope in challenge.scope.split(" ")]

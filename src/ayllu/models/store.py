@@ -28,6 +28,7 @@ from ayllu.models.folders import (
 )
 from ayllu.models.manifest import digest_of, encode_manifest, parse_digest, parse_manifest
 from ayllu.models.name import is_valid, manifest_path, short_name
+from ayllu.models.pulled import forget_pull
 from ayllu.models.shelf import Shelf, Shelves, folded
 from ayllu.models.stored import Damaged, ManifestReader, StoredManifest
 from ayllu.types import Layer, ModelName
@@ -35,6 +36,7 @@ from ayllu.types import Layer, ModelName
 __all__ = ["Damaged", "Store", "StoredManifest"]
 
 PRUNE_AGE = 3600.0
+PARTIAL_AGE = 24 * 3600.0
 
 
 class Store:
@@ -289,6 +291,7 @@ class Store:
                 return ()
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
+            forget_pull(self.root, name)
         layers = item.digests if isinstance(item, StoredManifest) else ()
         return self.remove_unused(layers)
 
@@ -312,11 +315,12 @@ class Store:
                 prune_copies(self.root, self._all_digests, PRUNE_AGE)
             return tuple(removed)
 
-    def prune(self, age: float = PRUNE_AGE) -> tuple[str, ...]:
+    def prune(self, age: float = PRUNE_AGE, partial_age: float = PARTIAL_AGE) -> tuple[str, ...]:
         """Remove blobs that no model in the store has and left-over temporary files; returns names.
 
-        Only what is older than `age` seconds goes: somebody may be about to use the rest. Does
-        nothing while a model is being made, or while any manifest is damaged.
+        Only what is older than `age` seconds goes: somebody may be about to use the rest. Downloads
+        that were left may be gone on with for longer. Does nothing while a model is being made or
+        pulled, or while any manifest is damaged.
         """
         if not self.root.is_dir():
             return ()
@@ -330,7 +334,8 @@ class Store:
             kept = {digest.replace(":", "-") for digest in used}
             files = [path for path in entries(self.blobs) if path.name.lower() not in kept]
             files += [path for path in self.manifests.rglob(".tmp-*") if path.is_file()]
-            old = [path for path in files if path.is_file() and age_of(path) > age]
+            ages = ((path, partial_age if "-partial" in path.name else age) for path in files)
+            old = [path for path, limit in ages if path.is_file() and age_of(path) > limit]
             for path in old:
                 path.unlink(missing_ok=True)
             remove_empty_folders(self.manifests)
