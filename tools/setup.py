@@ -192,8 +192,8 @@ def install_torch() -> None:
     say(f"Installing {TORCH}")
     # By pip, which can be told of other indexes: on Linux, PyPI's brings CUDA along.
     run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", TORCH])
-    install = [BIN / "uv", "-q", "pip", "install", "--no-deps", "--require-hashes"]
-    run([*install, "--python", python, "-r", lock])
+    hashed = ["--no-deps", "--require-hashes"]
+    run([BIN / "uv", "-q", "pip", "install", *hashed, "--python", python, "-r", lock])
     installed.write_text(wanted, "utf-8")
 
 
