@@ -1,4 +1,4 @@
-"""Debian's docker-registry for tests and benches: on a free port, with its files in a folder."""
+"""Registries for tests and benches: Debian's docker-registry, and one that misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+import bad_registry as bad_registry_program
+import msgspec
 import pytest
+from bad_registry import Fault
 
 from ayllu.models.manifest import CONFIG_TYPE, MANIFEST_TYPE, MODEL_TYPE
 
@@ -31,8 +35,36 @@ http: {{addr: "127.0.0.1:0"}}
 """
 
 
-class Registry:
-    """A running registry; `host` is `127.0.0.1:port`, as in a model's name."""
+class Models:
+    """Something that models are put into."""
+
+    def put_blob(self, model: str, data: bytes) -> str:
+        """Store a blob; returns its digest."""
+        raise NotImplementedError
+
+    def put_manifest(self, model: str, tag: str, manifest: bytes) -> None:
+        """Store a manifest as it is."""
+        raise NotImplementedError
+
+    def put_model(
+        self, model: str, layers: Sequence[tuple[str, bytes]], *, tag: str = "latest", **config: Any
+    ) -> bytes:
+        """Store a model of some (media type, bytes); returns its manifest's bytes."""
+        head = json.dumps({"model_format": "gguf", **config}).encode()
+        manifest = manifest_of(
+            (CONFIG_TYPE, self.put_blob(model, head), len(head)),
+            [(kind, self.put_blob(model, data), len(data)) for kind, data in layers],
+        )
+        self.put_manifest(model, tag, manifest)
+        return manifest
+
+    def put_gguf(self, model: str, path: Path, *, tag: str = "latest") -> bytes:
+        """Store a model of one GGUF."""
+        return self.put_model(model, [(MODEL_TYPE, path.read_bytes())], tag=tag)
+
+
+class Registry(Models):
+    """A running docker-registry; `host` is `127.0.0.1:port`, as in a model's name."""
 
     def __init__(self, port: int, folder: Path, log: Path) -> None:
         self.host = f"127.0.0.1:{port}"
@@ -76,21 +108,47 @@ class Registry:
         """Upload a manifest as it is."""
         self.ask("PUT", f"/v2/{model}/manifests/{tag}", manifest, Content_Type=MANIFEST_TYPE)
 
-    def put_model(
-        self, model: str, layers: Sequence[tuple[str, bytes]], *, tag: str = "latest", **config: Any
-    ) -> bytes:
-        """Upload a model of some (media type, bytes); returns its manifest's bytes."""
-        head = json.dumps({"model_format": "gguf", **config}).encode()
-        manifest = manifest_of(
-            (CONFIG_TYPE, self.put_blob(model, head), len(head)),
-            [(kind, self.put_blob(model, data), len(data)) for kind, data in layers],
-        )
-        self.put_manifest(model, tag, manifest)
-        return manifest
 
-    def put_gguf(self, model: str, path: Path, *, tag: str = "latest") -> bytes:
-        """Upload a model of one GGUF."""
-        return self.put_model(model, [(MODEL_TYPE, path.read_bytes())], tag=tag)
+class BadRegistry(Models):
+    """A running bad_registry.py."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.host = f"127.0.0.1:{port}"
+        self.url = f"http://{self.host}"
+        self._folder = folder
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """What was asked so far: `method`, `path`, `headers`, and `sent`, the bytes of body."""
+        lines = (self._folder / "requests.jsonl").read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def put_blob(self, model: str, data: bytes) -> str:
+        """Store a blob, which all models share."""
+        del model
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        (self._folder / "blobs" / digest).write_bytes(data)
+        return digest
+
+    def put_manifest(self, model: str, tag: str, manifest: bytes) -> None:
+        """Store a manifest."""
+        path = self._folder / "manifests" / model / tag
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(manifest)
+
+
+@contextmanager
+def bad_registry(folder: Path, *faults: Fault) -> Iterator[BadRegistry]:
+    """A registry with some faults, for the time of a block."""
+    (folder / "blobs").mkdir(parents=True, exist_ok=True)
+    (folder / "faults.json").write_bytes(msgspec.json.encode(faults))
+    command = [sys.executable, bad_registry_program.__file__, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield BadRegistry(int(process.stdout.readline()), folder)
+        finally:
+            process.kill()
 
 
 def manifest_of(config: tuple[str, str, int], layers: Sequence[tuple[str, str, int]]) -> bytes:
@@ -112,7 +170,8 @@ def docker_registry(folder: Path, more: str = "") -> Iterator[Registry]:
     folder.mkdir(parents=True, exist_ok=True)
     log, config = folder / "registry.log", folder / "config.yml"
     config.write_text(_CONFIG.format(folder=folder / "data", more=more), "utf-8")
-    with log.open("ab") as output:
+    log.unlink(missing_ok=True)
+    with log.open("wb") as output:
         process = subprocess.Popen([program, "serve", config], stdout=output, stderr=output)
     try:
         yield Registry(_port(process, log), folder, log)

@@ -36,6 +36,9 @@ TORCH_VENV = ROOT / ".venv-torch"
 TEST_PROGRAMS = {"go": "golang-go", "docker-registry": "docker-registry"}
 """Programs that tests run, and the Debian packages that hold them."""
 
+ROOTS_PROGRAMS = {"mkfs.xfs": "xfsprogs"}
+"""The same of tests that only root can run."""
+
 CLIENTS = ROOT / "tests" / "clients"
 """Clients that tests drive: `NAME.lock` makes `.venv-NAME`, for they agree on no versions."""
 
@@ -192,17 +195,19 @@ def install_torch() -> None:
     say(f"Installing {TORCH}")
     # By pip, which can be told of other indexes: on Linux, PyPI's brings CUDA along.
     run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", TORCH])
-    hashed = ["--no-deps", "--require-hashes"]
-    run([BIN / "uv", "-q", "pip", "install", *hashed, "--python", python, "-r", lock])
+    install: list[str | Path] = [BIN / "uv", "-q", "pip", "install", "--no-deps"]
+    run([*install, "--require-hashes", "--python", python, "-r", lock])
     installed.write_text(wanted, "utf-8")
 
 
 def install_test_programs() -> None:
     """Debian's packages for programs that only tests run."""
-    missing = [package for name, package in TEST_PROGRAMS.items() if not shutil.which(name)]
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    wanted = TEST_PROGRAMS | (ROOTS_PROGRAMS if is_root else {})
+    missing = [package for name, package in wanted.items() if not shutil.which(name)]
     if not missing:
         return
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
+    if shutil.which("apt-get") is None or not is_root:
         sys.exit(f"The tests need {' and '.join(missing)}: install them and run this again.")
     say(f"Installing {' '.join(missing)} for the tests")
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}

@@ -66,9 +66,18 @@ class PrivateHosts:
     def check(self, url: URL) -> None:
         """Raise ForbiddenError for a private address that is written in a URL."""
         host = url.host or ""
-        literal = _literal(host)
+        literal = IPv4Address("127.0.0.1") if is_loopback(host) else _literal(host)
         if literal is not None and not self.allow(host, url.port, literal):
             refuse(host, url.port)
+
+    def check_clear(self, url: URL) -> None:
+        """Raise ForbiddenError where a secret would go to another machine over plain http."""
+        host = url.host or ""
+        if url.scheme != "https" and not (is_loopback(host) or self.name(host, url.port)):
+            raise ForbiddenError(
+                f"{url.authority} wants a token, and none is sent over plain http: add it to "
+                "AYLLU_REGISTRIES if that is as you want it"
+            )
 
 
 class GuardedResolver(AbstractResolver):
@@ -97,10 +106,20 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
+def origin_of(url: URL) -> str:
+    """Scheme, host and port of a URL; equal where both are the same server to a browser.
+
+    Raises ValueError where it has no host.
+    """
+    origin = url.origin()
+    return f"{origin.scheme}://{origin.host}:{origin.port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host, as it is written, is this machine."""
     literal = _literal(host)
-    return host.lower() == "localhost" or (literal is not None and literal.is_loopback)
+    name = host.lower().rstrip(".")
+    return f".{name}".endswith(".localhost") or (literal is not None and literal.is_loopback)
 
 
 def refuse(host: str, port: int | None) -> NoReturn:

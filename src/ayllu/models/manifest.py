@@ -26,6 +26,7 @@ SYSTEM_TYPE = "application/vnd.ollama.image.system"
 PARAMS_TYPE = "application/vnd.ollama.image.params"
 MESSAGES_TYPE = "application/vnd.ollama.image.messages"
 LICENSE_TYPE = "application/vnd.ollama.image.license"
+TENSOR_TYPE = "application/vnd.ollama.image.tensor"
 
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_CONFIG_BYTES = 4 << 20

@@ -1,60 +1,215 @@
-"""Getting a model by its name. For now only what stands on a shelf can be had."""
+"""Getting a model by its name: from a shelf where one has it, else from its registry.
+
+The manifest is written last, its bytes as they came, when every file has been checked. Until then
+the model that had the name stays as it was.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing
 
-from ayllu.errors import BadRequestError, NotFoundError, StoreError
+from msgspec import Struct
+
+from ayllu.errors import (
+    BadRequestError,
+    ForbiddenError,
+    GGUFError,
+    NotFoundError,
+    RegistryError,
+)
+from ayllu.gguf import arch
+from ayllu.gguf.cache import cached_header
 from ayllu.models.create import Progress
-from ayllu.models.name import short_name
-from ayllu.models.store import Store, StoredManifest
-from ayllu.types import Layer, ModelName
+from ayllu.models.downloads import Downloads
+from ayllu.models.hub import Hub
+from ayllu.models.manifest import (
+    ADAPTER_TYPE,
+    DRAFT_TYPE,
+    MAX_CONFIG_BYTES,
+    MODEL_TYPE,
+    PROJECTOR_TYPE,
+    TENSOR_TYPE,
+    digest_of,
+    parse_config,
+    parse_manifest,
+)
+from ayllu.models.name import HUB_HOSTS, parse_name, short_name, split_source
+from ayllu.models.pull_hub import Workshop, pull_files
+from ayllu.models.pulled import Pulled, find_pull, note_pull
+from ayllu.models.registry import Registries, Registry, Source, choose_scheme
+from ayllu.models.restore import find_shelved, restore
+from ayllu.models.store import Store
+from ayllu.models.web import TransientError
+from ayllu.types import Layer, Manifest, ModelName
+
+UP_TO_DATE = "up to date"
+NOT_PULLED = "not pulled from a registry"
+_GGUF_TYPES = frozenset({MODEL_TYPE, PROJECTOR_TYPE, ADAPTER_TYPE, DRAFT_TYPE})
 
 
-async def pull(store: Store, name: ModelName) -> AsyncGenerator[Progress]:
-    """Bring back a model of a shelf; yields what is being done in Ollama's words, `success` last.
+class Order(Struct, frozen=True, kw_only=True):
+    """What to pull: `text` is a model's name as the user wrote it.
 
-    One that is there is checked all the same. Before the first status it raises NotFoundError when
-    no shelf has the model, and BadRequestError when one of the user's own has its name.
+    `insecure` means over plain http; `update` only a model that was pulled before and is another
+    one by now; `prunes` removes the layers that only the old version had.
     """
-    shelved = await asyncio.to_thread(_find, store, name)
-    yield Progress("pulling manifest")
-    layers = (*shelved.manifest.layers, shelved.manifest.config)
-    for layer in layers:
+
+    text: str
+    insecure: bool = False
+    update: bool = False
+    prunes: bool = True
+
+
+class Puller:
+    """Gets models into a store."""
+
+    def __init__(
+        self, store: Store, registries: Registries, downloads: Downloads, workshop: Workshop
+    ) -> None:
+        self._store = store
+        self._workshop = workshop
+        self._registries = registries
+        self._downloads = downloads
+
+    async def pull(self, order: Order) -> AsyncGenerator[Progress]:
+        """Get a model; yields what is being done in Ollama's words, `success` last.
+
+        What takes no network to be refused is refused before the first status: a wrong name, a
+        model in a cloud, a private address, a model of the user's own that has a shelf's name.
+        """
+        text, source = split_source(order.text)
+        if source == "cloud":
+            raise _in_a_cloud(order.text)
+        name, scheme = parse_name(text), choose_scheme(text, insecure=order.insecure)
+        if order.update:
+            lines = self._update(name, prunes=order.prunes)
+        elif shelved := await asyncio.to_thread(find_shelved, self._store, name):
+            lines = restore(self._store, shelved)
+        else:
+            registry = self._registries.open(name, scheme)
+            lines = self._download(registry, name, prunes=order.prunes)
+        async with aclosing(lines):
+            async for line in lines:
+                yield line
+
+    async def _update(self, name: ModelName, *, prunes: bool) -> AsyncGenerator[Progress]:
+        """Get a model again that was pulled before, where its registry has another one by now."""
+        stored = await asyncio.to_thread(self._store.manifest, name)
+        pulled = await asyncio.to_thread(find_pull, self._store.root, stored)
+        if pulled is None:
+            yield Progress(NOT_PULLED)
+            yield Progress("success")
+            return
+        registry = self._registries.open(stored.name, pulled.scheme)
+        lines = self._download(registry, stored.name, pulled=pulled, prunes=prunes)
+        async with aclosing(lines):
+            async for line in lines:
+                yield line
+
+    async def _download(
+        self, registry: Registry, name: ModelName, *, pulled: Pulled | None = None, prunes: bool
+    ) -> AsyncGenerator[Progress]:
+        """Get a model from its registry, unless it is the one that was `pulled`."""
+        yield Progress("pulling manifest")
+        try:
+            data = await registry.manifest()
+        except (ForbiddenError, NotFoundError, RegistryError) as error:
+            if name.host not in HUB_HOSTS or isinstance(error, TransientError):
+                raise
+            async with aclosing(self._put_together(name, pulled)) as lines:
+                async for line in lines:
+                    yield line
+            return
+        if pulled and digest_of(data) == f"sha256:{pulled.digest}":
+            yield Progress(UP_TO_DATE)
+            yield Progress("success")
+            return
+        manifest = parse_manifest(data)
+        _check_layers(name, manifest)
+        layers = (*manifest.layers, manifest.config)
+        old = await asyncio.to_thread(self._store.find, name)
+        new = [layer.digest for layer in layers if not self._downloads.has(layer)]
+        try:
+            with self._store.creating():
+                await asyncio.to_thread(self._downloads.check_space, layers)
+                for layer in layers:
+                    fetching = self._fetch(registry, layer)
+                    async with aclosing(fetching):
+                        async for line in fetching:
+                            yield line
+                yield Progress("verifying sha256 digest")
+                await asyncio.to_thread(self._check_files, name, manifest)
+                yield Progress("writing manifest")
+                stored = await asyncio.to_thread(self._store.write_manifest, name, data)
+                await asyncio.to_thread(note_pull, self._store.root, stored, registry.root.scheme)
+        except (BadRequestError, ForbiddenError):
+            await asyncio.to_thread(self._store.remove_unused, new)
+            raise
+        unused = old.digests if old and prunes else ()
+        if await asyncio.to_thread(self._store.remove_unused, unused):
+            yield Progress("removing unused layers")
+        yield Progress("success")
+
+    async def _put_together(
+        self, name: ModelName, pulled: Pulled | None
+    ) -> AsyncGenerator[Progress]:
+        """Get a model by its repository's files, unless they are those that were `pulled`."""
+        hub = Hub(self._registries, name)
+        known, done = pulled.revision if pulled else "", False
+        lines = pull_files(self._store, self._downloads, hub, name, self._workshop, known=known)
+        async with aclosing(lines):
+            async for line in lines:
+                done = True
+                yield line
+        if not done:
+            yield Progress(UP_TO_DATE)
+        yield Progress("success")
+
+    async def _fetch(self, registry: Registry, layer: Layer) -> AsyncGenerator[Progress]:
+        """Get a layer, its digest checked on the way; one that is here is one line."""
         label = f"pulling {layer.digest[7:19]}"
-        yield Progress(label, layer.digest, layer.size, layer.size)
-    yield Progress("verifying sha256 digest")
-    for layer in layers:
-        await asyncio.to_thread(_verify, store, layer)
-    yield Progress("writing manifest")
-    await asyncio.to_thread(store.shelves.show, name)
-    yield Progress("success")
+        if await asyncio.to_thread(self._downloads.has, layer):
+            yield Progress(label, layer.digest, layer.size, layer.size)
+            return
+        source = Source(registry, registry.blob(layer.digest))
+        sizes = self._downloads.fetch(source, layer)
+        async with aclosing(sizes):
+            async for size in sizes:
+                yield Progress(label, layer.digest, layer.size, size)
+
+    def _check_files(self, name: ModelName, manifest: Manifest) -> None:
+        """Raise BadRequestError or ForbiddenError unless the files make a model that can be used.
+
+        An architecture that nobody knows is none of these: a newer engine may.
+        """
+        config = parse_config(self._store.read_blob(manifest.config.digest, MAX_CONFIG_BYTES))
+        if config.remote_host:
+            raise _in_a_cloud(short_name(name))
+        if not any(layer.media_type == MODEL_TYPE for layer in manifest.layers):
+            raise BadRequestError(f"{short_name(name)} has no GGUF file, so nothing can run it")
+        for layer in manifest.layers:
+            if layer.media_type in _GGUF_TYPES:
+                try:
+                    arch.check(cached_header(self._store.blob_path(layer.digest)))
+                except GGUFError as error:
+                    raise GGUFError(f"{short_name(name)} cannot be used: {error}") from error
 
 
-def _find(store: Store, name: ModelName) -> StoredManifest:
-    shelved = store.shelved(name)
-    if shelved is None:
-        raise NotFoundError("this version of Ayllu cannot download models yet")
-    with suppress(NotFoundError):
-        if store.manifest(name).digest != shelved.digest:
-            raise BadRequestError(
-                f"model '{short_name(name)}' is one of your own and would be lost: give it another "
-                "name (cp) and remove it, then pull again"
-            )
-    return shelved
+def _check_layers(name: ModelName, manifest: Manifest) -> None:
+    """Raise BadRequestError for what need not be downloaded to be known for useless."""
+    if any(layer.media_type == TENSOR_TYPE for layer in manifest.layers):
+        raise BadRequestError(
+            f"{short_name(name)} is made of safetensors, which cannot be used here: pull a GGUF of "
+            "it, such as another tag or one of hf.co"
+        )
+    if manifest.config.size > MAX_CONFIG_BYTES:
+        raise BadRequestError(f"the config of {short_name(name)} is too large to be one")
 
 
-def _verify(store: Store, layer: Layer) -> None:
-    path = store.shelves.blob(layer.digest)
-    if path is None:
-        raise StoreError(f"the layer {layer.digest} is missing: install Ayllu again")
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    if layer.digest != f"sha256:{digest}":
-        raise StoreError(f"{path} is damaged: install Ayllu again")
+def _in_a_cloud(name: str) -> ForbiddenError:
+    return ForbiddenError(
+        f"'{name}' is a model in a cloud, and nothing leaves your machines: choose one that runs "
+        "here"
+    )

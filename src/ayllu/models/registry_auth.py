@@ -24,13 +24,13 @@ from msgspec import Struct
 from yarl import URL
 
 from ayllu.errors import ForbiddenError, RegistryError, StoreError
-from ayllu.models.addresses import is_loopback
+from ayllu.models.addresses import origin_of
 from ayllu.models.files import draft
 from ayllu.models.web import Web
 
 KEY_NAME = "id_ed25519"
 _PARAMETER = re.compile(r"""[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
-_SCHEME = re.compile(r"[\s,]*([\w-]+)(?=\s|$)")
+_SCHEME = re.compile(r"[\s,]*([\w-]+)(?=[\s,]|$)")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -70,13 +70,12 @@ def token_url(challenge: Challenge, root: URL) -> URL:
     """
     try:
         realm = URL(challenge.realm)
-        same = realm.origin() == root.origin() and realm.user is None and realm.password is None
+        same = origin_of(realm) == origin_of(root) and realm.user is realm.password is None
     except ValueError as error:
         raise RegistryError(f"{root.host} names a realm that is no URL") from error
     if not same:
         raise ForbiddenError(
-            f'realm host "{realm.scheme}://{realm.authority}" does not match original host '
-            f'"{root.scheme}://{root.authority}"'
+            f'realm host "{origin_of(realm)}" does not match original host "{origin_of(root)}"'
         )
     query = [*realm.query.items(), ("service", challenge.service)]
     query += [("scope", scope) for scope in challenge.scope.split(" ")]
@@ -158,23 +157,16 @@ class Tokens:
         self._key = Key(folder)
         self._kept: dict[Challenge, str] = {}
 
-    async def get(self, challenge: Challenge, root: URL, *, stale: str = "") -> str:
-        """A token for what a registry asks; one that is `stale` was refused already.
+    async def get(self, challenge: Challenge, root: URL, *, refused: str = "") -> str:
+        """A token for what a registry asks; the one that was `refused` is not it.
 
         Raises ForbiddenError rather than sending anything to a foreign realm, or in the clear to
         another machine that nobody vouches for.
         """
         url = token_url(challenge, root)
-        host = root.host or ""
-        if root.scheme != "https" and not (
-            is_loopback(host) or self._web.private.name(host, root.port)
-        ):
-            raise ForbiddenError(
-                f"{root.authority} wants a token, and none is sent over plain http: add it to "
-                "AYLLU_REGISTRIES if that is as you want it"
-            )
+        self._web.private.check_clear(root)
         kept = self._kept.get(challenge)
-        if kept and kept != stale:
+        if kept and kept != refused:
             return kept
         token = self._kept[challenge] = await self._fetch(url)
         return token

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from ayllu.errors import BadRequestError, NotFoundError, StoreError
 from ayllu.gguf.shards import shards_of
+from ayllu.models.copies import prune_copies
 from ayllu.models.files import draft, gather, locked, sync_folder, using
 from ayllu.models.folders import (
     age_of,
@@ -27,6 +28,7 @@ from ayllu.models.folders import (
 )
 from ayllu.models.manifest import digest_of, encode_manifest, parse_digest, parse_manifest
 from ayllu.models.name import is_valid, manifest_path, short_name
+from ayllu.models.pulled import forget_pull
 from ayllu.models.shelf import Shelf, Shelves, folded
 from ayllu.models.stored import Damaged, ManifestReader, StoredManifest
 from ayllu.types import Layer, ModelName
@@ -34,6 +36,7 @@ from ayllu.types import Layer, ModelName
 __all__ = ["Damaged", "Store", "StoredManifest"]
 
 PRUNE_AGE = 3600.0
+PARTIAL_AGE = 24 * 3600.0
 
 
 class Store:
@@ -122,7 +125,7 @@ class Store:
 
         Raises BadRequestError `invalid digest format`.
         """
-        path = self._own_blob(digest)
+        path = self.new_blob_path(digest)
         with using(self.root):
             if path.is_file():
                 return path
@@ -165,7 +168,7 @@ class Store:
         if not self._has_own_blob(layer.digest):
             with using(self.root), draft(self.blobs) as new:
                 new.write(data)
-                new.publish(self._own_blob(layer.digest))
+                new.publish(self.new_blob_path(layer.digest))
         return layer
 
     async def receive_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> bool:
@@ -187,7 +190,7 @@ class Store:
             if new.digest != wanted:
                 raise BadRequestError(f'digest mismatch, expected "{wanted}", got "{new.digest}"')
             with using(self.root):
-                await asyncio.to_thread(new.publish, self._own_blob(wanted))
+                await asyncio.to_thread(new.publish, self.new_blob_path(wanted))
         return True
 
     def add_file(self, path: Path, media_type: str) -> Layer:
@@ -205,7 +208,7 @@ class Store:
         with source, using(self.root), draft(self.blobs) as new:
             new.fill_from(source)
             if not self._has_own_blob(new.digest):
-                new.publish(self._own_blob(new.digest))
+                new.publish(self.new_blob_path(new.digest))
             return Layer(media_type, new.digest, new.size)
 
     def manifest_bytes(self, name: ModelName) -> bytes:
@@ -255,7 +258,7 @@ class Store:
         if not is_hashed and len(parts := shards_of(path)) > 1:
             raise BadRequestError(
                 f"{path.name} is the first of {len(parts)} files that run only where they lie: "
-                "merge them with llama-gguf-split, and create a model of the result"
+                f"'ayllu create NAME {path}' merges them into a model of the store"
             )
         added = self.add_file(path, layer.media_type)
         if is_hashed and added.digest != layer.digest:
@@ -288,6 +291,7 @@ class Store:
                 return ()
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
+            forget_pull(self.root, name)
         layers = item.digests if isinstance(item, StoredManifest) else ()
         return self.remove_unused(layers)
 
@@ -306,14 +310,17 @@ class Store:
             unused = tuple(dict.fromkeys(digests))
             removed = [item for item in unused if item not in used and self._has_own_blob(item)]
             for digest in removed:
-                self._own_blob(digest).unlink(missing_ok=True)
+                self.new_blob_path(digest).unlink(missing_ok=True)
+            if removed:
+                prune_copies(self.root, self._all_digests, PRUNE_AGE)
             return tuple(removed)
 
-    def prune(self, age: float = PRUNE_AGE) -> tuple[str, ...]:
+    def prune(self, age: float = PRUNE_AGE, partial_age: float = PARTIAL_AGE) -> tuple[str, ...]:
         """Remove blobs that no model in the store has and left-over temporary files; returns names.
 
-        Only what is older than `age` seconds goes: somebody may be about to use the rest. Does
-        nothing while a model is being made, or while any manifest is damaged.
+        Only what is older than `age` seconds goes: somebody may be about to use the rest. Downloads
+        that were left may be gone on with for longer. Does nothing while a model is being made or
+        pulled, or while any manifest is damaged.
         """
         if not self.root.is_dir():
             return ()
@@ -327,11 +334,17 @@ class Store:
             kept = {digest.replace(":", "-") for digest in used}
             files = [path for path in entries(self.blobs) if path.name.lower() not in kept]
             files += [path for path in self.manifests.rglob(".tmp-*") if path.is_file()]
-            old = [path for path in files if path.is_file() and age_of(path) > age]
+            ages = ((path, partial_age if "-partial" in path.name else age) for path in files)
+            old = [path for path, limit in ages if path.is_file() and age_of(path) > limit]
             for path in old:
                 path.unlink(missing_ok=True)
             remove_empty_folders(self.manifests)
-            return tuple(path.name for path in old)
+            copies = prune_copies(self.root, self._all_digests, age)
+            return tuple(path.name for path in old) + copies
+
+    def _all_digests(self) -> frozenset[str]:
+        """The digests that any model refers to, those of shelves too."""
+        return frozenset(digest for model in self.models() for digest in model.digests)
 
     def _read_all(self) -> tuple[StoredManifest | Damaged, ...]:
         items = tuple(item for name in self.names() if (item := self._read(name)))
@@ -358,10 +371,11 @@ class Store:
                 used.update(item.digests)
         return frozenset(used)
 
-    def _own_blob(self, digest: str) -> Path:
+    def new_blob_path(self, digest: str) -> Path:
+        """Where a blob that comes into the store has to lie, whole and of this digest."""
         return self.blobs / parse_digest(digest).replace(":", "-")
 
     def _has_own_blob(self, digest: str) -> bool:
-        path = self._own_blob(digest)
+        path = self.new_blob_path(digest)
         with using(self.root):
             return path.is_file()

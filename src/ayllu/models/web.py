@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 MAX_BODY = 4 << 20
 CONNECT_SECONDS = 30.0
 ANSWER_SECONDS = 120.0
-_READ_BUFFER = 1 << 20
+_READ_BUFFER = 1 << 18
 _AGENT = f"ayllu/{__version__} ({platform.machine()} {platform.system().lower()})"
 
 Body = bytes | Callable[[], AsyncIterator[bytes]] | None
 """What is sent: bytes, or what begins to yield them anew each time that they have to be sent."""
 
 
-class UnreachableError(RegistryError):
-    """The connection failed or broke: it may be worth another try."""
+class TransientError(RegistryError):
+    """A connection failed or broke, or a server is busy: it may be worth another try."""
 
 
 class Web:
@@ -69,7 +69,7 @@ class Web:
     ) -> AsyncIterator[ClientResponse]:
         """One request, whatever its status; `seconds` is for all of it, None for no limit.
 
-        Raises ForbiddenError for a private address, UnreachableError where the connection fails,
+        Raises ForbiddenError for a private address, TransientError where the connection fails,
         also while the answer is read inside the block: a disk's OSError must not pass through it.
         """
         proxy = proxy_of(url)
@@ -89,16 +89,16 @@ class Web:
                     raise RegistryError(f"{url.authority} sent a compressed answer unasked")
                 yield response
         except (aiohttp.ClientError, OSError) as error:
-            raise UnreachableError(_sentence(url, error)) from error
+            raise TransientError(_sentence(url, error)) from error
 
-    async def read(self, response: ClientResponse) -> bytes:
-        """A whole body. Raises RegistryError where it is longer than MAX_BODY bytes."""
+    async def read(self, response: ClientResponse, limit: int = MAX_BODY) -> bytes:
+        """A whole body. Raises RegistryError where it is longer than `limit` bytes."""
         body = bytearray()
         async for piece in response.content.iter_any():
             body += piece
-            if len(body) > MAX_BODY:
+            if len(body) > limit:
                 raise RegistryError(
-                    f"{response.url.authority} sent an answer of more than {MAX_BODY} bytes"
+                    f"{response.url.authority} sent an answer of more than {limit} bytes"
                 )
         return bytes(body)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 import structlog
 from starlette.applications import Starlette
@@ -17,6 +18,7 @@ from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError
 from ayllu.gguf.cache import keep_in
+from ayllu.models.downloads import Downloads
 from ayllu.models.extra import OllamaShelf, extra_shelves
 from ayllu.models.gguf_shelf import GgufShelf
 from ayllu.models.registry import Registries
@@ -49,12 +51,14 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         pool = Pool(settings, engine, gpus=len(list_devices(engine)))
         kept = _stored(settings)
         registries = Registries(settings)
-        app.state.ayllu = State(settings, engine, store, pool, kept, registries)
+        downloads = Downloads(store, registries.bandwidth)
+        app.state.ayllu = State(settings, engine, store, pool, kept, registries, downloads)
         looking = asyncio.create_task(_look(extra))
         try:
             yield
         finally:
             await pool.close()
+            await downloads.close()
             await registries.close()
             await looking
             await kept.close()
@@ -95,7 +99,8 @@ async def _on_error(request: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
     words = {404: "404 page not found", 405: "405 method not allowed"}
-    text = words.get(error.status_code, error.detail)
+    is_said = error.detail != HTTPStatus(error.status_code).phrase
+    text = error.detail if is_said else words.get(error.status_code, error.detail)
     if not has_plain_errors(request.url.path):
         body = status_body(text, error.status_code, request.url.path)
         response = json_response(body, error.status_code)

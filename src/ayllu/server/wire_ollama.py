@@ -139,12 +139,18 @@ class CreateRequest(models_create.CreateRequest, frozen=True, kw_only=True):
 
 
 class TransferRequest(Struct, frozen=True):
-    """POST /api/pull and /api/push: `model`, or `name` as older clients send."""
+    """POST /api/push: `model`, or `name` as older clients send."""
 
     model: Name = ""
     name: OldName = ""
     insecure: bool = False
     stream: bool = True
+
+
+class PullRequest(TransferRequest, frozen=True):
+    """POST /api/pull: `update` gets only what was pulled before and is another by now."""
+
+    update: bool = False
 
 
 class CopyRequest(Struct, frozen=True):

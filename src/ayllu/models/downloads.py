@@ -1,0 +1,167 @@
+"""All downloads of a server: who wants the same blob shares its transfer, also across processes.
+
+A transfer ends with the last that waits for it; what it has stays on disk for the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncGenerator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from ayllu.errors import StoreError
+from ayllu.models.addresses import origin_of
+from ayllu.models.bandwidth import Bandwidth
+from ayllu.models.files import using
+from ayllu.models.partial import Partial
+from ayllu.models.registry import Source
+from ayllu.models.store import Store
+from ayllu.models.transfer import Limits, Transfer, in_thread
+from ayllu.types import Layer
+
+PROGRESS_SECONDS = 0.06
+LOOK_SECONDS = 0.2
+THREADS = 4
+_BLOCK = 512
+
+
+class _Download:
+    """A blob on its way: its task, how far it is, and how many wait for it."""
+
+    def __init__(self) -> None:
+        self.waiters = 0
+        self.transfer: Transfer | None = None
+        self.seen = 0
+        self.task: asyncio.Task[None]
+
+    @property
+    def completed(self) -> int:
+        """Bytes that are here; what was here once is not taken back."""
+        if self.transfer is not None:
+            self.seen = max(self.seen, self.transfer.completed)
+        return self.seen
+
+
+class Downloads:
+    """Downloads into a store; `close` ends them."""
+
+    def __init__(
+        self, store: Store, bandwidth: Bandwidth | None = None, limits: Limits | None = None
+    ) -> None:
+        self._store = store
+        self._bandwidth = bandwidth or Bandwidth()
+        self._limits = limits or Limits()
+        self._running: dict[tuple[str, str], _Download] = {}
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="transfer")
+
+    async def close(self) -> None:
+        """End all downloads."""
+        tasks = [download.task for download in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._pool.shutdown()
+
+    def has(self, layer: Layer) -> bool:
+        """Whether a layer is here, in its full size."""
+        path = self._store.blob_path(layer.digest)
+        with using(self._store.root):
+            there = path.is_file() and path.stat().st_size == layer.size
+        return there and self._store.shelves.is_hashed(layer.digest)
+
+    def check_space(self, layers: Iterable[Layer]) -> None:
+        """Raise StoreError where the disk has no room for what is missing of some layers."""
+        missing = {layer.digest: layer for layer in layers if not self.has(layer)}.values()
+        needed = sum(layer.size - _taken(self._partial_path(layer)) for layer in missing)
+        with using(self._store.root):
+            free = shutil.disk_usage(_existing(self._store.root)).free
+        if needed > free:
+            raise StoreError(
+                f"there is no space left in {self._store.root} for {needed:,} bytes more "
+                f"({free:,} are free): free some, or set AYLLU_MODELS to another disk"
+            )
+
+    async def fetch(self, source: Source, layer: Layer) -> AsyncGenerator[int]:
+        """Get a layer; yields how many of its bytes are here, every PROGRESS_SECONDS, all at last.
+
+        Raises RegistryError, NotFoundError, ForbiddenError or StoreError. Closing it early ends
+        the download, unless another waits for it.
+        """
+        key = (origin_of(source.origin.root), layer.digest)
+        download = self._running.get(key)
+        if download is None:
+            download = self._running[key] = _Download()
+            download.task = asyncio.create_task(self._run(download, source, layer))
+            download.task.add_done_callback(lambda _: self._running.pop(key, None))
+        download.waiters += 1
+        try:
+            while not download.task.done():
+                yield min(download.completed, layer.size)
+                await asyncio.wait({download.task}, timeout=PROGRESS_SECONDS)
+            download.task.result()
+            yield layer.size
+        finally:
+            download.waiters -= 1
+            if not download.waiters:
+                self._running.pop(key, None)
+                download.task.cancel()
+                await asyncio.gather(download.task, return_exceptions=True)
+
+    async def _run(self, download: _Download, source: Source, layer: Layer) -> None:
+        path = self._partial_path(layer)
+        while not self.has(layer):
+            with ExitStack() as stack:
+                partial = await in_thread(self._pool, self._open, stack, path, layer.size)
+                if partial is None:  # another process has it: look on
+                    download.seen = max(download.seen, _taken(path))
+                    await asyncio.sleep(LOOK_SECONDS)
+                elif self.has(layer):  # it came before we had the lock
+                    partial.discard()
+                else:
+                    await self._transfer(download, source, layer, partial)
+
+    def _open(self, stack: ExitStack, path: Path, size: int) -> Partial | None:
+        with using(self._store.root):
+            partial = Partial.open(path, size)
+        return stack.enter_context(partial) if partial else None
+
+    def _partial_path(self, layer: Layer) -> Path:
+        path = self._store.new_blob_path(layer.digest)
+        return path.with_name(f"{path.name}-partial")
+
+    async def _transfer(
+        self, download: _Download, source: Source, layer: Layer, partial: Partial
+    ) -> None:
+        download.transfer = Transfer(
+            source,
+            partial,
+            layer.digest,
+            pool=self._pool,
+            bandwidth=self._bandwidth,
+            limits=self._limits,
+        )
+        try:
+            await download.transfer.run()
+        finally:
+            if not partial.chunks:  # there is nothing to go on with
+                await in_thread(self._pool, partial.discard)
+        with using(self._store.root):
+            final = self._store.new_blob_path(layer.digest)
+            await in_thread(self._pool, partial.publish, final)
+
+
+def _taken(path: Path) -> int:
+    """How many bytes of a sparse file take room; 0 where there is none."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return 0
+    return getattr(facts, "st_blocks", 0) * _BLOCK  # Windows does not tell
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
