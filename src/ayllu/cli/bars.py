@@ -77,7 +77,8 @@ class Bars:
         """Begin or move a transfer."""
         if key not in self._tasks:
             self._end_step()
-            self._tasks[key] = self._progress.add_task(f"{label}:", completed=completed)
+            task = self._progress.add_task(f"{label}:", total=total, completed=completed)
+            self._tasks[key] = task
         self._progress.update(self._tasks[key], completed=completed, total=total)
 
     def close(self) -> None:
