@@ -5,10 +5,14 @@ MODEL ?=
 SCRIPTS ?= $(filter-out bench/measure.py,$(wildcard bench/*.py))
 PROMPTS ?= "What is two plus two?" "¿De qué color es el cielo?"
 
-.PHONY: setup run test test-real test-clients check bench docs engine mini mini-eval
+.PHONY: setup extras run test test-real test-clients check bench docs engine mini mini-eval
 
 setup:
 	@$(PYTHON) tools/setup.py
+
+# PyTorch beside the rest, in .venv-torch: what `ayllu create` needs to import safetensors.
+extras:
+	@$(PYTHON) tools/setup.py --extras
 
 # Starts the server, has the model answer in two languages, and on a terminal the talk goes on.
 run: setup

@@ -108,6 +108,35 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
 
     Raises ValueError when a token would need two successors.
     """
+    kvs, tensors = successor_parts(
+        context=context,
+        chat_template=chat_template,
+        successor=successor,
+        end_after=end_after,
+        replies=replies,
+        sharpness=sharpness,
+        dtype=dtype,
+        perceives=perceives,
+        heads=heads,
+        merges=merges,
+    )
+    return write_gguf(path, kvs | dict(extra or {}), tensors)
+
+
+def successor_parts(  # noqa: PLR0913 - the same
+    *,
+    context: int = 512,
+    chat_template: str | None = None,
+    successor: Mapping[str, str] | None = None,
+    end_after: str | None = None,
+    replies: Mapping[str, str] | None = None,
+    sharpness: float = 2.0,
+    dtype: type[np.float32 | np.float16] = np.float32,
+    perceives: bool = False,
+    heads: int | None = None,
+    merges: Sequence[str] = (),
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The same model's keys and tensors, to make another kind of file of."""
     vocabulary = [*byte_letters(), *SPECIALS, *(merge.replace(" ", "") for merge in merges)]
     follows = dict.fromkeys(range(len(vocabulary)), ord("a"))
     follows |= {ord(now): ord(then) for now, then in zip(CYCLE, CYCLE[1:] + "a", strict=True)}
@@ -118,14 +147,14 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
         chains.append(_ids(key)[-1:] + _pieces(reply, vocabulary) + _ids(END))
     follows |= _links(chains)
     heads = heads or _dimension(len(vocabulary)) // 32
-    kvs = _header(vocabulary, context, heads, dtype) | dict(extra or {})
+    kvs = _header(vocabulary, context, heads, dtype)
     kvs["tokenizer.ggml.merges"] = Array(8, list(merges))
     if chat_template is not None:
         kvs["tokenizer.chat_template"] = chat_template
     tensors = _tensors(len(vocabulary), follows, sharpness, heads, dtype)
     if perceives:
         _perceive(tensors, len(vocabulary))
-    return write_gguf(path, kvs, tensors)
+    return kvs, tensors
 
 
 def make_adapter(

@@ -79,6 +79,8 @@ OURS = {
     "POST /api/rerank": "ours",
     "POST /api/tokenize": "ours",
     "POST /api/detokenize": "ours",
+    "GET /v2/_catalog": "Docker's, whose clients are no Python ones",
+    "GET /v2/:repository/tags/list": "the same",
     "POST /v1/rerank": "Jina's and Cohere's, whose clients are none of ours",
 }
 """Routes whose requests no client has a type for, and why."""
@@ -89,7 +91,7 @@ def kinds(route: Endpoint) -> tuple[list[Any], list[Any]]:
     given = [route.gives, *(route.streams or ())[1:]]
     return (
         [kind for kind in (route.takes, route.query) if kind not in (None, bytes)],
-        [kind for kind in given if kind not in (None, str, dict)],
+        [kind for kind in given if kind not in (None, str, bytes, dict)],
     )
 
 

@@ -33,6 +33,7 @@ CLI_MAY_IMPORT = {
     "log",
     "system",
     "models.extra",
+    "models.files",
     "models.name",
     "models.modelfile",
     "runner.engine",

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SETUP = runpy.run_path(str(ROOT / "tools" / "setup.py"))
 GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
-LOCKS = {"dev": ROOT / "requirements.lock"} | {
+LOCKS = {"dev": ROOT / "requirements.lock", "torch": ROOT / "torch.lock"} | {
     path.stem: path for path in (ROOT / "tests" / "clients").glob("*.lock")
 }
 X86 = ["flags", ":", "fpu", "sse2", "avx2", "amx_tile", "hypervisor"]

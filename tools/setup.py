@@ -29,9 +29,15 @@ BUILT_FOR = VENV / "engine-cpu"
 
 ENGINE = "llama-cpp-python"
 UV = "uv==0.13.9"
+TORCH = "torch==2.13.0"
+TORCH_VENV = ROOT / ".venv-torch"
+"""What imports models, beside what runs them: the server starts its Python as a child."""
 
 TEST_PROGRAMS = {"go": "golang-go", "docker-registry": "docker-registry"}
 """Programs that tests run, and the Debian packages that hold them."""
+
+ROOTS_PROGRAMS = {"mkfs.xfs": "xfsprogs"}
+"""The same of tests that only root can run."""
 
 CLIENTS = ROOT / "tests" / "clients"
 """Clients that tests drive: `NAME.lock` makes `.venv-NAME`, for they agree on no versions."""
@@ -51,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tests", action="store_true", help="also install what tests run")
     parser.add_argument("--agents", action="store_true", help="also the coding agents they drive")
+    parser.add_argument("--extras", action="store_true", help="also PyTorch, to import models")
     parser.add_argument("--engine", action="store_true", help="compile the engine again")
     arguments = parser.parse_args()
     if sys.version_info < (3, 11):  # noqa: UP036 - this file meets Pythons that the rest never does
@@ -61,6 +68,8 @@ def main() -> None:
         BUILT_FOR.unlink(missing_ok=True)
     install_packages()
     check_engine()
+    if arguments.extras or arguments.tests:
+        install_torch()
     if arguments.tests or arguments.agents:
         install_test_programs()
         install_clients(["clients", "litellm"], "js")
@@ -174,12 +183,31 @@ def check_engine() -> None:
     say(next(line for line in found.stdout.splitlines() if line.startswith("version")))
 
 
+def install_torch() -> None:
+    """PyTorch and what belongs to it, in an environment of their own."""
+    lock, installed = ROOT / "torch.lock", TORCH_VENV / "torch.lock"
+    wanted = f"{TORCH}\n{lock.read_text('utf-8')}"
+    if installed.exists() and installed.read_text("utf-8") == wanted:
+        return
+    python = TORCH_VENV / BIN.name / "python"
+    if not (TORCH_VENV / BIN.name).exists():
+        run([BIN / "python", "-m", "venv", TORCH_VENV])
+    say(f"Installing {TORCH}")
+    # By pip, which can be told of other indexes: on Linux, PyPI's brings CUDA along.
+    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", TORCH])
+    install: list[str | Path] = [BIN / "uv", "-q", "pip", "install", "--no-deps"]
+    run([*install, "--require-hashes", "--python", python, "-r", lock])
+    installed.write_text(wanted, "utf-8")
+
+
 def install_test_programs() -> None:
     """Debian's packages for programs that only tests run."""
-    missing = [package for name, package in TEST_PROGRAMS.items() if not shutil.which(name)]
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    wanted = TEST_PROGRAMS | (ROOTS_PROGRAMS if is_root else {})
+    missing = [package for name, package in wanted.items() if not shutil.which(name)]
     if not missing:
         return
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
+    if shutil.which("apt-get") is None or not is_root:
         sys.exit(f"The tests need {' and '.join(missing)}: install them and run this again.")
     say(f"Installing {' '.join(missing)} for the tests")
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}

@@ -179,7 +179,7 @@ def test_a_model_in_parts_is_one(tmp_path: Path, folder: Path, chat_gguf: Path) 
     assert len(show(model, verbose=True).tensors or ()) == len(
         show(whole, verbose=True).tensors or ()
     )
-    with pytest.raises(BadRequestError, match=r"merge them with llama-gguf-split"):
+    with pytest.raises(BadRequestError, match=r"create NAME .* merges them"):
         store.copy(model.name, parse_name("mine"))
     assert shown(store) == ["big:latest"]
     parts[1].unlink()

@@ -38,6 +38,7 @@ UNSAYABLE = (
     "not found",
     "does not support",
     "invalid model name",
+    "no repository",
     "digest mismatch",
     "the vocabulary's size",
     "empty text",

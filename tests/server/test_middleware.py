@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -92,25 +93,29 @@ def test_a_key_is_wanted_from_others_only_and_no_header_makes_one_of_us(
         assert server.get("/api/tags", headers={"X-Forwarded-For": "nonsense"}).status == 200
 
 
-def call_guard(client: str, headers: dict[str, str]) -> int:
-    """The status that the guard gives a request from an address, or 200 where it lets it pass."""
-    statuses: list[int] = []
+def call_guard(
+    client: str, headers: dict[str, str], method: str = "GET", path: str = "/", registry: str = "on"
+) -> tuple[int, str]:
+    """The guard's status for a request from an address, 200 where it lets pass; its challenge."""
+    answers: list[tuple[int, str]] = []
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":
-            statuses.append(message["status"])
+            told = dict(message["headers"])
+            answers.append((message["status"], told.get(b"www-authenticate", b"").decode()))
 
     async def receive() -> Any:
         return {"type": "http.request", "body": b""}
 
-    settings = load_settings({"AYLLU_HOME": "/nowhere", "AYLLU_API_KEYS": "one, two"})
+    keys = {"AYLLU_API_KEYS": "one, two", "AYLLU_SERVE_REGISTRY": registry}
+    settings = load_settings({"AYLLU_HOME": "/nowhere", **keys})
     raw = [(k.lower().encode(), v.encode()) for k, v in {"host": "box.local", **headers}.items()]
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": raw, "client": (client, 1)}
+    scope = {"type": "http", "method": method, "path": path, "headers": raw, "client": (client, 1)}
     asyncio.run(Guard(app, settings)(scope, receive, send))
-    return statuses[0]
+    return answers[0]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +134,39 @@ def call_guard(client: str, headers: dict[str, str]) -> int:
 def test_keys_open_the_server_to_other_machines(
     client: str, headers: dict[str, str], status: int
 ) -> None:
-    assert call_guard(client, headers) == status
+    assert call_guard(client, headers)[0] == status
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"}
+
+
+@pytest.mark.parametrize("path", ["/v2/", "/v2/library/mini/manifests/latest", "/v2"])
+def test_a_registrys_clients_show_the_key_as_a_password(path: str) -> None:
+    other = "192.168.1.5"
+    status, challenge = call_guard(other, {}, path=path)
+    assert status == 401
+    assert challenge.startswith('Basic realm="Ayllu"') is path.startswith("/v2/")
+    assert call_guard(other, basic("anybody", "two"), path=path)[0] == 200
+    assert call_guard(other, {"Authorization": "Bearer one"}, path=path)[0] == 200
+    for wrong in (basic("two", ""), basic("", "three"), {"Authorization": "Basic !"}):
+        assert call_guard(other, wrong, path=path)[0] == 401
+    assert call_guard(other, {"Authorization": "Basic gA=="}, path=path)[0] == 401
+
+
+def test_an_open_registry_wants_no_key_for_reading_and_nothing_else_is_open() -> None:
+    other = "192.168.1.5"
+    for method, path, status in [
+        ("GET", "/v2/", 200),
+        ("HEAD", "/v2/library/mini/blobs/x", 200),
+        ("PUT", "/v2/library/mini/manifests/latest", 401),
+        ("GET", "/api/tags", 401),
+        ("GET", "/v2", 401),
+        ("GET", "/v22/", 401),
+    ]:
+        assert call_guard(other, {}, method, path, "open")[0] == status
+        assert call_guard(other, {}, method, path, "on")[0] == 401
+        assert call_guard(other, {}, method, path, "off")[0] == 401
 
 
 def test_a_preflight_request_is_answered(server: Serving) -> None:

@@ -25,7 +25,7 @@ DOCUMENT = document(ROUTES)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("home")) as running:
+    with serving(tmp_path_factory.mktemp("home"), AYLLU_SERVE_REGISTRY="on") as running:
         yield running
 
 

@@ -1,22 +1,21 @@
 """`ayllu create`: a model from a Modelfile, a GGUF file or a folder.
 
-Files are hashed here and uploaded only where the server does not have them yet.
+Files are hashed here, and brought to the server only where it does not have them yet.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import click
 
+from ayllu.cli.blobs import Blobs
 from ayllu.cli.client import Client, call
 from ayllu.cli.definition import Definition, define
-from ayllu.cli.files import file_keys, file_size, is_gguf, read_pieces
-from ayllu.cli.progress import Progress, follow, showing
+from ayllu.cli.files import is_gguf
+from ayllu.cli.progress import follow, showing
 from ayllu.cli.wire import ProgressLine
+from ayllu.config import load_settings
 from ayllu.errors import BadRequestError
 from ayllu.models.modelfile import Command, Modelfile, parse_modelfile
 from ayllu.models.name import parse_name
@@ -24,7 +23,6 @@ from ayllu.types import Json
 
 DEFAULT_FILE = "Modelfile"
 LONGEST_MODELFILE = 64 << 20
-SHOWN_DIGITS = 12
 
 
 @click.command()
@@ -33,12 +31,14 @@ SHOWN_DIGITS = 12
 @click.option("-f", "--file", metavar="PATH", help="The same as SOURCE.")
 @click.option("-q", "--quantize", metavar="TYPE", help="Quantize the weights to this type: Q4_K_M.")
 @click.option("--draft-quantize", metavar="TYPE", help="The same for the DRAFT model.")
+@click.option("--link", is_flag=True, help="Link files into the models folder, never change them.")
 def create(
     model: str,
     source: str | None,
     file: str | None,
     quantize: str | None,
     draft_quantize: str | None,
+    link: bool,
 ) -> None:
     """Create MODEL from SOURCE: a Modelfile, a GGUF file or a folder with weights.
 
@@ -52,7 +52,7 @@ def create(
         definition.body["quantize"] = quantize
     if draft_quantize:
         definition.body["draft_quantize"] = draft_quantize
-    call(lambda client: create_model(client, model, definition))
+    call(lambda client: create_model(client, model, definition, link=link))
 
 
 def read_definition(source: str | None) -> Definition:
@@ -82,9 +82,12 @@ def _read_modelfile(path: Path) -> bytes:
     return data
 
 
-async def create_model(client: Client, model: str, definition: Definition) -> None:
-    """Upload what the server lacks of the definition's files, and make the model."""
+async def create_model(
+    client: Client, model: str, definition: Definition, *, link: bool = False
+) -> None:
+    """Bring the server what it lacks of the definition's files, and make the model."""
     async with showing() as progress:
+        blobs = Blobs(client, load_settings(), progress, link=link)
         body: dict[str, Json] = {"model": model, **definition.body}
         sent = {
             "files": definition.files,
@@ -94,44 +97,5 @@ async def create_model(client: Client, model: str, definition: Definition) -> No
         for key, files in sent.items():
             if files:
                 progress.status("gathering model components")
-                body[key] = await _upload_all(client, files, progress)
+                body[key] = await blobs.send_all(files)
         await follow(client.stream("/api/create", body, ProgressLine), progress)
-
-
-async def _upload_all(client: Client, files: Sequence[Path], progress: Progress) -> dict[str, str]:
-    """Bring the files to the server and return their digests by the names they get there."""
-    keys = file_keys(files)
-    return {
-        key: await _upload(client, file, progress) for key, file in zip(keys, files, strict=True)
-    }
-
-
-async def _upload(client: Client, file: Path, progress: Progress) -> str:
-    """The digest of a file that the server has, or has now."""
-    digest = f"sha256:{await _digest(file, progress)}"
-    path = f"/api/blobs/{digest}"
-    if await client.head(path) != 200:
-        await client.upload(path, _sent(file, digest, progress), file_size(file))
-    return digest
-
-
-async def _digest(file: Path, progress: Progress) -> str:
-    hashed = hashlib.sha256()
-    async for piece in _moved(file, f"hashing {file.name}", progress):
-        await asyncio.to_thread(hashed.update, piece)
-    return hashed.hexdigest()
-
-
-def _sent(file: Path, digest: str, progress: Progress) -> AsyncIterator[bytes]:
-    start = len("sha256:") + SHOWN_DIGITS
-    return _moved(file, f"copying file {digest[:start]}", progress)
-
-
-async def _moved(file: Path, label: str, progress: Progress) -> AsyncIterator[bytes]:
-    """The file's pieces, read beside the event loop, with a bar of how many went by."""
-    done = 0
-    pieces, total = read_pieces(file), file_size(file)
-    while piece := await asyncio.to_thread(next, pieces, b""):
-        yield piece
-        done += len(piece)
-        progress.bar(f"{label} {file}", label, done, total)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from ayllu.errors import GGUFError
 from ayllu.gguf.read import GGUFArray, Header
+from ayllu.gguf.sound import check_projector, check_vocabulary
 from ayllu.gguf.tables import FILE_TYPES, TENSOR_TYPES, TensorType
 from ayllu.types import Json
 
@@ -43,6 +44,8 @@ def kind(header: Header) -> Literal["model", "adapter", "projector"]:
 def check(header: Header) -> None:
     """Raise GGUFError unless everything that loading needs is there and of the right type."""
     architecture(header)
+    if kind(header) == "projector":
+        check_projector(header)
     if kind(header) != "model":
         return
     if not header.tensors:
@@ -54,6 +57,7 @@ def check(header: Header) -> None:
     context_length(header)
     embedding_length(header)
     kv_bytes(header, context=1)
+    check_vocabulary(header)
 
 
 def parameter_count(header: Header) -> int:

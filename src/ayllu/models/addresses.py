@@ -70,6 +70,15 @@ class PrivateHosts:
         if literal is not None and not self.allow(host, url.port, literal):
             refuse(host, url.port)
 
+    def check_clear(self, url: URL) -> None:
+        """Raise ForbiddenError where a secret would go to another machine over plain http."""
+        host = url.host or ""
+        if url.scheme != "https" and not (is_loopback(host) or self.name(host, url.port)):
+            raise ForbiddenError(
+                f"{url.authority} wants a token, and none is sent over plain http: add it to "
+                "AYLLU_REGISTRIES if that is as you want it"
+            )
+
 
 class GuardedResolver(AbstractResolver):
     """Looks names up and gives away only addresses that may be connected to."""

@@ -16,6 +16,7 @@ from ayllu.gguf.cache import cached_fill_tokens, cached_header
 from ayllu.gguf.read import GGUFArray, Header
 from ayllu.gguf.shards import shards_of
 from ayllu.gotime import format_time
+from ayllu.models.corrected import find_correction
 from ayllu.models.formats import HARMONY_FAMILIES, format_capabilities, parser_name
 from ayllu.models.model import Model
 from ayllu.models.modelfile import quote
@@ -189,6 +190,9 @@ def capabilities(model: Model) -> tuple[str, ...]:
     """
     header = cached_header(model.path)
     found = set(model.config.capabilities) | arch.capabilities(header)
+    if not model.projectors and (correction := find_correction(model.path)):
+        found -= {"vision", "audio"}
+        found |= {"vision"} if correction.projector else set()
     for path in model.projectors:
         found |= arch.projector_capabilities(cached_header(path))
     if "completion" in found and cached_fill_tokens(model.path) is not None:

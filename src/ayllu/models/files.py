@@ -67,12 +67,25 @@ class Draft:
         self._hash.update(data)
         self.size += len(data)
 
+    def clone(self, source: IO[bytes]) -> bool:
+        """Share the source's blocks copy-on-write (Linux, `ioctl_ficlone(2)`); False where refused.
+
+        What is shared counts to neither digest nor size until it is read.
+        """
+        if sys.platform != "linux":
+            return False
+        try:
+            fcntl.ioctl(self.file.fileno(), _FICLONE, source.fileno())
+        except OSError:
+            return False
+        return True
+
     def fill_from(self, source: IO[bytes]) -> None:
         """Take over a whole file: by reflink where the file system offers it, else by copying.
 
         Never by hard link: whoever edits the source in place would change our blob with it.
         """
-        if _reflink(source, self.file):
+        if self.clone(source):
             while data := self.file.read(CHUNK):
                 self._hash.update(data)
                 self.size += len(data)
@@ -158,14 +171,3 @@ async def gather(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
             yield b"".join(pieces)
             pieces, size = [], 0
     yield b"".join(pieces)
-
-
-def _reflink(source: IO[bytes], target: IO[bytes]) -> bool:
-    """Share the source's blocks copy-on-write (Linux, `ioctl_ficlone(2)`); False where refused."""
-    if sys.platform != "linux":
-        return False
-    try:
-        fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
-    except OSError:
-        return False
-    return True

@@ -26,6 +26,7 @@ from ayllu.errors import AylluError, GGUFError
 from ayllu.gguf import arch
 from ayllu.gguf.read import Header, read_header
 from ayllu.gguf.shards import shards_of
+from ayllu.gguf.split import ordered
 from ayllu.models.files import draft
 from ayllu.models.found_format import find_format
 from ayllu.models.gguf_names import FoundModel, models_among
@@ -315,10 +316,10 @@ def _facts_of(folder: Path, found: FoundModel, stamps: Stamps) -> _Facts:
     name = Path(found.path).name
     if (kind := arch.kind(first)) != "model":
         raise GGUFError(f"{name} is no model but what is added to one (its kind is {kind})")
-    if max(arch.split_count(first), 1) != len(parts):
-        raise GGUFError(
-            f"{name} says that it has {arch.split_count(first)} parts, its name says {len(parts)}"
-        )
+    if len(parts) > 1:
+        ordered({path.name: header for path, header in zip(paths, parts, strict=True)})
+    elif arch.split_count(first) > 1:
+        raise GGUFError(f"{name} is a part of a model, and its name does not say so")
     for path in found.projectors:
         if arch.kind(read_header(folder / path)) != "projector":
             raise GGUFError(f"{Path(path).name} is no projector, and its name says that it is one")

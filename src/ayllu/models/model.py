@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from ayllu.errors import BadRequestError, StoreError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_fill_tokens, cached_header
+from ayllu.models.copies import stem_of
 from ayllu.models.formats import parser_name
 from ayllu.models.manifest import (
     ADAPTER_TYPE,
@@ -44,6 +45,9 @@ class Model(Struct, frozen=True, kw_only=True):
     template, None where there is at most the GGUF's own Jinja template; `wants_go` says whether it
     is used though there is Jinja, None that what they can do decides. `modified_at` is a Unix time
     in nanoseconds, `size` in bytes. `parent` names the model that it was made from.
+
+    `stems` say where corrected copies of the files belong (models/copies.py), `overrides` which
+    keys of the GGUF the engine is told otherwise.
     """
 
     name: ModelName
@@ -62,6 +66,8 @@ class Model(Struct, frozen=True, kw_only=True):
     modified_at: int = 0
     size: int = 0
     parent: str = ""
+    stems: dict[Path, Path] = field(default_factory=dict)
+    overrides: dict[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
     def go_template(self) -> str | None:
@@ -136,6 +142,10 @@ def _open(store: Store, stored: StoredManifest, wants_go: bool | None) -> Model:
         modified_at=stored.modified_at,
         size=stored.size,
         parent=sources[0],
+        stems={
+            store.blob_path(layer.digest): stem_of(store.root, layer.digest)
+            for layer in texts.of(MODEL_TYPE, PROJECTOR_TYPE)
+        },
     )
 
 

@@ -29,11 +29,13 @@ class Origin:
     """A server and the place on it, `root`, that requests are about.
 
     `token` is a bearer token that is known beforehand. Raises ForbiddenError where the host is a
-    private address that nobody allowed.
+    private address that nobody allowed, or a token would go in the clear.
     """
 
     def __init__(self, web: Web, root: URL, token: str = "") -> None:
         web.private.check(root)
+        if token:
+            web.private.check_clear(root)
         self.root = root
         self.web = web
         self._token = token

@@ -17,17 +17,21 @@ from ayllu.types import ModelName
 
 
 class Pulled(Struct, frozen=True):
-    """What was pulled: the manifest's hex digest, and whether over `http` or `https`."""
+    """What was pulled: the manifest's hex digest, and whether over `http` or `https`.
+
+    `revision` is the repository's where the Hub's files were put together to a model here.
+    """
 
     digest: str
     scheme: str
+    revision: str = ""
 
 
-def note_pull(root: Path, stored: StoredManifest, scheme: str) -> None:
+def note_pull(root: Path, stored: StoredManifest, scheme: str, revision: str = "") -> None:
     """Remember where a model of the store at `root` came from."""
     path = _path(root, stored.name)
     with using(root), draft(path.parent) as new:
-        new.write(msgspec.json.encode(Pulled(stored.digest, scheme)))
+        new.write(msgspec.json.encode(Pulled(stored.digest, scheme, revision)))
         new.publish(path)
 
 

@@ -13,6 +13,7 @@ from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError
 from ayllu.models.addresses import PrivateHosts, origin_of
 from ayllu.models.bandwidth import Bandwidth
 from ayllu.models.manifest import MANIFEST_TYPE, parse_digest
+from ayllu.models.name import HUB_HOSTS
 from ayllu.models.origin import Origin
 from ayllu.models.registry_auth import Tokens, parse_challenge
 from ayllu.models.web import TransientError, Web
@@ -38,13 +39,21 @@ class Registries:
         self.web = Web(PrivateHosts(settings.registries))
         self.bandwidth = Bandwidth(settings.max_bandwidth)
         self._tokens = Tokens(self.web, settings.home)
+        self.hub, self.hub_token = URL(settings.hf_endpoint), settings.hf_token
 
     def open(self, name: ModelName, scheme: str) -> Registry:
         """A model's place in its registry; `scheme` is choose_scheme's. Nothing is asked yet.
 
         Raises ForbiddenError where the host is a private address that nobody allowed.
         """
-        return Registry(self.web, self._tokens, name, scheme)
+        if name.host in HUB_HOSTS:
+            return Registry(self.web, self._tokens, name, self.hub, self.hub_token)
+        try:
+            root = URL(f"{scheme}://{name.host}")
+            root.origin()
+        except ValueError as error:
+            raise BadRequestError("invalid model name") from error
+        return Registry(self.web, self._tokens, name, root)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -54,13 +63,10 @@ class Registries:
 class Registry(Origin):
     """One model's place in its registry, opened by Registries."""
 
-    def __init__(self, web: Web, tokens: Tokens, name: ModelName, scheme: str) -> None:
-        try:
-            root = URL(f"{scheme}://{name.host}/v2/{name.namespace}/{name.model}/")
-            root.origin()
-        except ValueError as error:
-            raise BadRequestError("invalid model name") from error
-        super().__init__(web, root)
+    def __init__(
+        self, web: Web, tokens: Tokens, name: ModelName, host: URL, token: str = ""
+    ) -> None:
+        super().__init__(web, host / "v2" / name.namespace / name.model / "", token)
         self._tag = name.tag
         self._tokens = tokens
 

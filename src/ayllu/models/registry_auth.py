@@ -24,7 +24,7 @@ from msgspec import Struct
 from yarl import URL
 
 from ayllu.errors import ForbiddenError, RegistryError, StoreError
-from ayllu.models.addresses import is_loopback, origin_of
+from ayllu.models.addresses import origin_of
 from ayllu.models.files import draft
 from ayllu.models.web import Web
 
@@ -164,14 +164,7 @@ class Tokens:
         another machine that nobody vouches for.
         """
         url = token_url(challenge, root)
-        host = root.host or ""
-        if root.scheme != "https" and not (
-            is_loopback(host) or self._web.private.name(host, root.port)
-        ):
-            raise ForbiddenError(
-                f"{root.authority} wants a token, and none is sent over plain http: add it to "
-                "AYLLU_REGISTRIES if that is as you want it"
-            )
+        self._web.private.check_clear(root)
         kept = self._kept.get(challenge)
         if kept and kept != refused:
             return kept

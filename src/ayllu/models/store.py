@@ -16,6 +16,7 @@ from msgspec import structs
 
 from ayllu.errors import BadRequestError, NotFoundError, StoreError
 from ayllu.gguf.shards import shards_of
+from ayllu.models.copies import prune_copies
 from ayllu.models.files import draft, gather, locked, sync_folder, using
 from ayllu.models.folders import (
     age_of,
@@ -257,7 +258,7 @@ class Store:
         if not is_hashed and len(parts := shards_of(path)) > 1:
             raise BadRequestError(
                 f"{path.name} is the first of {len(parts)} files that run only where they lie: "
-                "merge them with llama-gguf-split, and create a model of the result"
+                f"'ayllu create NAME {path}' merges them into a model of the store"
             )
         added = self.add_file(path, layer.media_type)
         if is_hashed and added.digest != layer.digest:
@@ -310,6 +311,8 @@ class Store:
             removed = [item for item in unused if item not in used and self._has_own_blob(item)]
             for digest in removed:
                 self.new_blob_path(digest).unlink(missing_ok=True)
+            if removed:
+                prune_copies(self.root, self._all_digests, PRUNE_AGE)
             return tuple(removed)
 
     def prune(self, age: float = PRUNE_AGE, partial_age: float = PARTIAL_AGE) -> tuple[str, ...]:
@@ -336,7 +339,12 @@ class Store:
             for path in old:
                 path.unlink(missing_ok=True)
             remove_empty_folders(self.manifests)
-            return tuple(path.name for path in old)
+            copies = prune_copies(self.root, self._all_digests, age)
+            return tuple(path.name for path in old) + copies
+
+    def _all_digests(self) -> frozenset[str]:
+        """The digests that any model refers to, those of shelves too."""
+        return frozenset(digest for model in self.models() for digest in model.digests)
 
     def _read_all(self) -> tuple[StoredManifest | Damaged, ...]:
         items = tuple(item for name in self.names() if (item := self._read(name)))

@@ -51,15 +51,21 @@ class ModelFacts(Struct, frozen=True):
 
 
 def model_facts(path: Path, kv_cache_type: str) -> ModelFacts:
-    """A file's facts, read once as long as it stays the same. Raises GGUFError."""
+    """A file's facts, read once as long as it stays the same; no unsound file has any.
+
+    Raises GGUFError.
+    """
     return _facts(path, stamp(path), kv_cache_type)
 
 
 @lru_cache(maxsize=256)
 def _facts(path: Path, _stamp: Stamp, kv_cache_type: str) -> ModelFacts:
-    header = cached_header(path)
+    header, parts = cached_header(path), shards_of(path)
+    arch.check(header)
+    for part in parts[1:]:
+        cached_header(part)
     return ModelFacts(
-        weights=sum(part.stat().st_size for part in shards_of(path)),
+        weights=sum(part.stat().st_size for part in parts),
         trained_context=arch.context_length(header),
         kv_per_token=arch.kv_bytes(header, context=1, cache_type=kv_cache_type),
         pools=arch.pools(header),
@@ -67,6 +73,14 @@ def _facts(path: Path, _stamp: Stamp, kv_cache_type: str) -> ModelFacts:
         width=arch.embedding_length(header),
         speculation=arch.speculation(header),
     )
+
+
+@lru_cache(maxsize=256)
+def _image_step(path: Path, _stamp: Stamp) -> int:
+    """The same of what is added to a model: a sound file's tokens of an image, 0 for an adapter."""
+    header = cached_header(path)
+    arch.check(header)
+    return arch.image_step(header)
 
 
 def load_facts(load: LoadOptions) -> ModelFacts:
@@ -94,7 +108,7 @@ def plan_load(
         facts.trained_context,
         least=MIN_MEDIA_CONTEXT if model.projectors else MIN_CONTEXT,
     )
-    steps = [arch.image_step(cached_header(path)) for path in model.projectors]
+    steps = [_image_step(path, stamp(path)) for path in (*model.projectors, *model.adapters)]
     usual = max([GPU_BATCH if gpus else CPU_BATCH, *steps])
     asked = min(options.num_batch or 0, context)
     draft = None if embedding else _draft(model, settings.kv_cache_type)
@@ -106,6 +120,7 @@ def plan_load(
         pooling=_pooling(facts) if embedding else None,
         projectors=model.projectors,
         adapters=model.adapters,
+        overrides=model.overrides,
         draft=draft,
         speculation=model_facts(draft, settings.kv_cache_type).speculation if draft else "",
         draft_tokens=_draft_tokens(options) if draft else 0,

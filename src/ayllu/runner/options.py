@@ -50,8 +50,8 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     """What a llama-server is started with. `context` is tokens per slot, `cache_ram` bytes.
 
     `embedding` makes vectors in place of texts, or scores where the `pooling` is "rank".
-    `speculation` is how the draft model drafts, in the engine's word; `draft_tokens` of 0 leaves it
-    unused.
+    `overrides` are keys of the model's GGUF with other values. `speculation` is how the draft model
+    drafts, in the engine's word; `draft_tokens` of 0 leaves it unused.
     """
 
     model: Path
@@ -62,6 +62,7 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     pooling: str | None = None
     projectors: tuple[Path, ...] = ()
     adapters: tuple[Path, ...] = ()
+    overrides: dict[str, str | int | float | bool] = {}
     draft: Path | None = None
     speculation: str = ""
     draft_tokens: int = 0
@@ -179,11 +180,25 @@ def engine_arguments(load: LoadOptions, *, host: str, slots: Path) -> list[str]:
         arguments += ["--split-mode", "none", "--main-gpu", str(load.main_gpu)]
     if load.mmap is not None:
         arguments += ["--load-mode", "mmap" if load.mmap else "none"]
-    for projector in load.projectors:
-        arguments += ["--mmproj", str(projector)]
-    for adapter in load.adapters:
-        arguments += ["--lora", str(adapter)]
-    return arguments + _draft_arguments(load)
+    return arguments + _file_arguments(load) + _draft_arguments(load)
+
+
+def _file_arguments(load: LoadOptions) -> list[str]:
+    """What is added to the model, and keys of its file that are told otherwise."""
+    arguments = []
+    for flag, paths in (("--mmproj", load.projectors), ("--lora", load.adapters)):
+        for path in paths:
+            arguments += [flag, str(path)]
+    for item in load.overrides.items():
+        arguments += ["--override-kv", _override(*item)]
+    return arguments
+
+
+def _override(key: str, value: str | float) -> str:
+    """A key with another value and its type, in the engine's words."""
+    kinds: dict[type, str] = {bool: "bool", int: "int", float: "float", str: "str"}
+    written = str(value).lower() if isinstance(value, bool) else value
+    return f"{key}={kinds[type(value)]}:{written}"
 
 
 def _draft_arguments(load: LoadOptions) -> list[str]:

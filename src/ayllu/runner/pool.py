@@ -17,6 +17,7 @@ from msgspec import structs
 from ayllu.config import Settings
 from ayllu.errors import BusyError, EngineError
 from ayllu.gotime import FOREVER
+from ayllu.models.corrected import Corrector
 from ayllu.models.model import Model
 from ayllu.models.name import short_name
 from ayllu.runner import fit
@@ -43,6 +44,7 @@ class Pool:
         self._waiting = 0
         self._stopping: set[asyncio.Task[None]] = set()
         self._processes: set[RunnerProcess] = set()
+        self._corrector = Corrector()
         self._closed = False
 
     @asynccontextmanager
@@ -108,6 +110,7 @@ class Pool:
     async def close(self) -> None:
         """End every child."""
         self.abort()
+        await self._corrector.close()
         for place in list(self._places.values()):
             await self._end(place)
         await asyncio.gather(*(process.stop() for process in self._processes), *self._stopping)
@@ -132,6 +135,7 @@ class Pool:
         self, model: Model, options: Options, keep_alive: float | None, embedding: bool
     ) -> tuple[Place, Runner]:
         """Become a user of a child that serves the request, loaded where need be."""
+        model = await self._corrector.correct(model)
         load = fit.plan_load(model, options, self._settings, gpus=self._gpus, embedding=embedding)
         key = Key(model.digest, embedding)
         place = self._places.get(key)

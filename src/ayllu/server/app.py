@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 import structlog
 from starlette.applications import Starlette
@@ -98,7 +99,8 @@ async def _on_error(request: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
     words = {404: "404 page not found", 405: "405 method not allowed"}
-    text = words.get(error.status_code, error.detail)
+    is_said = error.detail != HTTPStatus(error.status_code).phrase
+    text = error.detail if is_said else words.get(error.status_code, error.detail)
     if not has_plain_errors(request.url.path):
         body = status_body(text, error.status_code, request.url.path)
         response = json_response(body, error.status_code)

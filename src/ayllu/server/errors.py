@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from ayllu.errors import AylluError, ContextExceededError
-from ayllu.server import wire_anthropic, wire_ollama, wire_openai
+from ayllu.server import wire_anthropic, wire_ollama, wire_openai, wire_registry
 from ayllu.server.anthropic_errors import anthropic_error
 from ayllu.server.stored import PreviousNotFoundError
 
@@ -21,7 +21,7 @@ _TYPES = {
 _REASONS: dict[type[AylluError], str] = {
     ContextExceededError: "context_length_exceeded",
     PreviousNotFoundError: "previous_response_not_found",
-}
+} | wire_registry.CODES
 _CODES = {401: "invalid_api_key", 404: "not_found", 413: "request_too_large", 501: "unsupported"}
 
 
@@ -71,6 +71,7 @@ def _openai_error(sentence: str, status: int, code: str | None) -> wire_openai.E
 DIALECTS = (
     Dialect("Anthropic", "/v1/messages", wire_anthropic.ErrorResponse, anthropic_error),
     Dialect("OpenAI", "/v1/", wire_openai.ErrorResponse, _openai_error),
+    Dialect("Registry", "/v2/", wire_registry.ErrorResponse, wire_registry.registry_error),
     Dialect("Ollama", "", wire_ollama.ErrorResponse, _ollama_error),
 )
 """The first whose beginning a path has is the one that counts."""

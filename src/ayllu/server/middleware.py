@@ -6,6 +6,7 @@ by a name that it lets point here (DNS rebinding), and neither may the network w
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ipaddress
 import re
@@ -42,6 +43,7 @@ ALLOWED_HEADERS = (
     "x-stainless-runtime-version, x-stainless-timeout, Anthropic-Version, Anthropic-Beta, "
     "Anthropic-Dangerous-Direct-Browser-Access"
 )
+_REGISTRY = "/v2/"
 _LOCAL_ENDINGS = (".localhost", ".local", ".internal")
 
 
@@ -58,6 +60,7 @@ class Guard:
         self._app = app
         self._hosts = allowed_hosts(settings)
         self._origins = origin_pattern((*BUILT_IN_ORIGINS, *settings.origins))
+        self._registry_is_open = settings.serve_registry == "open"
         self._keys = [hashlib.sha256(key.encode()).digest() for key in settings.api_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +78,10 @@ class Guard:
                 return
             self._check_key(scope, headers)
         except AylluError as error:
-            await error_response(error, scope["path"])(scope, receive, send)
+            response = error_response(error, scope["path"])
+            if isinstance(error, UnauthorizedError) and scope["path"].startswith(_REGISTRY):
+                response.headers["www-authenticate"] = 'Basic realm="Ayllu", charset="UTF-8"'
+            await response(scope, receive, send)
             return
         await self._app(scope, receive, _with_origin(send, origin))
 
@@ -96,14 +102,18 @@ class Guard:
 
     def _check_key(self, scope: Scope, headers: Mapping[str, str]) -> None:
         """Other machines need one of the keys, where there are any."""
-        if not self._keys or _is_this_machine(scope.get("client")):
+        if not self._keys or _is_this_machine(scope.get("client")) or self._is_open(scope):
             return
         # Anthropic's clients may send both, one of them with a placeholder.
-        bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
-        given = [bearer, headers.get("x-api-key", "")]
+        given = [_shown_key(headers.get("authorization", "")), headers.get("x-api-key", "")]
         digests = [hashlib.sha256(key.encode()).digest() for key in given]
         if not any(compare_digest(d, key) for d in digests for key in self._keys):
             raise UnauthorizedError("this server wants an API key: Authorization: Bearer <key>")
+
+    def _is_open(self, scope: Scope) -> bool:
+        """Whether it only reads models, and the user lets everybody do so."""
+        reads = scope["method"] in {"GET", "HEAD"} and scope["path"].startswith(_REGISTRY)
+        return reads and self._registry_is_open
 
 
 def allowed_hosts(settings: Settings) -> frozenset[str]:
@@ -139,6 +149,17 @@ def origin_pattern(origins: tuple[str, ...]) -> re.Pattern[str]:
     parts = [re.escape(origin.lower()).replace(r"\*", r"[^/]*") for origin in origins]
     parts = [r".*" if origin == "*" else part for origin, part in zip(origins, parts, strict=True)]
     return re.compile("|".join(f"(?:{part})" for part in parts))
+
+
+def _shown_key(header: str) -> str:
+    """The key in an Authorization header: a bearer's, or the password of a registry's client."""
+    scheme, _, text = header.partition(" ")
+    if scheme.lower() != "basic":
+        return header.removeprefix("Bearer ").strip()
+    try:
+        return base64.b64decode(text.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _is_this_machine(client: tuple[str, int] | None) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 from msgspec import structs
 from starlette.requests import Request
@@ -20,14 +21,15 @@ from ayllu.models import describe
 from ayllu.models.model import read_config
 from ayllu.models.name import parse_name, short_name, split_source
 from ayllu.models.pull import Order, Puller
+from ayllu.models.pull_hub import Workshop
 from ayllu.models.push import push as push_model
 from ayllu.models.store import Store, StoredManifest
 from ayllu.runner.engine import tool_path
 from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_ollama as wire
-from ayllu.server.state import drain, model_of, read_body, required, state_of
+from ayllu.server.state import State, drain, model_of, read_body, required, state_of
 from ayllu.server.stream import json_response, ndjson_response, until_left
-from ayllu.types import ModelConfig
+from ayllu.types import ModelConfig, ModelName
 
 _COPILOT = "GitHubCopilotChat/"
 
@@ -69,15 +71,20 @@ async def create(request: Request) -> Response:
     """POST /api/create: make a model from its files or from another model."""
     body = await read_body(request, wire.CreateRequest)
     name, state = parse_name(body.model or body.name), state_of(request)
-    quantizer = tool_path(state.engine.folder, "llama-quantize")
-    work = create_model.create(
+    work = _make(state, name, body)
+    return await _progress(request, work, stream=body.stream)
+
+
+def _make(
+    state: State, name: ModelName, wanted: create_model.CreateRequest
+) -> AsyncGenerator[create_model.Progress]:
+    return create_model.create(
         state.store,
         name,
-        body,
-        quantizer=quantizer,
+        wanted,
+        quantizer=tool_path(state.engine.folder, "llama-quantize"),
         torch_python=state.settings.torch_python,
     )
-    return await _progress(request, work, stream=body.stream)
 
 
 async def pull(request: Request) -> Response:
@@ -89,7 +96,8 @@ async def pull(request: Request) -> Response:
         update=body.update,
         prunes=not state.settings.no_prune,
     )
-    puller = Puller(state.store, state.registries, state.downloads)
+    workshop = Workshop(partial(_make, state), state.settings.torch_python)
+    puller = Puller(state.store, state.registries, state.downloads, workshop)
     return await _progress(request, puller.pull(order), stream=body.stream)
 
 

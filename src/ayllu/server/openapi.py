@@ -107,7 +107,7 @@ class _Schemas:
 
     def __init__(self, dialect: Dialect, endpoints: Sequence[Endpoint]) -> None:
         taken = [one.takes for one in endpoints if one.takes not in (None, bytes)]
-        given = [one.gives for one in endpoints if one.gives not in (None, str)]
+        given = [one.gives for one in endpoints if one.gives not in (None, str, bytes)]
         given += [one.streams[1] for one in endpoints if one.streams is not None]
         taken_schemas, taken_components = msgspec.json.schema_components(taken)
         given_schemas, given_components = msgspec.json.schema_components([*given, dialect.error])
@@ -233,6 +233,8 @@ def _responses(endpoint: Endpoint, dialect: Dialect, schemas: _Schemas) -> Schem
     error = schemas.given[dialect.error]
     if endpoint.gives is str:
         content["text/plain"] = {"schema": {"type": "string"}}
+    elif endpoint.gives is bytes:
+        content["application/octet-stream"] = {}
     elif endpoint.gives is not None:
         content[_JSON] = {"schema": schemas.given[endpoint.gives]}
     if endpoint.streams is not None:

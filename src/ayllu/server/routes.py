@@ -17,12 +17,14 @@ from ayllu.server import (
     models,
     ollama,
     openai,
+    registry,
     rerank,
     responses,
     tokens,
     wire_anthropic,
     wire_ollama,
     wire_openai,
+    wire_registry,
     wire_response_events,
     wire_responses,
 )
@@ -212,6 +214,30 @@ ROUTES = [
         anthropic.count_tokens,
         takes=wire_anthropic.CountRequest,
         gives=wire_anthropic.TokenCount,
+    ),
+    Endpoint("GET /v2/", registry.base, gives=wire_registry.Base),
+    Endpoint(
+        "GET /v2/_catalog",
+        registry.catalog,
+        query=wire_registry.Page,
+        gives=wire_registry.Catalog,
+    ),
+    Endpoint(
+        "GET /v2/{repository:path}/tags/list",
+        registry.tags,
+        query=wire_registry.Page,
+        gives=wire_registry.Tags,
+    ),
+    Endpoint("GET /v2/{repository:path}/manifests/{reference}", registry.manifest, gives=dict),
+    Endpoint(
+        "GET /v2/{repository:path}/blobs/{digest}",
+        registry.blob,
+        gives=bytes,
+        statuses=(200, 206),
+    ),
+    *(
+        Endpoint(f"{method} /v2/{{rest:path}}", registry.refuse, statuses=())
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
     ),
 ]
 """Every route; docs/api.md describes them, docs/compat.md their fields."""

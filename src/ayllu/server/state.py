@@ -15,6 +15,7 @@ from ayllu.chat.request import Think
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header, is_at_hand
+from ayllu.models.corrected import find_correction, has_projector
 from ayllu.models.describe import capabilities
 from ayllu.models.downloads import Downloads
 from ayllu.models.model import Model, open_model
@@ -90,6 +91,7 @@ def _look(model: Model) -> None:
     """Read what is asked of the files later: big vocabularies take too long for the event loop."""
     for path in _files(model):
         cached_header(path)
+    find_correction(model.path)
     capabilities(model)
 
 
@@ -151,7 +153,7 @@ def check_abilities(model: Model, messages: Sequence[Message], *, tools: bool) -
         for data in message.images:
             sense = "audio" if media_kind(data) == "audio" else "vision"
             require(model, sense, f"{full_name(model.name)} does not support {sense}")
-            if not model.projectors:
+            if not has_projector(model):
                 raise BadRequestError(
                     f"{full_name(model.name)} has its {sense} within its own GGUF, where the "
                     "engine does not find it: create it again with a projector file beside it"
