@@ -23,7 +23,7 @@ COMMANDS = {
     "show": Entry("ayllu.cli.models", "show", "Show information about a model"),
     "run": Entry("ayllu.cli.run", "run", "Run a model"),
     "stop": Entry("ayllu.cli.models", "stop", "Stop a running model, or the server"),
-    "pull": Entry("ayllu.cli.pull", "pull_model", "Download a model"),
+    "pull": Entry("ayllu.cli.pull", "pull_models", "Download or update models"),
     "list": Entry("ayllu.cli.models", "list_models", "List models"),
     "ps": Entry("ayllu.cli.models", "ps", "List running models"),
     "cp": Entry("ayllu.cli.models", "copy", "Copy a model"),
