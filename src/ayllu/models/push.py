@@ -8,20 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from pathlib import Path
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from ayllu.errors import BadRequestError, ForbiddenError
 from ayllu.models.create import Progress
-from ayllu.models.manifest import encode_manifest
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.origin import AccessError
 from ayllu.models.registry import Registries, choose_scheme
-from ayllu.models.shelf import check_whole
 from ayllu.models.store import Store, StoredManifest
 from ayllu.models.upload import Limits, Upload
-from ayllu.models.weights import file_digest
 from ayllu.types import Layer, ModelName
 
 PROGRESS_SECONDS = 0.06
@@ -50,24 +46,14 @@ async def push(store: Store, registries: Registries, wanted: Push) -> AsyncGener
     registry = registries.open(stored.name, scheme)
     yield Progress("retrieving manifest")
     data = await asyncio.to_thread(store.manifest_bytes, stored.name)
-    blobs = {}
-    for layer in (*stored.manifest.layers, stored.manifest.config):
-        blobs[layer] = layer
-        if not store.shelves.is_hashed(layer.digest):
-            path = store.blob_path(layer.digest)
-            yield Progress(f"hashing {path.name}")
-            blobs[layer] = structs.replace(layer, digest=await file_digest(path))
-    if any(layer != hashed for layer, hashed in blobs.items()):
-        *layers, config = blobs.values()
-        data = encode_manifest(config, tuple(layers))
-    by_digest = {hashed.digest: (layer, hashed) for layer, hashed in blobs.items()}
+    blobs = {layer.digest: layer for layer in (*stored.manifest.layers, stored.manifest.config)}
     try:
-        for layer, hashed in by_digest.values():
-            source = await asyncio.to_thread(_source, store, layer)
+        for layer in blobs.values():
+            path = await asyncio.to_thread(store.blob_path, layer.digest)
             upload = Upload(
-                registry, hashed, source, bandwidth=registries.bandwidth, limits=wanted.limits
+                registry, layer, path, bandwidth=registries.bandwidth, limits=wanted.limits
             )
-            async with aclosing(_follow(upload, hashed, _mount(hashed, stored.name))) as lines:
+            async with aclosing(_follow(upload, layer, _mount(layer, stored.name))) as lines:
                 async for line in lines:
                     yield line
         yield Progress("pushing manifest")
@@ -78,18 +64,16 @@ async def push(store: Store, registries: Registries, wanted: Push) -> AsyncGener
 
 
 def _check(store: Store, stored: StoredManifest) -> None:
-    """Raise BadRequestError for a model that is not whole, or in parts."""
+    """Raise BadRequestError for a model that is not whole, or that nobody has hashed."""
+    name = short_name(stored.name)
     for digest in stored.digests:
         if not store.has_blob(digest):
-            raise BadRequestError(f"model '{short_name(stored.name)}' is incomplete: get it again")
+            raise BadRequestError(f"model '{name}' is incomplete: get it again")
         if not store.shelves.is_hashed(digest):
-            check_whole(store.blob_path(digest))
-
-
-def _source(store: Store, layer: Layer) -> Path | bytes:
-    """Where a blob's bytes are."""
-    path = store.blob_path(layer.digest)
-    return path if path.is_file() else store.read_blob(layer.digest, layer.size)
+            raise BadRequestError(
+                f"model '{name}' has no digests where it lies: copy it to the name that it shall "
+                "have in the registry (cp), and push that"
+            )
 
 
 def _mount(layer: Layer, name: ModelName) -> str:

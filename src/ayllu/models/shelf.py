@@ -18,7 +18,6 @@ from msgspec import Struct
 
 from ayllu.errors import BadRequestError
 from ayllu.gguf.cache import Stamp, stamp
-from ayllu.gguf.shards import shards_of
 from ayllu.models.files import make_folder, sync_folder, using
 from ayllu.models.name import full_name, manifest_path, parse_name, short_name
 from ayllu.models.stored import Damaged, ManifestReader, StoredManifest
@@ -198,15 +197,6 @@ class Shelves:
 
     def _mark(self, found: Shelved) -> Path:
         return self._root / ".ayllu.hidden" / manifest_path(found.name).lower()
-
-
-def check_whole(path: Path) -> None:
-    """Raise BadRequestError for a model in parts, which is none of the store's blobs."""
-    if len(parts := shards_of(path)) > 1:
-        raise BadRequestError(
-            f"{path.name} is the first of {len(parts)} files that run only where they lie: "
-            f"'ayllu create NAME {path}' merges them into a model of the store"
-        )
 
 
 def folded(name: ModelName) -> str:

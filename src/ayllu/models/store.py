@@ -255,8 +255,11 @@ class Store:
         if path is None:
             raise StoreError(f"the layer {layer.digest} is missing from {self.blobs}")
         is_hashed = self.shelves.is_hashed(layer.digest)
-        if not is_hashed:
-            check_whole(path)
+        if not is_hashed and len(parts := shards_of(path)) > 1:
+            raise BadRequestError(
+                f"{path.name} is the first of {len(parts)} files that run only where they lie: "
+                f"'ayllu create NAME {path}' merges them into a model of the store"
+            )
         added = self.add_file(path, layer.media_type)
         if is_hashed and added.digest != layer.digest:
             raise StoreError(f"{path} is damaged: it has another digest than its manifest says")

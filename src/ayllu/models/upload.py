@@ -49,7 +49,7 @@ class Limits(Struct, frozen=True):
 
 
 class Upload:
-    """Sends a blob, a file's bytes or some of our own, unless the registry has it.
+    """Sends a blob, the bytes of a file, unless the registry has it.
 
     `completed` is how many bytes the registry has taken by now.
     """
@@ -58,14 +58,14 @@ class Upload:
         self,
         registry: Registry,
         layer: Layer,
-        source: Path | bytes,
+        path: Path,
         *,
         bandwidth: Bandwidth,
         limits: Limits,
     ) -> None:
         self._registry = registry
         self._layer = layer
-        self._source = source
+        self._path = path
         self._bandwidth = bandwidth
         self._limits = limits
         self._session: URL | None = None
@@ -86,9 +86,6 @@ class Upload:
         Raises RegistryError, ForbiddenError or NotFoundError as the registry refuses, StoreError
         where the file is not what its digest says.
         """
-        if await self._registry.has_blob(self._layer.digest):
-            self._offset = self._layer.size
-            return
         failures = best = 0
         while True:
             try:
@@ -108,6 +105,9 @@ class Upload:
 
     async def _send(self, mount: str) -> None:
         """Go on with the session that there is, or begin one, and end it."""
+        if self._session is None and await self._registry.has_blob(self._layer.digest):
+            self._offset = self._layer.size
+            return
         if (self._session is None or not await self._resume()) and await self._begin(mount):
             return
         while self._offset < self._layer.size:
@@ -246,16 +246,14 @@ class Upload:
 
     def _read(self, position: int, size: int) -> bytes:
         """Some bytes of the blob. Raises StoreError."""
-        if isinstance(self._source, bytes):
-            return self._source[position : position + size]
         try:
-            with self._source.open("rb") as file:
+            with self._path.open("rb") as file:
                 file.seek(position)
                 piece = file.read(size)
         except OSError as error:
-            raise StoreError(f"{self._source} cannot be read: {error.strerror}") from error
+            raise StoreError(f"{self._path} cannot be read: {error.strerror}") from error
         if len(piece) < size:
-            raise StoreError(f"{self._source} became shorter while it was sent")
+            raise StoreError(f"{self._path} became shorter while it was sent")
         return piece
 
     def _next(self, response: ClientResponse, otherwise: URL | None = None) -> URL:

@@ -140,7 +140,7 @@ async def quantize_layer(
 
 async def published(store: Store, new: Draft, media_type: str) -> Layer:
     """A file that was written becomes a blob, once it is found sound."""
-    digest = await file_digest(new.path)
+    digest = await _digest(new.path)
     blob = store.blob_path(digest)
     if not blob.is_file():
         await asyncio.to_thread(new.publish, blob)
@@ -148,7 +148,7 @@ async def published(store: Store, new: Draft, media_type: str) -> Layer:
     return Layer(media_type, digest, header.file_size)
 
 
-async def file_digest(path: Path) -> str:
+async def _digest(path: Path) -> str:
     """A file's digest, worked out outside the event loop."""
     hashed = hashlib.sha256()
     with path.open("rb") as file:
