@@ -16,6 +16,7 @@ from msgspec import structs
 from ayllu.errors import BadRequestError, EngineMissingError, GGUFError
 from ayllu.gguf import arch, vocab
 from ayllu.gguf.cache import cached_header
+from ayllu.gguf.compat import correction
 from ayllu.gguf.lora import misfit
 from ayllu.gguf.quantize import REMEDY, Step, needs_quantizing, quantize
 from ayllu.gguf.read import Header
@@ -112,8 +113,15 @@ def is_quantizable(store: Store, layer: Layer, kind: str, program: Path | None) 
 
     Raises BadRequestError where it may not be, EngineMissingError where nothing could do it.
     """
-    if not needs_quantizing(cached_header(store.blob_path(layer.digest)), kind):
+    path = store.blob_path(layer.digest)
+    header = cached_header(path)
+    if not needs_quantizing(header, kind):
         return False
+    if (odd := correction(path, header)) and odd.model:
+        raise BadRequestError(
+            f"this {arch.architecture(header)} model is in a form of Ollama's own, which runs here "
+            "but cannot be quantized: take a GGUF of it that llama.cpp's converter made"
+        )
     if program is None or not program.exists():
         where = f" in {program.parent}" if program else ""
         raise EngineMissingError(f"there is no llama-quantize{where}: {REMEDY}")

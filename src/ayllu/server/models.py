@@ -72,12 +72,16 @@ async def create(request: Request) -> Response:
     """POST /api/create: make a model from its files or from another model."""
     body = await read_body(request, wire.CreateRequest)
     name, state = parse_name(body.model or body.name), state_of(request)
-    work = _make(state, name, body)
+    work = _make(state, name, body, pull=lambda text: _puller(state).pull(Order(text=text)))
     return await _progress(request, work, stream=body.stream)
 
 
 def _make(
-    state: State, name: ModelName, wanted: create_model.CreateRequest
+    state: State,
+    name: ModelName,
+    wanted: create_model.CreateRequest,
+    *,
+    pull: create_model.Pull | None = None,
 ) -> AsyncGenerator[create_model.Progress]:
     return create_model.create(
         state.store,
@@ -85,7 +89,13 @@ def _make(
         wanted,
         quantizer=tool_path(state.engine.folder, "llama-quantize"),
         torch_python=state.settings.torch_python,
+        pull=pull,
     )
+
+
+def _puller(state: State) -> Puller:
+    workshop = Workshop(partial(_make, state), state.settings.torch_python)
+    return Puller(state.store, state.registries, state.downloads, workshop)
 
 
 async def pull(request: Request) -> Response:
@@ -97,9 +107,7 @@ async def pull(request: Request) -> Response:
         update=body.update,
         prunes=not state.settings.no_prune,
     )
-    workshop = Workshop(partial(_make, state), state.settings.torch_python)
-    puller = Puller(state.store, state.registries, state.downloads, workshop)
-    return await _progress(request, puller.pull(order), stream=body.stream)
+    return await _progress(request, _puller(state).pull(order), stream=body.stream)
 
 
 async def push(request: Request) -> Response:
