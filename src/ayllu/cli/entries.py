@@ -24,6 +24,7 @@ COMMANDS = {
     "run": Entry("ayllu.cli.run", "run", "Run a model"),
     "stop": Entry("ayllu.cli.models", "stop", "Stop a running model, or the server"),
     "pull": Entry("ayllu.cli.pull", "pull_models", "Download or update models"),
+    "push": Entry("ayllu.cli.push", "push", "Upload a model"),
     "list": Entry("ayllu.cli.models", "list_models", "List models"),
     "ps": Entry("ayllu.cli.models", "ps", "List running models"),
     "cp": Entry("ayllu.cli.models", "copy", "Copy a model"),
