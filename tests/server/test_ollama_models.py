@@ -94,6 +94,23 @@ def test_a_model_in_a_cloud_is_refused(server: Serving, name: str) -> None:
     assert (theirs.status, theirs.json["error"]["type"]) == (403, "permission_error")
 
 
+def test_a_model_is_made_of_one_that_has_to_be_pulled(server: Serving) -> None:
+    assert server.request("DELETE", "/api/delete", {"model": "mini"}).status == 200
+    lines = server.post(
+        "/api/create", {"model": "kind", "from": "mini", "system": "Be kind."}
+    ).lines
+    statuses = [line["status"] for line in lines]
+    assert statuses[0] == "pulling manifest"
+    assert statuses.count("success") == 1
+    assert statuses[-1] == "success"
+    assert server.post("/api/show", {"model": "kind"}).json["system"] == "Be kind."
+    gone = server.post("/api/create", {"model": "kind", "from": "127.0.0.1:9/a/b", "stream": False})
+    assert gone.status == 403
+    assert "127.0.0.1" in gone.json["error"]
+    wrong = {"model": "kind", "from": "127.0.0.1:9/a/b", "requires": "new"}
+    assert "semver" in server.post("/api/create", wrong).json["error"]
+
+
 def test_a_model_that_is_really_named_so_comes_first(server: Serving) -> None:
     for name in ("mine:local", "mine:cloud"):
         assert server.post("/api/copy", {"source": "base", "destination": name}).status == 200
