@@ -19,6 +19,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "serve": Entry("ayllu.cli.serve", "serve", "Start the server"),
     "create": Entry("ayllu.cli.create", "create", "Create a model from a Modelfile or a GGUF file"),
+    "quantize": Entry("ayllu.cli.quantize", "quantize", "Make a model smaller"),
     "show": Entry("ayllu.cli.models", "show", "Show information about a model"),
     "run": Entry("ayllu.cli.run", "run", "Run a model"),
     "stop": Entry("ayllu.cli.models", "stop", "Stop a running model, or the server"),

@@ -9,10 +9,13 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from typing import TypeVar
 
 from ayllu.cli.print import clean_line, human_bytes, human_duration, width_of
 from ayllu.cli.wire import ProgressLine
 from ayllu.errors import AylluError
+
+Line = TypeVar("Line", bound=ProgressLine)
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 TICK_SECONDS = 0.1
@@ -52,11 +55,15 @@ async def spinning(label: str) -> AsyncIterator[None]:
 
 
 class Bar:
-    """How far one transfer is. Sizes are in bytes, times in seconds of the monotonic clock."""
+    """How far one transfer is. Sizes are in bytes, times in seconds of the monotonic clock.
 
-    def __init__(self, label: str, total: int, start: int, now: float) -> None:
+    With a `unit`, what is counted are its pieces.
+    """
+
+    def __init__(self, label: str, total: int, start: int, now: float, unit: str = "") -> None:
         self.label = label
         self.total = total
+        self._unit = unit
         self.completed = self._first = start
         self._started = now
 
@@ -64,21 +71,25 @@ class Bar:
         """`label: 45% ▕███   ▏ 2.1 GB/4.7 GB 45 MB/s 1m`, cut to fit."""
         part = min(self.completed / self.total, 1.0) if self.total > 0 else 0.0
         left = f"{self.label}: {int(part * 100):3d}% "
-        right = f" {human_bytes(self.completed)}/{human_bytes(self.total)}{self._rate(now)}"
+        right = f" {self._amounts()}{self._rate(now)}"
         cells = columns - width_of(left) - width_of(right) - 3
         if cells < SMALLEST_BAR:
             return (left + right)[: columns - 1]
         filled = int(cells * part)
         return f"{left}▕{'█' * filled}{' ' * (cells - filled)}▏{right}"
 
+    def _amounts(self) -> str:
+        if self._unit:
+            return f"{self.completed}/{self.total} {self._unit}"
+        return f"{human_bytes(self.completed)}/{human_bytes(self.total)}"
+
     def _rate(self, now: float) -> str:
         moved, seconds = self.completed - self._first, now - self._started
         if moved <= 0 or seconds < 1 or self.completed >= self.total:
             return ""
         rate = moved / seconds
-        return (
-            f"  {human_bytes(int(rate))}/s  {human_duration((self.total - self.completed) / rate)}"
-        )
+        speed = "" if self._unit else f"  {human_bytes(int(rate))}/s"
+        return f"{speed}  {human_duration((self.total - self.completed) / rate)}"
 
 
 class Progress:
@@ -94,13 +105,14 @@ class Progress:
         """Begin a step without a measure."""
         self._begin(text, clean_line(text))
 
-    def bar(self, key: str, label: str, completed: int, total: int) -> None:
+    def bar(self, key: str, label: str, completed: int, total: int, unit: str = "") -> None:
         """Begin or move a transfer."""
         line = self._lines.get(key)
         if isinstance(line, Bar):
             line.completed, line.total = completed, total
         else:
-            self._begin(key, Bar(clean_line(label), total, completed, time.monotonic()))
+            now, unit = time.monotonic(), clean_line(unit)
+            self._begin(key, Bar(clean_line(label), total, completed, now, unit))
 
     def _begin(self, key: str, line: Bar | str) -> None:
         if key in self._lines:
@@ -161,25 +173,25 @@ async def showing() -> AsyncIterator[Progress]:
         progress.close()
 
 
-async def follow(
-    lines: AsyncGenerator[ProgressLine, None], progress: Progress | None = None
-) -> None:
-    """Follow the server's progress to its end, and show it where `progress` is given.
+async def follow(lines: AsyncGenerator[Line, None], progress: Progress | None = None) -> Line:
+    """Follow the server's progress to its last line, and show it where `progress` is given.
 
     Raises AylluError when the server stops before it reports success.
     """
-    last = ""
+    last = None
     async with aclosing(lines):
         async for line in lines:
-            last = line.status
+            last = line
             if progress is not None:
                 _show(line, progress)
-    if last != "success":
+    if last is None or last.status != "success":
         raise AylluError("the server stopped before it was done")
+    return last
 
 
 def _show(line: ProgressLine, progress: Progress) -> None:
     if line.total > 0:
-        progress.bar(line.digest or line.status, line.status, line.completed, line.total)
+        key = line.digest or line.status
+        progress.bar(key, line.status, line.completed, line.total, line.unit)
     elif line.status:
         progress.status(line.status)
