@@ -1,4 +1,4 @@
-"""Ollama's routes around the models: push, status, accounts, sources in names, show as asked."""
+"""Ollama's routes around the models: status, accounts, sources in names, show as asked."""
 
 from __future__ import annotations
 
@@ -21,15 +21,6 @@ def cross(server: Serving, tmp_path_factory: pytest.TempPathFactory) -> None:
     server.create("cross", make_reranker(tmp_path_factory.mktemp("models") / "cross.gguf"))
 
 
-def test_a_push_says_that_it_cannot_upload(server: Serving) -> None:
-    answer = server.post("/api/push", {"model": "chat"})
-    assert (answer.status, answer.headers["content-type"]) == (200, "application/x-ndjson")
-    error = {"error": "this version of Ayllu cannot upload models yet"}
-    assert answer.lines == [{"status": "retrieving manifest"}, error]
-    alone = server.post("/api/push", {"name": "chat", "insecure": True, "stream": False})
-    assert (alone.status, alone.json) == (501, error)
-
-
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
@@ -38,6 +29,7 @@ def test_a_push_says_that_it_cannot_upload(server: Serving) -> None:
         ({}, 400, "model is required"),
         ({"model": "a b"}, 400, "invalid model name"),
         ({"model": 5}, 400, "$.model"),
+        ({"model": "http://host/me/chat"}, 400, "insecure protocol http"),
     ],
 )
 def test_a_push_of_nothing_is_refused_before_it_begins(

@@ -22,6 +22,7 @@ from ayllu.models.model import read_config
 from ayllu.models.name import parse_name, short_name, split_source
 from ayllu.models.pull import Order, Puller
 from ayllu.models.pull_hub import Workshop
+from ayllu.models.push import Push
 from ayllu.models.push import push as push_model
 from ayllu.models.store import Store, StoredManifest
 from ayllu.runner.place import LoadedModel
@@ -109,10 +110,11 @@ async def pull(request: Request) -> Response:
 
 
 async def push(request: Request) -> Response:
-    """POST /api/push: say that models cannot be uploaded yet."""
-    body = await read_body(request, wire.TransferRequest)
-    name = parse_name(required(body.model or body.name))
-    return await _progress(request, push_model(state_of(request).store, name), stream=body.stream)
+    """POST /api/push: send a model to its registry."""
+    body, state = await read_body(request, wire.TransferRequest), state_of(request)
+    wanted = Push(required(body.model or body.name), insecure=body.insecure)
+    work = push_model(state.store, state.registries, wanted)
+    return await _progress(request, work, stream=body.stream)
 
 
 async def copy(request: Request) -> Response:
