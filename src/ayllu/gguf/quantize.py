@@ -7,7 +7,6 @@ llama.cpp src/llama-quant.cpp and tools/quantize/quantize.cpp.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -19,7 +18,7 @@ from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.read import Header
 from ayllu.gguf.tables import QUANTIZATIONS
-from ayllu.gguf.tool import UNKNOWN_ARCHITECTURE, Reason, Step, failure, running
+from ayllu.gguf.tool import UNKNOWN_ARCHITECTURE, Reason, Step, failure, probe_disk, running
 
 SOURCES = ("F16", "BF16", "F32")
 """What may be quantized: quantizing twice loses more than it saves."""
@@ -28,7 +27,6 @@ ORIGINAL = "quantize its F16 original instead, or allow it with `requantize`, wh
 """What to do with a model that is quantized already."""
 
 _TENSOR = re.compile(rb"\[ *\d+/ *\d+\] (\S+) +- \[")
-_PROBE_BYTES = 1 << 20
 _SHOWN = 40
 
 
@@ -94,7 +92,7 @@ async def quantize(
 def _failure(code: int, log: str, program: Path, kind: str, target: Path) -> AylluError:
     """Why the child failed. Raises OSError where the disk is the reason."""
     if "iostream error" in log:
-        _probe(target)
+        probe_disk(target)
     reasons: tuple[Reason, ...] = (
         (r"requires an imatrix|Missing importance matrix", partial(_needs_matrix, kind)),
         (r"requantizing from type (\S+) is disabled", _is_quantized),
@@ -102,14 +100,6 @@ def _failure(code: int, log: str, program: Path, kind: str, target: Path) -> Ayl
         (r"failed to quantize: ([^\n]+)", partial(_other, kind)),
     )
     return failure(code, log, program=program, doing="quantizing", reasons=reasons)
-
-
-def _probe(target: Path) -> None:
-    """Write on, for an error with a number: the child says only that writing failed."""
-    with target.open("ab") as file:
-        file.write(bytes(_PROBE_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _needs_matrix(kind: str) -> AylluError:

@@ -6,6 +6,7 @@ Whoever calls says where the program is, and owns the files that it writes.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
@@ -30,6 +31,7 @@ ENGINE_ENVIRONMENT = {"GGML_NO_BACKTRACE": "1", "GOMP_SPINCOUNT": "1000"}
 _SETTINGS = "LLAMA_ARG_"
 """How variables begin that would change what the engine's programs do."""
 
+_PROBE_BYTES = 1 << 20
 _LAST_WORDS = 1 << 14
 _SHORT_OF_MEMORY = re.compile(r"bad_alloc|failed to allocate|out of memory|cannot allocate memory")
 
@@ -143,3 +145,11 @@ def unknown_architecture(name: str) -> AylluError:
 
 
 UNKNOWN_ARCHITECTURE: Reason = (r"unknown model architecture: '([^']*)'", unknown_architecture)
+
+
+def probe_disk(target: Path) -> None:
+    """Write on where a program could not: it says only that it failed, an OSError says why."""
+    with target.open("ab") as file:
+        file.write(bytes(_PROBE_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
