@@ -18,7 +18,7 @@ from typing import Any
 import ollama
 import pytest
 from model_maker import age, files_of
-from registries import Registry, docker_registry
+from registries import Registry, bad_registry, docker_registry
 from serving import Serving, serving, wait_until
 from small_disk import mounted
 from token_registry import token_registry
@@ -199,6 +199,17 @@ def test_a_client_that_leaves_ends_the_download(registry: Registry, home: Path, 
         wait_until(is_free)
 
 
+def test_a_server_that_stops_ends_its_downloads_with_a_word(registry: Registry, home: Path) -> None:
+    with serving(home, AYLLU_MAX_BANDWIDTH="1M", **ALLOWED) as server:
+        answered: list[dict[str, Any]] = []
+        for line in pull_until_error(server, f"{registry.host}/me/big"):
+            if not answered:
+                server.process.send_signal(signal.SIGTERM)
+            answered.append(line)
+        assert answered[-1]["error"].startswith("the server is stopping: pull again later")
+        assert server.process.wait(30) == 0
+
+
 def test_bandwidth_is_limited(registry: Registry, home: Path) -> None:
     with serving(home, AYLLU_MAX_BANDWIDTH="100M", **ALLOWED) as server:
         started = time.monotonic()
@@ -255,6 +266,22 @@ def pull_until_error(server: Serving, name: str) -> Iterator[dict[str, Any]]:
         yield from start_pull(server, name)
     except ollama.ResponseError as error:
         yield {"error": error.error}
+
+
+def test_a_proxy_of_the_owners_is_asked_in_our_place(tmp_path: Path) -> None:
+    with bad_registry(tmp_path / "proxy") as proxy:
+        settings = {"HTTP_PROXY": proxy.url, "NO_PROXY": "direct.invalid", **ALLOWED}
+        with serving(tmp_path / "home", **settings) as server:
+            lines = pull(server, "registry.invalid/me/x")
+            assert lines[-1] == {"error": "pull model manifest: file does not exist"}
+            assert [one["path"] for one in proxy.requests] == [
+                "http://registry.invalid/v2/me/x/manifests/latest"
+            ]
+            lines = pull(server, "direct.invalid/me/x")
+            assert lines[-1]["error"].startswith("the address of direct.invalid cannot be found")
+            answer = server.post("/api/pull", {"model": "10.0.0.1/me/x", "insecure": True})
+            assert answer.status == 403
+            assert len(proxy.requests) == 1
 
 
 def test_an_update_removes_what_only_the_old_version_had(

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from ayllu.errors import StoreError
+from ayllu.errors import BusyError, StoreError
 from ayllu.models.addresses import origin_of
 from ayllu.models.bandwidth import Bandwidth
 from ayllu.models.files import using
@@ -57,11 +57,15 @@ class Downloads:
         self._running: dict[tuple[str, str], _Download] = {}
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="transfer")
 
+    def abort(self) -> None:
+        """End all downloads; who waits for one is told why."""
+        for download in self._running.values():
+            download.task.cancel()
+
     async def close(self) -> None:
-        """End all downloads."""
+        """End all downloads and the threads."""
+        self.abort()
         tasks = [download.task for download in self._running.values()]
-        for task in tasks:
-            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._pool.shutdown()
 
@@ -87,8 +91,8 @@ class Downloads:
     async def fetch(self, source: Source, layer: Layer) -> AsyncGenerator[int]:
         """Get a layer; yields how many of its bytes are here, every PROGRESS_SECONDS, all at last.
 
-        Raises RegistryError, NotFoundError, ForbiddenError or StoreError. Closing it early ends
-        the download, unless another waits for it.
+        Raises RegistryError, NotFoundError, ForbiddenError or StoreError, and BusyError when the
+        server stops. Closing it early ends the download, unless another waits for it.
         """
         key = (origin_of(source.origin.root), layer.digest)
         download = self._running.get(key)
@@ -101,6 +105,10 @@ class Downloads:
             while not download.task.done():
                 yield min(download.completed, layer.size)
                 await asyncio.wait({download.task}, timeout=PROGRESS_SECONDS)
+            if download.task.cancelled():
+                raise BusyError(
+                    "the server is stopping: pull again later, and it goes on from here"
+                )
             download.task.result()
             yield layer.size
         finally:
