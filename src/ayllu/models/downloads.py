@@ -54,7 +54,7 @@ class Downloads:
         self._store = store
         self._bandwidth = bandwidth or Bandwidth()
         self._limits = limits or Limits()
-        self._running: dict[tuple[str, str], _Download] = {}
+        self._running: dict[tuple[str, str, int], _Download] = {}
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="transfer")
 
     def abort(self) -> None:
@@ -94,12 +94,11 @@ class Downloads:
         Raises RegistryError, NotFoundError, ForbiddenError or StoreError, and BusyError when the
         server stops. Closing it early ends the download, unless another waits for it.
         """
-        key = (origin_of(source.origin.root), layer.digest)
+        key = (origin_of(source.origin.root), layer.digest, layer.size)
         download = self._running.get(key)
-        if download is None:
+        if download is None or download.task.done():
             download = self._running[key] = _Download()
             download.task = asyncio.create_task(self._run(download, source, layer))
-            download.task.add_done_callback(lambda _: self._running.pop(key, None))
         download.waiters += 1
         try:
             while not download.task.done():
@@ -114,7 +113,8 @@ class Downloads:
         finally:
             download.waiters -= 1
             if not download.waiters:
-                self._running.pop(key, None)
+                if self._running.get(key) is download:
+                    del self._running[key]
                 download.task.cancel()
                 await asyncio.gather(download.task, return_exceptions=True)
 
