@@ -50,6 +50,28 @@ class _State(ProgressColumn):
         return Text() if task.stop_time else self._spinner.render(task)
 
 
+class _Amounts(ProgressColumn):
+    """How much of how much: bytes, or pieces of a unit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = DownloadColumn()
+
+    def render(self, task: Task) -> RenderableType:
+        """Both amounts and the unit."""
+        if unit := task.fields["unit"]:
+            return Text(f"{task.completed:.0f}/{task.total:.0f} {unit}", style="progress.download")
+        return self._bytes.render(task)
+
+
+class _Speed(TransferSpeedColumn):
+    """Bytes per second; pieces tell nobody anything by their speed."""
+
+    def render(self, task: Task) -> Text:
+        """The speed of a transfer."""
+        return Text() if task.fields["unit"] else super().render(task)
+
+
 class Bars:
     """The steps of a task, drawn on stderr from `start` to `close`, which leaves them standing."""
 
@@ -60,8 +82,8 @@ class Bars:
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             _State(),
             _Measured(BarColumn(None, table_column=Column(ratio=1, min_width=5))),
-            _Measured(DownloadColumn()),
-            _Measured(TransferSpeedColumn(), after=False),
+            _Measured(_Amounts()),
+            _Measured(_Speed(), after=False),
             _Measured(TimeRemainingColumn(), after=False),
             console=Console(stderr=True),
             expand=True,
@@ -71,13 +93,13 @@ class Bars:
     def step(self, text: str) -> None:
         """Begin a step without a measure, which ends the one before."""
         self._end_step()
-        self._step = self._tasks[text] = self._progress.add_task(text, total=None)
+        self._step = self._tasks[text] = self._progress.add_task(text, total=None, unit="")
 
-    def transfer(self, key: str, label: str, completed: int, total: int) -> None:
-        """Begin or move a transfer."""
+    def transfer(self, key: str, label: str, completed: int, total: int, unit: str) -> None:
+        """Begin or move a transfer, of bytes where `unit` is empty."""
         if key not in self._tasks:
             self._end_step()
-            task = self._progress.add_task(f"{label}:", total=total, completed=completed)
+            task = self._progress.add_task(f"{label}:", total=total, completed=completed, unit=unit)
             self._tasks[key] = task
         self._progress.update(self._tasks[key], completed=completed, total=total)
 

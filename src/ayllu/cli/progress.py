@@ -7,7 +7,7 @@ import itertools
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ayllu.cli.print import clean_line, note
 from ayllu.cli.wire import ProgressLine
@@ -15,6 +15,8 @@ from ayllu.errors import AylluError
 
 if TYPE_CHECKING:
     from ayllu.cli.bars import Bars
+
+Line = TypeVar("Line", bound=ProgressLine)
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 TICK_SECONDS = 0.1
@@ -55,11 +57,12 @@ async def spinning(label: str) -> AsyncIterator[None]:
 class Progress:
     """What the steps of a long task look like; `close` ends it.
 
-    Bars on a terminal, elsewhere a line for each step.
+    Bars on a terminal, elsewhere a line for each step. `begun` has the texts of the steps so far,
+    and the keys of the transfers.
     """
 
     def __init__(self) -> None:
-        self._begun: set[str] = set()
+        self.begun: set[str] = set()
         self._bars: Bars | None = None
         if sys.stderr.isatty():
             from ayllu.cli.bars import Bars
@@ -74,11 +77,11 @@ class Progress:
             else:
                 note(clean_line(text))
 
-    def bar(self, key: str, label: str, completed: int, total: int) -> None:
-        """Begin or move a transfer. Sizes are in bytes."""
+    def bar(self, key: str, label: str, completed: int, total: int, unit: str = "") -> None:
+        """Begin or move a transfer. Sizes are in bytes, or in a `unit`."""
         begins = self._begins(key)
         if self._bars is not None:
-            self._bars.transfer(key, clean_line(label), completed, total)
+            self._bars.transfer(key, clean_line(label), completed, total, clean_line(unit))
         elif begins:
             note(clean_line(label))
 
@@ -89,8 +92,8 @@ class Progress:
 
     def _begins(self, key: str) -> bool:
         """Whether a step is a new one."""
-        begins = key not in self._begun
-        self._begun.add(key)
+        begins = key not in self.begun
+        self.begun.add(key)
         return begins
 
 
@@ -104,26 +107,25 @@ async def showing() -> AsyncIterator[Progress]:
         progress.close()
 
 
-async def follow(
-    lines: AsyncGenerator[ProgressLine, None], progress: Progress | None = None
-) -> list[str]:
-    """Follow the server's progress to its end, and show it where `progress` is given.
+async def follow(lines: AsyncGenerator[Line, None], progress: Progress | None = None) -> Line:
+    """Follow the server's progress to its last line, and show it where `progress` is given.
 
-    Returns each status once. Raises AylluError when the server stops before it reports success.
+    Raises AylluError when the server stops before it reports success.
     """
-    statuses: dict[str, None] = {}
+    last = None
     async with aclosing(lines):
         async for line in lines:
-            statuses[line.status] = None
+            last = line
             if progress is not None:
                 _show(line, progress)
-    if "success" not in statuses:
+    if last is None or last.status != "success":
         raise AylluError("the server stopped before it was done")
-    return list(statuses)
+    return last
 
 
 def _show(line: ProgressLine, progress: Progress) -> None:
     if line.total > 0:
-        progress.bar(line.digest or line.status, line.status, line.completed, line.total)
+        key = line.digest or line.status
+        progress.bar(key, line.status, line.completed, line.total, line.unit)
     elif line.status:
         progress.status(line.status)

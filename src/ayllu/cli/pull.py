@@ -79,7 +79,8 @@ async def _update_all(client: Client) -> int:
     return failed
 
 
-async def _download(client: Client, body: dict[str, object]) -> list[str]:
+async def _download(client: Client, body: dict[str, object]) -> set[str]:
     """Have the server get a model, with progress on stderr; returns the statuses."""
     async with showing() as progress:
-        return await follow(client.stream("/api/pull", body, ProgressLine), progress)
+        await follow(client.stream("/api/pull", body, ProgressLine), progress)
+        return progress.begun

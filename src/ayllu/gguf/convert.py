@@ -6,11 +6,13 @@ llama.cpp's converters lie beside the engine, as its build installs them; the ch
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,6 +37,19 @@ def converters_folder() -> Path:
             "the engine was installed without its converters: run `make setup` in a checkout"
         )
     return folder
+
+
+@cache
+def known_architectures() -> frozenset[str]:
+    """The names in a config.json's `architectures` that the converter knows.
+
+    They are read from its source, for running it takes PyTorch and seconds.
+    """
+    tree = ast.parse((converters_folder() / "conversion" / "__init__.py").read_text("utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "TEXT_MODEL_MAP":
+            return frozenset(ast.literal_eval(node.value)) if node.value else frozenset()
+    return frozenset()
 
 
 async def convert_model(

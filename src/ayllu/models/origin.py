@@ -25,6 +25,10 @@ _BUSY = frozenset({408, 429, *range(500, 600)})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
+class AccessError(ForbiddenError):
+    """A server does not let us do what we asked."""
+
+
 class Origin:
     """A server and the place on it, `root`, that requests are about.
 
@@ -115,7 +119,7 @@ class Origin:
             return NotFoundError(f"{place} has no {response.url.path}")
         words = _words_of(await self.web.read(response))
         if status in {401, 403}:
-            return ForbiddenError(f"{place} does not allow this: {words or status}")
+            return AccessError(f"{place} does not allow this: {words or status}")
         kind = TransientError if status in _BUSY else RegistryError
         return kind(f"{place} answered {status}: {words}")
 
@@ -123,8 +127,11 @@ class Origin:
 def location(response: ClientResponse) -> URL | None:
     """The place that an answer names, made absolute. Raises RegistryError where it is no URL."""
     text = response.headers.get("Location")
-    if not text:
-        return None
+    return join(response, text) if text else None
+
+
+def join(response: ClientResponse, text: str) -> URL:
+    """A place that an answer names, made absolute. Raises RegistryError where it is no URL."""
     try:
         url = response.url.join(URL(text, encoded=True))
         if url.scheme not in {"http", "https"} or not url.host:

@@ -79,6 +79,12 @@ class Registry(Origin):
         except NotFoundError as error:
             raise NotFoundError("pull model manifest: file does not exist") from error
 
+    async def put_manifest(self, data: bytes, media_type: str) -> None:
+        """Give the model a manifest, once the registry has what it names."""
+        url, headers = self.root / "manifests" / self._tag, {"Content-Type": media_type}
+        async with self.request("PUT", url, headers=headers, body=data):
+            pass
+
     def blob(self, digest: str) -> URL:
         """Where a blob is. Raises BadRequestError `invalid digest format`."""
         return self.root / "blobs" / parse_digest(digest)

@@ -22,9 +22,9 @@ from ayllu.models.model import read_config
 from ayllu.models.name import parse_name, short_name, split_source
 from ayllu.models.pull import Order, Puller
 from ayllu.models.pull_hub import Workshop
+from ayllu.models.push import Push
 from ayllu.models.push import push as push_model
 from ayllu.models.store import Store, StoredManifest
-from ayllu.runner.engine import tool_path
 from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_ollama as wire
 from ayllu.server.state import State, drain, model_of, read_body, required, state_of
@@ -71,20 +71,30 @@ async def create(request: Request) -> Response:
     """POST /api/create: make a model from its files or from another model."""
     body = await read_body(request, wire.CreateRequest)
     name, state = parse_name(body.model or body.name), state_of(request)
-    work = _make(state, name, body)
+    work = _make(state, name, body, pull=lambda text: _puller(state).pull(Order(text=text)))
     return await _progress(request, work, stream=body.stream)
 
 
 def _make(
-    state: State, name: ModelName, wanted: create_model.CreateRequest
+    state: State,
+    name: ModelName,
+    wanted: create_model.CreateRequest,
+    *,
+    pull: create_model.Pull | None = None,
 ) -> AsyncGenerator[create_model.Progress]:
     return create_model.create(
         state.store,
         name,
         wanted,
-        quantizer=tool_path(state.engine.folder, "llama-quantize"),
+        tools=state.tools,
         torch_python=state.settings.torch_python,
+        pull=pull,
     )
+
+
+def _puller(state: State) -> Puller:
+    workshop = Workshop(partial(_make, state), state.settings.torch_python)
+    return Puller(state.store, state.registries, state.downloads, workshop)
 
 
 async def pull(request: Request) -> Response:
@@ -96,16 +106,15 @@ async def pull(request: Request) -> Response:
         update=body.update,
         prunes=not state.settings.no_prune,
     )
-    workshop = Workshop(partial(_make, state), state.settings.torch_python)
-    puller = Puller(state.store, state.registries, state.downloads, workshop)
-    return await _progress(request, puller.pull(order), stream=body.stream)
+    return await _progress(request, _puller(state).pull(order), stream=body.stream)
 
 
 async def push(request: Request) -> Response:
-    """POST /api/push: say that models cannot be uploaded yet."""
-    body = await read_body(request, wire.TransferRequest)
-    name = parse_name(required(body.model or body.name))
-    return await _progress(request, push_model(state_of(request).store, name), stream=body.stream)
+    """POST /api/push: send a model to its registry."""
+    body, state = await read_body(request, wire.TransferRequest), state_of(request)
+    wanted = Push(required(body.model or body.name), insecure=body.insecure)
+    work = push_model(state.store, state.registries, wanted)
+    return await _progress(request, work, stream=body.stream)
 
 
 async def copy(request: Request) -> Response:
