@@ -20,9 +20,10 @@ import aiohttp
 from gguf_maker import CHATML, make_successor_model
 
 from ayllu.config import load_settings
+from ayllu.gguf.tool import ENGINE_ENVIRONMENT
 from ayllu.runner import fit
 from ayllu.runner.engine import find_engine
-from ayllu.runner.options import ENGINE_ENVIRONMENT, LoadOptions, engine_arguments
+from ayllu.runner.options import LoadOptions, engine_arguments
 
 _START_SECONDS = 120.0
 _SAMPLING = {"temperature": 0, "seed": 1, "top_k": 40, "top_p": 0.9, "min_p": 0}

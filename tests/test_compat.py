@@ -76,6 +76,8 @@ CLIENTS: dict[str, tuple[Any, ...]] = {
 """What the Python clients can send on each route."""
 
 OURS = {
+    "POST /api/perplexity": "ours",
+    "POST /api/quantizations": "ours",
     "POST /api/rerank": "ours",
     "POST /api/tokenize": "ours",
     "POST /api/detokenize": "ours",

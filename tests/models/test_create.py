@@ -25,6 +25,7 @@ from ayllu.models.manifest import ADAPTER_TYPE, DRAFT_TYPE, LICENSE_TYPE, MODEL_
 from ayllu.models.model import open_model, read_config
 from ayllu.models.name import parse_name
 from ayllu.models.store import Store
+from ayllu.models.tools import Tools
 from ayllu.types import Message, ModelConfig
 
 ROW = {"t": np.zeros((2, 32), np.float32)}
@@ -175,8 +176,10 @@ def test_without_its_program_nothing_is_quantized(store: Store, gguf: str) -> No
         make(store, "x", request)
 
     async def run() -> None:
-        program = store.root / "llama-quantize"
-        async for _ in create(store, parse_name("x"), request, quantizer=program):
+        programs = (store.root / f"llama-{name}" for name in ("quantize", "imatrix"))
+        quantize, imatrix = programs
+        tools = Tools(quantize=quantize, imatrix=imatrix)
+        async for _ in create(store, parse_name("x"), request, tools=tools):
             pass
 
     with pytest.raises(EngineMissingError, match=r"there is no llama-quantize in .*: run"):

@@ -52,6 +52,9 @@ UNSAYABLE = (
     "message may have such a block",
     "Cannot continue an assistant message",
     "only documents of text",
+    "the text is empty",
+    "the text is too short",
+    "that the model was made for",
 )
 """What may be wrong with a request that fits its schema."""
 
@@ -99,6 +102,8 @@ def say_little(body: dict[str, Any], path: str) -> None:
         body["max_tokens"] = body.get("max_tokens") or 2
     if path == "/v1/responses":
         body["max_output_tokens"] = 2
+    if path == "/api/perplexity":
+        body["chunks"] = 1
     for place in (body, body.get("options") or {}):
         place |= {name: value for name, value in SMALL.items() if place.get(name) is not None}
 

@@ -19,10 +19,11 @@ class Entry(NamedTuple):
 COMMANDS = {
     "serve": Entry("ayllu.cli.serve", "serve", "Start the server"),
     "create": Entry("ayllu.cli.create", "create", "Create a model from a Modelfile or a GGUF file"),
+    "quantize": Entry("ayllu.cli.quantize", "quantize", "Make a model smaller"),
     "show": Entry("ayllu.cli.models", "show", "Show information about a model"),
     "run": Entry("ayllu.cli.run", "run", "Run a model"),
     "stop": Entry("ayllu.cli.models", "stop", "Stop a running model, or the server"),
-    "pull": Entry("ayllu.cli.pull", "pull_model", "Download a model"),
+    "pull": Entry("ayllu.cli.pull", "pull_models", "Download or update models"),
     "push": Entry("ayllu.cli.push", "push", "Upload a model"),
     "list": Entry("ayllu.cli.models", "list_models", "List models"),
     "ps": Entry("ayllu.cli.models", "ps", "List running models"),

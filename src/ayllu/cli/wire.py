@@ -136,12 +136,46 @@ class Chunk(Struct, frozen=True):
 
 
 class ProgressLine(Struct, frozen=True):
-    """A line of POST /api/pull, /api/push or /api/create. Sizes are in bytes."""
+    """A line of POST /api/pull, /api/push or /api/create. Sizes are in bytes, or in a `unit`."""
 
     status: str = ""
     digest: str = ""
     total: int = 0
     completed: int = 0
+    unit: str = ""
+
+
+class PerplexityLine(ProgressLine, frozen=True):
+    """A line of POST /api/perplexity; what comes after the progress is in the last one alone."""
+
+    perplexity: float = 0
+    perplexity_error: float = 0
+    quantization: str = ""
+    size: int = 0
+    bits_per_weight: float = 0
+
+
+class Quantization(Struct, frozen=True):
+    """What a model would be in a type. Sizes are in bytes."""
+
+    type: str
+    size: int
+    bits_per_weight: float
+    memory: int
+    fits: bool
+    fits_now: bool
+    needs_imatrix: bool
+
+
+class PlanReply(Struct, frozen=True):
+    """POST /api/quantizations. Sizes are in bytes."""
+
+    quantization: str
+    context: int
+    memory_total: int
+    memory_available: int
+    recommended: str
+    types: tuple[Quantization, ...]
 
 
 class EmbedReply(Struct, frozen=True):

@@ -9,45 +9,27 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
-from msgspec import Struct
-
-from ayllu.errors import (
-    ILLEGAL_INSTRUCTION,
-    AylluError,
-    BadRequestError,
-    EngineError,
-    EngineMissingError,
-)
+from ayllu.errors import AylluError, BadRequestError, EngineError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.read import Header
 from ayllu.gguf.tables import QUANTIZATIONS
-from ayllu.system import child_environment
+from ayllu.gguf.tool import UNKNOWN_ARCHITECTURE, Reason, Step, failure, running
 
 SOURCES = ("F16", "BF16", "F32")
 """What may be quantized: quantizing twice loses more than it saves."""
 
-REMEDY = "run `make setup`, or set AYLLU_LLAMA_BIN to a folder that has it"
-"""What to do where there is no llama-quantize that runs."""
+ORIGINAL = "quantize its F16 original instead, or allow it with `requantize`, which loses more"
+"""What to do with a model that is quantized already."""
 
-_ENVIRONMENT = {"GGML_NO_BACKTRACE": "1"}
-_LAST_WORDS = 1 << 14
 _TENSOR = re.compile(rb"\[ *\d+/ *\d+\] (\S+) +- \[")
 _PROBE_BYTES = 1 << 20
 _SHOWN = 40
-
-
-class Step(Struct, frozen=True):
-    """How far it is: bytes of the source's tensors."""
-
-    completed: int
-    total: int
 
 
 def parse_quantization(text: str) -> str:
@@ -61,109 +43,65 @@ def parse_quantization(text: str) -> str:
     return name
 
 
-def needs_quantizing(header: Header, kind: str) -> bool:
-    """Whether a file is of another type than `kind`. Raises BadRequestError where it may not be."""
+def needs_quantizing(header: Header, kind: str, *, again: bool = False) -> bool:
+    """Whether a file is of another type than `kind`.
+
+    Raises BadRequestError where it may not be: a second time it is only quantized where `again`.
+    """
     now = arch.file_type(header)
-    if now not in SOURCES:
+    if now not in SOURCES and not again:
         what = "of a type that is not known here" if now == "unknown" else f"{now} already"
         raise BadRequestError(
-            f"quantization is only supported for F16, BF16 and F32 models, and this one is {what}"
+            f"quantization is only supported for F16, BF16 and F32 models, and this one is {what}: "
+            f"{ORIGINAL}"
         )
     return QUANTIZATIONS[kind] != now
 
 
 async def quantize(
-    program: Path, source: Path, target: Path, kind: str, *, threads: int = 0
+    program: Path,
+    source: Path,
+    target: Path,
+    kind: str,
+    *,
+    threads: int = 0,
+    matrix: Path | None = None,
+    again: bool = False,
 ) -> AsyncGenerator[Step]:
     """Write `source` to `target` as `kind`; `threads` of 0 takes all processors.
 
+    `matrix` is an importance matrix, checked already; `again` allows tensors that are quantized.
     Closing the generator ends the child and leaves the target as it is then. Raises OSError when
     the target cannot be written, BadRequestError or EngineError with the reason otherwise.
     """
     header = await asyncio.to_thread(cached_header, source)
     sizes = {tensor.name: tensor.size for tensor in header.tensors}
-    arguments = [str(source), str(target), kind, *([str(threads)] if threads else [])]
-    child = await _start(program, arguments)
+    arguments = ["--allow-requantize"] if again else []
+    arguments += ["--imatrix", str(matrix)] if matrix else []
+    arguments += [str(source), str(target), kind, *([str(threads)] if threads else [])]
     done, current, total = 0, 0, sum(sizes.values())
-    log = _Log()
-    try:
-        yield Step(0, total)
-        async with aclosing(_names(child, log)) as names:
-            async for name in names:
+    async with running(program, arguments) as child:
+        async with aclosing(child.matches(_TENSOR)) as tensors:
+            async for tensor in tensors:
+                name = tensor[1].decode("utf-8", "replace")
                 done, current = done + current, sizes.get(name, 0)
                 yield Step(done, total)
-        code = await child.wait()
-    finally:
-        await _end(child)
-    if code:
-        raise await asyncio.to_thread(_failure, code, log.text, kind, target)
+        if code := await child.wait():
+            raise await asyncio.to_thread(_failure, code, child.log, program, kind, target)
     yield Step(total, total)
 
 
-class _Log:
-    """The end of what the child said."""
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    @property
-    def text(self) -> str:
-        return self.data.decode("utf-8", "replace")
-
-    def add(self, data: bytes) -> None:
-        self.data = (self.data + data)[-_LAST_WORDS:]
-
-
-async def _start(program: Path, arguments: Iterable[str]) -> Process:
-    """Start the child. Should our process be killed, its next line finds no reader and ends it."""
-    try:
-        return await asyncio.create_subprocess_exec(
-            program,
-            *arguments,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            env=child_environment() | _ENVIRONMENT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise EngineMissingError(f"{program} cannot be run ({error.strerror}): {REMEDY}") from error
-
-
-async def _end(child: Process) -> None:
-    """Kill the child where it still runs, and wait for it, and for words that nobody read."""
-    if child.returncode is None:
-        with suppress(ProcessLookupError):
-            child.kill()
-        await child.communicate()
-
-
-async def _names(child: Process, log: _Log) -> AsyncGenerator[str]:
-    """The tensors that the child begins with, one after the other, until it ends."""
-    assert child.stdout is not None  # noqa: S101 - it was started with a pipe
-    rest = b""
-    while data := await child.stdout.read(1 << 16):
-        log.add(data)
-        rest += data
-        end = 0
-        for match in _TENSOR.finditer(rest):
-            end = match.end()
-            yield match[1].decode("utf-8", "replace")
-        rest = rest[end:][-_LAST_WORDS:]
-
-
-def _failure(code: int, log: str, kind: str, target: Path) -> AylluError:
+def _failure(code: int, log: str, program: Path, kind: str, target: Path) -> AylluError:
     """Why the child failed. Raises OSError where the disk is the reason."""
     if "iostream error" in log:
         _probe(target)
-    if code == -signal.SIGKILL:
-        return EngineError("quantizing was killed, most likely because memory ran out")
-    if code == -signal.SIGILL:
-        return EngineError(f"llama-quantize {ILLEGAL_INSTRUCTION}")
-    for pattern, make in _REASONS:
-        if found := re.search(pattern, log):
-            return make(kind, *found.groups())
-    return EngineError(f"quantizing ended with code {code}")
+    reasons: tuple[Reason, ...] = (
+        (r"requires an imatrix|Missing importance matrix", partial(_needs_matrix, kind)),
+        (r"requantizing from type (\S+) is disabled", _is_quantized),
+        UNKNOWN_ARCHITECTURE,
+        (r"failed to quantize: ([^\n]+)", partial(_other, kind)),
+    )
+    return failure(code, log, program=program, doing="quantizing", reasons=reasons)
 
 
 def _probe(target: Path) -> None:
@@ -176,34 +114,17 @@ def _probe(target: Path) -> None:
 
 def _needs_matrix(kind: str) -> AylluError:
     return BadRequestError(
-        f"{kind} needs an importance matrix, which cannot be given yet: take another type, such as "
-        "Q4_K_M"
+        f"{kind} needs an importance matrix: give one with `imatrix` (`true` makes it from a text "
+        "that ships with Ayllu), or take another type, such as Q4_K_M"
     )
 
 
-def _is_quantized(_kind: str, name: str) -> AylluError:
+def _is_quantized(name: str) -> AylluError:
     return BadRequestError(
         "quantization is only supported for F16, BF16 and F32 models, and this one has tensors in "
-        f"{name.upper()}"
+        f"{name.upper()}: {ORIGINAL}"
     )
-
-
-def _unknown(_kind: str, name: str) -> AylluError:
-    return EngineError(f"this engine does not know the architecture '{name}'")
-
-
-def _no_memory(_kind: str) -> AylluError:
-    return EngineError("memory is too short to quantize this model")
 
 
 def _other(kind: str, reason: str) -> AylluError:
     return EngineError(f"the engine cannot make {kind} of this model: {reason.strip()}")
-
-
-_REASONS: tuple[tuple[str, Callable[..., AylluError]], ...] = (
-    (r"requires an imatrix|Missing importance matrix", _needs_matrix),
-    (r"requantizing from type (\S+) is disabled", _is_quantized),
-    (r"unknown model architecture: '([^']*)'", _unknown),
-    (r"bad_alloc|failed to allocate|out of memory", _no_memory),
-    (r"failed to quantize: ([^\n]+)", _other),
-)

@@ -72,16 +72,21 @@ class Child:
 
 
 @asynccontextmanager
-async def running(program: Path, arguments: Iterable[str]) -> AsyncIterator[Child]:
-    """Run a program for the time of a block, which ends it. Raises EngineMissingError."""
-    process = await _start(program, arguments)
+async def running(
+    program: Path, arguments: Iterable[str], files: Sequence[int] = ()
+) -> AsyncIterator[Child]:
+    """Run a program for the time of a block, which ends it. Raises EngineMissingError.
+
+    It inherits the open `files`.
+    """
+    process = await _start(program, arguments, files)
     try:
         yield Child(process)
     finally:
         await _end(process)
 
 
-async def _start(program: Path, arguments: Iterable[str]) -> Process:
+async def _start(program: Path, arguments: Iterable[str], files: Sequence[int]) -> Process:
     settings = child_environment()
     environment = {name: text for name, text in settings.items() if not name.startswith(_SETTINGS)}
     try:
@@ -93,6 +98,7 @@ async def _start(program: Path, arguments: Iterable[str]) -> Process:
             stderr=STDOUT,
             env=environment | ENGINE_ENVIRONMENT,
             start_new_session=True,
+            pass_fds=files,
             preexec_fn=dies_with_parent(),
         )
     except OSError as error:
@@ -107,10 +113,10 @@ async def _end(process: Process) -> None:
         await process.communicate()
 
 
-def failure(
+def explain(
     code: int, log: str, *, program: Path, doing: str, reasons: Sequence[Reason] = ()
-) -> AylluError:
-    """Why a program ended with a status other than 0; `doing` is what it was at."""
+) -> AylluError | None:
+    """Why a program ended with another status than 0, if one can tell, `doing` what it did."""
     if code == -signal.SIGKILL:
         return EngineError(f"{doing} was killed, most likely because memory ran out")
     if code == -signal.SIGILL:
@@ -120,7 +126,15 @@ def failure(
     for pattern, make in reasons:
         if found := re.search(pattern, log):
             return make(*found.groups())
-    return EngineError(f"{doing} ended with code {code}")
+    return EngineError(f"{doing} crashed (signal {-code})") if code < 0 else None
+
+
+def failure(
+    code: int, log: str, *, program: Path, doing: str, reasons: Sequence[Reason] = ()
+) -> AylluError:
+    """The same, in any case."""
+    why = explain(code, log, program=program, doing=doing, reasons=reasons)
+    return why or EngineError(f"{doing} ended with code {code}")
 
 
 def unknown_architecture(name: str) -> AylluError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct, structs
@@ -18,8 +17,8 @@ from msgspec import Struct, structs
 from ayllu.errors import BadRequestError, NotFoundError, TooLargeError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
-from ayllu.gguf.quantize import Step
 from ayllu.gguf.read import Header
+from ayllu.gguf.tool import Step
 from ayllu.models.create_request import VERSION, CreateRequest, checked
 from ayllu.models.found_format import find_format
 from ayllu.models.import_hf import Import
@@ -43,17 +42,17 @@ from ayllu.models.manifest import (
 from ayllu.models.model import MAX_LAYER_BYTES, read_config
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.parts import merge_parts
+from ayllu.models.quantizing import Task, quantize_layer, quantizing
 from ayllu.models.store import Store
+from ayllu.models.tools import Tools
 from ayllu.models.weights import (
     LAYER_TYPES,
     adapter_layer,
     config_of,
     draft_layer,
     header_of,
-    is_quantizable,
     layer_of,
     named_draft_layer,
-    quantize_layer,
 )
 from ayllu.types import Json, Layer, ModelConfig, ModelName
 
@@ -64,12 +63,13 @@ MERGING, MERGING_KEY = "merging the parts", f"{2:019d}"
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
-    """A line of a create's progress; `total` and `completed` are bytes."""
+    """A line of a create's progress; `total` and `completed` are bytes, or of another `unit`."""
 
     status: str
     digest: str = ""
     total: int = 0
     completed: int = 0
+    unit: str = ""
 
 
 Pull = Callable[[str], AsyncGenerator[Progress]]
@@ -81,7 +81,7 @@ async def create(
     name: ModelName,
     request: CreateRequest,
     *,
-    quantizer: Path | None = None,
+    tools: Tools | None = None,
     torch_python: str = "",
     pull: Pull | None = None,
 ) -> AsyncGenerator[Progress]:
@@ -89,8 +89,8 @@ async def create(
 
     What is wrong with the request raises before the first status, where no converter has to say so:
     BadRequestError in Ollama's words, NotFoundError when the model to start from is not here and
-    there is no `pull` to get it. `quantizer` is the path of llama-quantize, `torch_python` the
-    setting. Close it to give up.
+    there is no `pull` to get it. `tools` are what quantizes, `torch_python` is the setting. Close
+    it to give up.
     """
     request = checked(request)
     name = await asyncio.to_thread(store.resolve, name)
@@ -106,7 +106,7 @@ async def create(
                 async for line in lines:
                     yield line
         request = structs.replace(request, **work.groups)
-        async with aclosing(_make(store, name, request, quantizer)) as lines:
+        async with aclosing(_make(store, name, request, tools)) as lines:
             async for line in lines:
                 yield line
     finally:
@@ -126,16 +126,15 @@ async def _import(work: Import, request: CreateRequest) -> AsyncGenerator[Progre
     """Make GGUFs of what is none. FP8 is what llama-quantize cannot start from."""
     kinds = {"files": request.quantize, "draft_files": request.draft_quantize, "adapters": ""}
     for group, wanted in kinds.items():
-        await asyncio.to_thread(
-            work.add, group, getattr(request, group), fp8="bf16" if wanted else "q8_0"
-        )
+        fp8 = "bf16" if wanted else "q8_0"
+        await asyncio.to_thread(work.add, group, getattr(request, group), fp8=fp8)
     async with aclosing(work.run()) as steps:
         async for status, step in steps:
             yield Progress(status, total=step.total, completed=step.completed)
 
 
 async def _make(
-    store: Store, name: ModelName, request: CreateRequest, quantizer: Path | None
+    store: Store, name: ModelName, request: CreateRequest, tools: Tools | None
 ) -> AsyncGenerator[Progress]:
     """Make a model of GGUFs or of another model."""
     with store.creating():
@@ -145,13 +144,13 @@ async def _make(
                     yield Progress(MERGING, MERGING_KEY, step.total, step.completed)
                 else:
                     request = structs.replace(request, files=step)
-        recipe = await asyncio.to_thread(_prepare, store, request, quantizer)
+        recipe = await asyncio.to_thread(_prepare, store, request, tools)
         if recipe.parses:
             yield Progress("parsing GGUF")
         if recipe.detected:
             yield Progress(f"using autodetected template {recipe.detected}")
-        for place, kind in recipe.to_quantize.items():
-            async with aclosing(_quantize(store, recipe, place, kind, quantizer)) as lines:
+        for place, task in recipe.to_quantize.items():
+            async with aclosing(_quantize(store, recipe, place, task)) as lines:
                 async for line in lines:
                     yield line
         layers = list(recipe.layers)
@@ -161,9 +160,8 @@ async def _make(
         for media_type, data in recipe.texts:
             layers.append(await asyncio.to_thread(store.write_blob, data, media_type))
             yield Progress(f"creating new layer {layers[-1].digest}")
-        config = await asyncio.to_thread(
-            store.write_blob, encode_config(recipe.config), CONFIG_TYPE
-        )
+        written = encode_config(recipe.config)
+        config = await asyncio.to_thread(store.write_blob, written, CONFIG_TYPE)
         yield Progress("writing manifest")
         old = await asyncio.to_thread(store.find, name)
         manifest = encode_manifest(config, tuple(layers))
@@ -186,7 +184,7 @@ class _Recipe(Struct):
     params: dict[str, Json] = {}
     detected: str = ""
     parses: bool = False
-    to_quantize: dict[int, str] = {}
+    to_quantize: dict[int, Task] = {}
 
     def drop(self, *media_types: str) -> None:
         """Leave out layers that are replaced."""
@@ -204,7 +202,7 @@ class _Recipe(Struct):
         self.texts.append((media_type, data.encode() if isinstance(data, str) else data))
 
 
-def _prepare(store: Store, request: CreateRequest, quantizer: Path | None) -> _Recipe:
+def _prepare(store: Store, request: CreateRequest, tools: Tools | None) -> _Recipe:
     """Everything short of writing. Reads manifests, small layers and GGUF headers."""
     recipe = _from_model(store, request.from_) if request.from_ else _from_files(store, request)
     _add_files(store, recipe, request)
@@ -216,9 +214,9 @@ def _prepare(store: Store, request: CreateRequest, quantizer: Path | None) -> _R
             raise TooLargeError(f"the {kind} is larger than {MAX_LAYER_BYTES} bytes")
     kinds = {MODEL_TYPE: request.quantize, DRAFT_TYPE: request.draft_quantize}
     for place, layer in enumerate(recipe.layers):
-        wanted = kinds.get(layer.media_type)
-        if wanted and is_quantizable(store, layer, wanted, quantizer):
-            recipe.to_quantize[place] = wanted
+        wanted, again = kinds.get(layer.media_type), request.requantize
+        if wanted and (task := quantizing(store, layer, wanted, tools, again, request.imatrix)):
+            recipe.to_quantize[place] = task
     return recipe
 
 
@@ -319,22 +317,19 @@ def _add_config(recipe: _Recipe, request: CreateRequest) -> None:
 
 
 async def _quantize(
-    store: Store, recipe: _Recipe, place: int, kind: str, quantizer: Path | None
+    store: Store, recipe: _Recipe, place: int, task: Task
 ) -> AsyncGenerator[Progress]:
     """Put a quantized layer in the place of what is there."""
-    assert quantizer is not None  # noqa: S101 - is_quantizable saw to it
-    old = recipe.layers[place]
-    now = arch.file_type(cached_header(store.blob_path(old.digest)))
-    status = f"quantizing {now} model to {kind}"
-    async with aclosing(quantize_layer(store, old, kind, quantizer)) as steps:
-        async for step in steps:
-            if isinstance(step, Layer):
-                recipe.layers[place] = step
-            else:
-                # Ollama's key is 19 zeros; a draft's has to be another.
-                key = f"{old.media_type != MODEL_TYPE:019d}"
-                yield Progress(status, key, total=step.total, completed=step.completed)
-    new = recipe.layers[place]
-    if new.media_type == MODEL_TYPE:
-        file_type = arch.file_type(cached_header(store.blob_path(new.digest)))
+    media_type = recipe.layers[place].media_type
+    # Ollama's key is 19 zeros; a draft's has to be another.
+    key = f"{media_type != MODEL_TYPE:019d}"
+    async with aclosing(quantize_layer(store, recipe.layers[place], task)) as work:
+        async for item in work:
+            if isinstance(item, Layer):
+                recipe.layers[place] = item
+                continue
+            digest, step = "" if item.unit else key, item.step
+            yield Progress(item.status, digest, step.total, step.completed, item.unit)
+    if media_type == MODEL_TYPE:
+        file_type = arch.file_type(cached_header(store.blob_path(recipe.layers[place].digest)))
         recipe.config = structs.replace(recipe.config, file_type=file_type)

@@ -25,7 +25,8 @@ VERSION = re.compile(r"v?((0|[1-9]\d*)(\.(0|[1-9]\d*)){0,2}(-[0-9A-Za-z.-]+)?(\+
 class CreateRequest(Struct, frozen=True, kw_only=True):
     """POST /api/create, the name apart. `files` and its kin map a relative path to a digest.
 
-    `draft` names a model of the store, `draft_files` a file, that drafts for the new one.
+    `draft` names a model of the store, `draft_files` a file, that drafts for the new one. `imatrix`
+    is true, or the digest of an importance matrix or of a text to make one of.
     """
 
     from_: str = msgspec.field(default="", name="from")
@@ -44,6 +45,8 @@ class CreateRequest(Struct, frozen=True, kw_only=True):
     quantize: str = ""
     quantization: str = ""
     draft_quantize: str = ""
+    requantize: bool = False
+    imatrix: bool | str = False
     remote_host: str = ""
 
 
@@ -74,6 +77,8 @@ def checked(request: CreateRequest) -> CreateRequest:
 
 
 def _check_texts(request: CreateRequest) -> None:
+    if request.imatrix and not (request.quantize or request.quantization):
+        raise BadRequestError("an importance matrix is for quantizing: say to which type")
     if request.renderer and request.renderer not in RENDERERS:
         raise BadRequestError(f'unknown renderer "{request.renderer}"')
     if request.parser and request.parser not in FORMATS:

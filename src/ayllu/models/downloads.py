@@ -145,9 +145,10 @@ class Downloads:
         )
         try:
             await download.transfer.run()
-        finally:
+        except BaseException:
             if not partial.chunks:  # there is nothing to go on with
                 await in_thread(self._pool, partial.discard)
+            raise
         with using(self._store.root):
             final = self._store.new_blob_path(layer.digest)
             await in_thread(self._pool, partial.publish, final)

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, aclosing
 
 from ayllu.gguf import arch
-from ayllu.gguf.quantize import Step
 from ayllu.gguf.split import merge, ordered
+from ayllu.gguf.tool import Step
 from ayllu.models.files import draft, using
 from ayllu.models.manifest import MODEL_TYPE
 from ayllu.models.store import Store

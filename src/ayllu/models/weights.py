@@ -1,4 +1,4 @@
-"""The GGUF files that a model is made of: checked, described, quantized. Never paths of the user's.
+"""The GGUF files that a model is made of: checked, described, published. Never the user's paths.
 
 Errors speak of the names that the user knows the files by.
 """
@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
-from contextlib import ExitStack, aclosing
 from pathlib import Path
 
 from msgspec import structs
 
-from ayllu.errors import BadRequestError, EngineMissingError, GGUFError
+from ayllu.errors import BadRequestError, GGUFError
 from ayllu.gguf import arch, vocab
 from ayllu.gguf.cache import cached_header
-from ayllu.gguf.compat import correction
 from ayllu.gguf.lora import misfit
-from ayllu.gguf.quantize import REMEDY, Step, needs_quantizing, quantize
 from ayllu.gguf.read import Header
-from ayllu.models.files import Draft, draft, using
+from ayllu.models.files import Draft
 from ayllu.models.manifest import ADAPTER_TYPE, DRAFT_TYPE, MODEL_TYPE, PROJECTOR_TYPE, parse_digest
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store
@@ -106,44 +102,6 @@ def named_draft_layer(store: Store, text: str, model: Header) -> Layer:
         raise BadRequestError(f"model '{text}' has no GGUF file that could draft")
     layer = draft_layer(store, text, layers[0].digest, model)
     return structs.replace(layer, from_=short_name(stored.name))
-
-
-def is_quantizable(store: Store, layer: Layer, kind: str, program: Path | None) -> bool:
-    """Whether a layer has to be quantized to become `kind`.
-
-    Raises BadRequestError where it may not be, EngineMissingError where nothing could do it.
-    """
-    path = store.blob_path(layer.digest)
-    header = cached_header(path)
-    if not needs_quantizing(header, kind):
-        return False
-    if (odd := correction(path, header)) and odd.model:
-        raise BadRequestError(
-            f"this {arch.architecture(header)} model is in a form of Ollama's own, which runs here "
-            "but cannot be quantized: take a GGUF of it that llama.cpp's converter made"
-        )
-    if program is None or not program.exists():
-        where = f" in {program.parent}" if program else ""
-        raise EngineMissingError(f"there is no llama-quantize{where}: {REMEDY}")
-    return True
-
-
-async def quantize_layer(
-    store: Store, layer: Layer, kind: str, program: Path
-) -> AsyncGenerator[Step | Layer]:
-    """Make a layer anew as `kind`: steps, and the new layer at the end.
-
-    Closing the generator ends the work and leaves nothing. Raises StoreError when the disk is full,
-    EngineError and BadRequestError with the engine's reason.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(using(store.root))
-        new = stack.enter_context(draft(store.blobs))
-        source = store.blob_path(layer.digest)
-        async with aclosing(quantize(program, source, new.path, kind)) as steps:
-            async for step in steps:
-                yield step
-        yield await published(store, new, layer.media_type)
 
 
 async def published(store: Store, new: Draft, media_type: str) -> Layer:

@@ -15,9 +15,6 @@ from ayllu.errors import BadRequestError
 from ayllu.models.modelfile import KIND_WORDS, PARAMETER_KINDS
 from ayllu.types import Json, Options
 
-ENGINE_ENVIRONMENT = {"GGML_NO_BACKTRACE": "1", "GOMP_SPINCOUNT": "1000"}
-"""A crash must not wait for gdb, and idle OpenMP threads must not starve their neighbours."""
-
 DEFAULTS = Options(
     num_keep=4,
     num_predict=-1,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import re
 import secrets
@@ -19,17 +18,17 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
 
 import psutil
 import structlog
 
 from ayllu.errors import EngineError
+from ayllu.gguf.tool import ENGINE_ENVIRONMENT
 from ayllu.runner.engine import Engine
 from ayllu.runner.explain import explain_exit
-from ayllu.runner.options import ENGINE_ENVIRONMENT, LoadOptions, engine_arguments
-from ayllu.system import USERS_PREFIX, child_environment, temporary_prefix
+from ayllu.runner.options import LoadOptions, engine_arguments
+from ayllu.system import USERS_PREFIX, child_environment, dies_with_parent, temporary_prefix
 
 LOG_LINES = 200
 STOP_SECONDS = 3.0
@@ -38,8 +37,6 @@ LONGEST_FOLDER = 60
 UNIX_SOCKETS = sys.platform != "win32"
 
 _LINUX = sys.platform == "linux"
-_LIBC = ctypes.CDLL(None) if _LINUX else None  # looked up before any fork
-_PR_SET_PDEATHSIG = 1
 _log = structlog.get_logger(__name__)
 
 
@@ -201,7 +198,7 @@ async def start_runner(
             stderr=STDOUT,
             env=_environment(key, marker),
             start_new_session=True,
-            preexec_fn=partial(_die_with_parent, os.getpid()) if _LINUX else None,
+            preexec_fn=dies_with_parent() if _LINUX else None,
         )
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -253,14 +250,6 @@ async def _lines(stream: asyncio.StreamReader, limit: int = 1 << 16) -> AsyncIte
             rest = b""
     if rest:
         yield rest
-
-
-def _die_with_parent(parent: int) -> None:
-    """Run in the child before llama-server: ask Linux for SIGKILL when our process ends."""
-    assert _LIBC is not None  # noqa: S101 - only Linux comes here
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

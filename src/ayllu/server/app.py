@@ -24,7 +24,8 @@ from ayllu.models.gguf_shelf import GgufShelf
 from ayllu.models.registry import Registries
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
-from ayllu.runner.engine import Engine, list_devices
+from ayllu.models.tools import Tools
+from ayllu.runner.engine import Engine, list_devices, tool_path
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
 from ayllu.server import stored
@@ -48,11 +49,16 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         keep_in(settings.home / "headers")
         if not settings.no_prune:
             _prune(store)
-        pool = Pool(settings, engine, gpus=len(list_devices(engine)))
+        gpus = len(list_devices(engine))
+        pool = Pool(settings, engine, gpus=gpus)
         kept = _stored(settings)
         registries = Registries(settings)
         downloads = Downloads(store, registries.bandwidth)
-        app.state.ayllu = State(settings, engine, store, pool, kept, registries, downloads)
+        quantize, imatrix = (
+            tool_path(engine.folder, f"llama-{name}") for name in ("quantize", "imatrix")
+        )
+        tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
+        app.state.ayllu = State(settings, engine, store, pool, kept, registries, downloads, tools)
         looking = asyncio.create_task(_look(extra))
         try:
             yield

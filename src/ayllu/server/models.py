@@ -25,7 +25,6 @@ from ayllu.models.pull_hub import Workshop
 from ayllu.models.push import Push
 from ayllu.models.push import push as push_model
 from ayllu.models.store import Store, StoredManifest
-from ayllu.runner.engine import tool_path
 from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_ollama as wire
 from ayllu.server.state import State, drain, model_of, read_body, required, state_of
@@ -87,7 +86,7 @@ def _make(
         state.store,
         name,
         wanted,
-        quantizer=tool_path(state.engine.folder, "llama-quantize"),
+        tools=state.tools,
         torch_python=state.settings.torch_python,
         pull=pull,
     )

@@ -22,6 +22,7 @@ from ayllu.models.model import Model, open_model
 from ayllu.models.name import full_name, parse_name, split_source
 from ayllu.models.registry import Registries
 from ayllu.models.store import Store
+from ayllu.models.tools import Tools
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import merge_options, parse_options
 from ayllu.runner.pool import Pool
@@ -46,6 +47,7 @@ class State(Struct, frozen=True):
     responses: StoredResponses
     registries: Registries
     downloads: Downloads
+    tools: Tools
 
 
 def state_of(request: Request) -> State:
