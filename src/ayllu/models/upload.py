@@ -86,6 +86,9 @@ class Upload:
         Raises RegistryError, ForbiddenError or NotFoundError as the registry refuses, StoreError
         where the file is not what its digest says.
         """
+        if await self._registry.has_blob(self._layer.digest):  # who is not there is told at once
+            self._offset = self._layer.size
+            return
         failures = best = 0
         while True:
             try:
@@ -105,9 +108,6 @@ class Upload:
 
     async def _send(self, mount: str) -> None:
         """Go on with the session that there is, or begin one, and end it."""
-        if self._session is None and await self._registry.has_blob(self._layer.digest):
-            self._offset = self._layer.size
-            return
         if (self._session is None or not await self._resume()) and await self._begin(mount):
             return
         while self._offset < self._layer.size:
