@@ -74,11 +74,12 @@ async def quantize(
     """
     header = await asyncio.to_thread(cached_header, source)
     sizes = {tensor.name: tensor.size for tensor in header.tensors}
-    arguments = ["--allow-requantize"] if again else []
-    arguments += ["--imatrix", str(matrix)] if matrix else []
-    arguments += [str(source), str(target), kind, *([str(threads)] if threads else [])]
+    arguments = _arguments(source, target, kind, matrix)
+    arguments[:0] = ["--allow-requantize"] if again else []
+    arguments += [str(threads)] if threads else []
+    folder = matrix.parent if matrix else None
     done, current, total = 0, 0, sum(sizes.values())
-    async with running(program, arguments) as child:
+    async with running(program, arguments, folder=folder) as child:
         async with aclosing(child.matches(_TENSOR)) as tensors:
             async for tensor in tensors:
                 name = tensor[1].decode("utf-8", "replace")
@@ -87,6 +88,12 @@ async def quantize(
         if code := await child.wait():
             raise await asyncio.to_thread(_failure, code, child.log, program, kind, target)
     yield Step(total, total)
+
+
+def _arguments(source: Path, target: Path, kind: str, matrix: Path | None) -> list[str]:
+    """The engine writes the matrix's path into the model: it runs beside it, and gets its name."""
+    given = ["--imatrix", matrix.name] if matrix else []
+    return [*given, str(source.absolute()), str(target.absolute()), kind]
 
 
 def _failure(code: int, log: str, program: Path, kind: str, target: Path) -> AylluError:

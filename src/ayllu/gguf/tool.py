@@ -33,6 +33,7 @@ _SETTINGS = "LLAMA_ARG_"
 
 _PROBE_BYTES = 1 << 20
 _LAST_WORDS = 1 << 14
+_PROBE_BYTES = 1 << 20
 _SHORT_OF_MEMORY = re.compile(r"bad_alloc|failed to allocate|out of memory|cannot allocate memory")
 
 
@@ -75,20 +76,26 @@ class Child:
 
 @asynccontextmanager
 async def running(
-    program: Path, arguments: Iterable[str], files: Sequence[int] = ()
+    program: Path,
+    arguments: Iterable[str],
+    *,
+    folder: Path | None = None,
+    files: Sequence[int] = (),
 ) -> AsyncIterator[Child]:
     """Run a program for the time of a block, which ends it. Raises EngineMissingError.
 
-    It inherits the open `files`.
+    It runs in `folder`, or in ours, and inherits the open `files`.
     """
-    process = await _start(program, arguments, files)
+    process = await _start(program, arguments, folder, files)
     try:
         yield Child(process)
     finally:
         await _end(process)
 
 
-async def _start(program: Path, arguments: Iterable[str], files: Sequence[int]) -> Process:
+async def _start(
+    program: Path, arguments: Iterable[str], folder: Path | None, files: Sequence[int]
+) -> Process:
     settings = child_environment()
     environment = {name: text for name, text in settings.items() if not name.startswith(_SETTINGS)}
     try:
@@ -100,6 +107,7 @@ async def _start(program: Path, arguments: Iterable[str], files: Sequence[int]) 
             stderr=STDOUT,
             env=environment | ENGINE_ENVIRONMENT,
             start_new_session=True,
+            cwd=folder,
             pass_fds=files,
             preexec_fn=dies_with_parent(),
         )
@@ -113,6 +121,14 @@ async def _end(process: Process) -> None:
         with suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
+
+
+def probe_disk(target: Path) -> None:
+    """Write on where a program could not: it says only that it failed, an OSError says why."""
+    with target.open("ab") as file:
+        file.write(bytes(_PROBE_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def explain(
@@ -145,11 +161,3 @@ def unknown_architecture(name: str) -> AylluError:
 
 
 UNKNOWN_ARCHITECTURE: Reason = (r"unknown model architecture: '([^']*)'", unknown_architecture)
-
-
-def probe_disk(target: Path) -> None:
-    """Write on where a program could not: it says only that it failed, an OSError says why."""
-    with target.open("ab") as file:
-        file.write(bytes(_PROBE_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
