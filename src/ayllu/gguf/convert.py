@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import os
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -84,7 +85,8 @@ async def _convert(
             async for line in lines:
                 yield Step(int(line[1]), int(line[2]))
         if code := await child.wait():
-            raise await asyncio.to_thread(_failure, code, child.log, python, target, what)
+            log = child.log.replace(f"{folder}{os.sep}", "")  # a name that tells nobody anything
+            raise await asyncio.to_thread(_failure, code, log, python, target, what)
 
 
 def _failure(code: int, log: str, python: Path, target: Path, what: str) -> AylluError:
