@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from bad_pulls import error_of, error_with, put_manifest
 from bad_registry import Fault
-from model_maker import files_of
-from registries import BadRegistry, bad_registry, manifest_of
+from registries import bad_registry
 from serving import Serving, serving
 
-from ayllu.models.manifest import CONFIG_TYPE, LICENSE_TYPE, MODEL_TYPE, TENSOR_TYPE, digest_of
+from ayllu.models.manifest import LICENSE_TYPE, MODEL_TYPE, TENSOR_TYPE
 
 HEX = "ab" * 32
 
@@ -24,38 +23,6 @@ HEX = "ab" * 32
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with serving(tmp_path_factory.mktemp("home"), AYLLU_REGISTRIES="127.0.0.1") as running:
         yield running
-
-
-def error_of(server: Serving, name: str, **more: Any) -> str:
-    """The sentence that a pull ends with, streamed or not; nothing is left of it."""
-    models = server.home / "models"
-    body = {"model": name, "insecure": True, **more}
-    before = files_of(models)
-    whole = server.post("/api/pull", {**body, "stream": False})
-    assert whole.status in {400, 403, 404, 502}, whole.body
-    sentence: str = whole.json["error"]
-    streamed = server.post("/api/pull", body)
-    assert streamed.lines[-1].keys() == {"error"}
-    assert files_of(models) == before
-    assert "Traceback" not in server.log.read_text("utf-8")
-    assert sentence
-    assert "\n" not in sentence
-    return sentence
-
-
-def error_with(server: Serving, folder: Path, *faults: Fault, path: str = "me/x") -> str:
-    """The sentence that a pull of a sound model ends with, with some faults."""
-    with bad_registry(folder, *faults) as registry:
-        registry.put_model("me/x", [(LICENSE_TYPE, b"MIT")])
-        return error_of(server, f"{registry.host}/{path}")
-
-
-def put_manifest(registry: BadRegistry, *layers: tuple[str, str, int], config: str = "") -> None:
-    """A manifest of what layers claim to be, whatever that is."""
-    head = b'{"model_format":"gguf"}'
-    digest = registry.put_blob("me/x", head)
-    manifest = manifest_of((CONFIG_TYPE, config or digest, len(head)), layers)
-    registry.put_manifest("me/x", "latest", manifest)
 
 
 TRAVERSALS = [
@@ -250,62 +217,6 @@ def test_s17_plain_http_has_to_be_asked_for(server: Serving, tmp_path: Path) -> 
         assert sentence == "pull model manifest: file does not exist"
 
 
-@pytest.mark.parametrize(
-    ("manifest", "words"),
-    [
-        (b"", "the manifest cannot be used"),
-        (b"<html>", "the manifest cannot be used"),
-        (b"\xff\xfe", "the manifest cannot be used"),
-        (b"[" * 100_000, "the manifest cannot be used"),
-        (b'{"schemaVersion":1}', "the manifest cannot be used"),
-        (b'{"schemaVersion":2,"manifests":[]}', "the manifest cannot be used"),
-    ],
-)
-def test_a_manifest_that_is_none_is_refused(
-    server: Serving, tmp_path: Path, manifest: bytes, words: str
-) -> None:
-    with bad_registry(tmp_path) as registry:
-        registry.put_manifest("me/x", "latest", manifest)
-        assert words in error_of(server, f"{registry.host}/me/x")
-
-
-@pytest.mark.parametrize("size", [-1, 0, 2, 4, 1 << 40, 1 << 70])
-def test_a_size_that_is_a_lie_is_refused(server: Serving, tmp_path: Path, size: int) -> None:
-    with bad_registry(tmp_path) as registry:
-        digest = registry.put_blob("me/x", b"MIT")
-        put_manifest(registry, (LICENSE_TYPE, digest, size))
-        answer = server.post(
-            "/api/pull",
-            {"model": f"{registry.host}/me/x", "insecure": True, "stream": False},
-        )
-    sentences = {
-        -1: "a layer has a negative size",
-        0: "digest mismatch",
-        1 << 40: "there is no space left",
-        1 << 70: "there is no space left",
-    }
-    assert sentences.get(size, "and its manifest says") in answer.json["error"]
-    assert files_of(server.home / "models") == set()
-
-
-@pytest.mark.parametrize(
-    ("layers", "config", "words"),
-    [
-        ([(MODEL_TYPE, b"GGUF")], {}, "cannot be used: "),
-        ([(MODEL_TYPE, b"no GGUF at all" * 9)], {}, "is not a GGUF file"),
-        ([(LICENSE_TYPE, b"MIT")], {}, "has no GGUF file, so nothing can run it"),
-        ([(LICENSE_TYPE, b"MIT")], {"remote_host": "https://x"}, "is a model in a cloud"),
-        ([(TENSOR_TYPE, b"x")], {}, "is made of safetensors, which cannot be used here"),
-    ],
-)
-def test_what_nothing_here_can_run_is_not_kept(
-    server: Serving, tmp_path: Path, layers: Any, config: Any, words: str
-) -> None:
-    with bad_registry(tmp_path) as registry:
-        registry.put_model("me/x", layers, **config)
-        assert words in error_of(server, f"{registry.host}/me/x")
-
-
 @pytest.mark.parametrize("name", ["x:cloud", "gpt-oss:20b-cloud", "h/n/x:CLOUD"])
 def test_a_model_in_a_cloud_is_refused(server: Serving, name: str) -> None:
     answer = server.post("/api/pull", {"model": name})
@@ -330,41 +241,3 @@ def test_a_model_in_a_cloud_is_refused(server: Serving, name: str) -> None:
 def test_a_name_that_is_none_is_refused(server: Serving, name: str) -> None:
     answer = server.post("/api/pull", {"model": name, "insecure": True})
     assert (answer.status, answer.json) == (400, {"error": "invalid model name"})
-
-
-def test_what_the_user_had_stays_when_a_pull_fails(
-    server: Serving, tmp_path: Path, chat_gguf: Path
-) -> None:
-    with bad_registry(tmp_path) as registry:
-        name = f"{registry.host}/me/x"
-        manifest = registry.put_gguf("me/x", chat_gguf)
-        body = {"model": name, "insecure": True, "stream": False}
-        assert server.post("/api/pull", body).json == {"status": "success"}
-        registry.put_model("me/x", [(MODEL_TYPE, b"GGUF"), (LICENSE_TYPE, b"new")])
-        assert "cannot be used" in error_of(server, name)
-        stored = server.home / "models/manifests" / registry.host / "me/x/latest"
-        assert stored.read_bytes() == manifest
-        assert server.post("/api/show", {"model": name}).status == 200
-        assert server.request("DELETE", "/api/delete", {"model": name}).status == 200
-
-
-def test_s18_links_in_the_models_folder_are_not_written_through(
-    tmp_path: Path, chat_gguf: Path
-) -> None:
-    home, victim = tmp_path / "home", tmp_path / "victim"
-    victim.write_bytes(b"precious")
-    with bad_registry(tmp_path / "registry") as registry:
-        manifest = registry.put_gguf("me/x", chat_gguf)
-        blob = f"sha256-{digest_of(chat_gguf.read_bytes())[7:]}"
-        blobs = home / "models/blobs"
-        place = home / "models/manifests" / registry.host / "me/x"
-        for folder in (blobs, place):
-            folder.mkdir(parents=True)
-        for link in (blobs / f"{blob}-partial", blobs / f"{blob}-partial-0", place / "latest"):
-            link.symlink_to(victim)
-        with serving(home, AYLLU_REGISTRIES="127.0.0.1") as server:
-            body = {"model": f"{registry.host}/me/x", "insecure": True, "stream": False}
-            assert server.post("/api/pull", body).json == {"status": "success"}
-        assert (place / "latest").read_bytes() == manifest
-    assert victim.read_bytes() == b"precious"
-    assert not any(path.is_symlink() for path in (home / "models").rglob("*"))
