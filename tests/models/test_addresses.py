@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 
 import pytest
@@ -9,7 +10,7 @@ from yarl import URL
 
 from ayllu.config import ConfigError, load_settings
 from ayllu.errors import ForbiddenError
-from ayllu.models.addresses import PrivateHosts, is_public
+from ayllu.models.addresses import GuardedResolver, PrivateHosts, is_public
 
 PRIVATE = [
     "127.0.0.1",
@@ -62,6 +63,19 @@ def test_a_public_address_may_be_asked(address: str) -> None:
 def test_s11_this_machine_has_names_too(name: str) -> None:
     with pytest.raises(ForbiddenError, match="private address"):
         PrivateHosts().check(URL(f"http://{name}/"))
+
+
+def test_s11_a_name_that_leads_to_a_private_address_is_not_connected_to() -> None:
+    async def look_up(*entries: str) -> list[str]:
+        resolver = GuardedResolver(PrivateHosts(entries))
+        return [found["host"] for found in await resolver.resolve("localhost", 5000)]
+
+    with pytest.raises(ForbiddenError, match=r"AYLLU_REGISTRIES \(localhost:5000\)"):
+        asyncio.run(look_up())
+    with pytest.raises(ForbiddenError):
+        asyncio.run(look_up("localhost:5001", "10.0.0.0/8"))
+    assert "127.0.0.1" in asyncio.run(look_up("localhost:5000"))
+    assert "127.0.0.1" in asyncio.run(look_up("127.0.0.0/8"))
 
 
 @pytest.mark.parametrize(

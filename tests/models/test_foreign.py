@@ -65,6 +65,7 @@ def test_a_folder_is_laid_out_as_it_was(store: Store, weights: bytes) -> None:
     found = foreign_model(store, put(store, files))
     assert found is not None
     assert found.weight_bytes == 2 * len(weights)
+    assert found.ggufs == {}
     with laid_out(found, "name") as folder:
         there = {
             path.relative_to(folder).as_posix(): path.read_bytes()
@@ -85,6 +86,19 @@ def test_a_folder_within_a_folder_is_found(store: Store, weights: bytes) -> None
     assert found is not None
     assert set(found.links) == set(model)
     assert found.ggufs == {"mmproj.gguf": digests["mmproj.gguf"]}
+
+
+def test_names_that_an_index_knows_stay(store: Store, weights: bytes) -> None:
+    index = {"weight_map": {"a": "weights-1.safetensors"}}
+    files = {
+        "config.json": CONFIG,
+        "tokenizer.json": b"{}",
+        "weights-1.safetensors": weights,
+        "model.safetensors.index.json": json.dumps(index).encode(),
+    }
+    found = foreign_model(store, put(store, files))
+    assert found is not None
+    assert set(found.links) == set(files)
 
 
 @pytest.mark.parametrize(

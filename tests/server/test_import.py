@@ -147,6 +147,41 @@ def test_pytorchs_own_files_are_imported(
     assert answers(server, "from-torch") == answers(server, "mini")
 
 
+SEEING = """
+import json, sys, torch
+from transformers import Idefics3Config, Idefics3ForConditionalGeneration, set_seed
+source, target = sys.argv[1:]
+set_seed(3)
+with open(source + "/config.json") as file:
+    text = json.load(file) | {"num_hidden_layers": 2, "architectures": ["VLlama3ForCausalLM"]}
+vision = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3,
+          "num_attention_heads": 4, "image_size": 56, "patch_size": 14}
+config = Idefics3Config(vision_config=vision, text_config=text, image_token_id=2047,
+                        scale_factor=2, pad_token_id=0)
+Idefics3ForConditionalGeneration(config).to(torch.float16).save_pretrained(target)
+"""
+
+
+def test_what_a_model_sees_with_becomes_a_projector(
+    server: Serving, tmp_path: Path, mini: Path, torch_python: Path
+) -> None:
+    folder = tmp_path / "seeing"
+    run_torch(torch_python, SEEING, mini, folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((mini / name).read_bytes())
+    half = [0.5] * 3
+    write_json(
+        folder / "preprocessor_config.json",
+        {"image_mean": half, "image_std": half, "size": {"longest_edge": 112}},
+    )
+    ran = server.ayllu("create", "seeing", str(folder))
+    assert ran.status == 0, ran.stderr
+    shown = server.post("/api/show", {"model": "seeing"}).json
+    assert "vision" in shown["capabilities"]
+    assert shown["details"]["families"] == ["llama", "clip"]
+    assert answers(server, "seeing")  # the engine has loaded both
+
+
 PEFT = """
 import sys, torch
 from peft import LoraConfig, get_peft_model
@@ -241,8 +276,9 @@ def test_who_leaves_takes_the_converter_along(server: Serving, mini: Path) -> No
 
 
 def test_a_converter_that_is_killed_leaves_a_sentence(server: Serving, mini: Path) -> None:
+    files = upload(server, mini)
     before = blobs(server)
-    connection = begin(server, upload(server, mini))
+    connection = begin(server, files)
     (child,) = converters(server)
     child.kill()
     last = json.loads(connection.getresponse().read().splitlines()[-1])

@@ -10,15 +10,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ollama
+import psutil
 import pytest
 from model_maker import age, files_of
-from registries import Registry, docker_registry
+from registries import Registry, bad_registry, docker_registry
 from serving import Serving, serving, wait_until
 from small_disk import mounted
 from token_registry import token_registry
@@ -76,10 +77,15 @@ def start_pull(server: Serving, name: str) -> Iterator[dict[str, Any]]:
             yield line.model_dump(exclude_none=True)
 
 
-def sent(registry: Registry, digest: str, since: int = 0) -> int:
-    """How many bytes of a blob the registry has sent."""
-    asked = [one for one in registry.requests[since:] if digest in one["http.request.uri"]]
-    return sum(one["http.response.written"] for one in asked if one["http.request.method"] == "GET")
+def sent(registry: Registry, digest: str, since: int = 0, but: Collection[str] = ()) -> int:
+    """How many bytes of a blob the registry has sent, `but` not to some addresses."""
+    return sum(
+        one["http.response.written"]
+        for one in registry.requests[since:]
+        if digest in one["http.request.uri"]
+        and one["http.request.method"] == "GET"
+        and one["http.request.remoteaddr"] not in but
+    )
 
 
 def test_a_model_is_pulled_in_ollamas_words_and_runs(
@@ -130,9 +136,12 @@ def test_a_model_is_pulled_in_ollamas_words_and_runs(
 def test_kill_9_loses_nothing_that_was_there(registry: Registry, home: Path, big: bytes) -> None:
     name, digest = f"{registry.host}/me/big", digest_of(big)
     blobs = home / "models/blobs"
+    since, killed = len(registry.requests), list[str]()
     with serving(home, AYLLU_MAX_BANDWIDTH="100M", **ALLOWED) as server:
         for line in start_pull(server, name):
             if line.get("digest") == digest and line.get("completed", 0) > BIG // 3:
+                ends = psutil.Process(server.process.pid).net_connections()
+                killed = [f"{end.laddr.ip}:{end.laddr.port}" for end in ends if end.laddr]
                 server.process.send_signal(signal.SIGKILL)
                 server.process.wait()
                 break
@@ -141,11 +150,10 @@ def test_kill_9_loses_nothing_that_was_there(registry: Registry, home: Path, big
     assert have > BIG // 4
     for path in blobs.glob("*-partial*"):
         age(path, 2 * 3600)  # R5: the start that follows prunes
-    since = len(registry.requests)
     with serving(home, **ALLOWED) as server:
         assert pull(server, name)[-1] == {"status": "success"}
-    wait_until(lambda: sent(registry, digest, since) >= BIG - have)
-    assert sent(registry, digest, since) == BIG - have
+    wait_until(lambda: sent(registry, digest, since, killed) >= BIG - have)
+    assert sent(registry, digest, since, killed) == BIG - have
     assert (blobs / f"sha256-{digest[7:]}").read_bytes() == big
     assert not list(blobs.glob("*-partial*"))
 
@@ -197,6 +205,17 @@ def test_a_client_that_leaves_ends_the_download(registry: Registry, home: Path, 
             return done.returncode == 0
 
         wait_until(is_free)
+
+
+def test_a_server_that_stops_ends_its_downloads_with_a_word(registry: Registry, home: Path) -> None:
+    with serving(home, AYLLU_MAX_BANDWIDTH="1M", **ALLOWED) as server:
+        answered: list[dict[str, Any]] = []
+        for line in pull_until_error(server, f"{registry.host}/me/big"):
+            if not answered:
+                server.process.send_signal(signal.SIGTERM)
+            answered.append(line)
+        assert answered[-1]["error"].startswith("the server is stopping: pull again later")
+        assert server.process.wait(30) == 0
 
 
 def test_bandwidth_is_limited(registry: Registry, home: Path) -> None:
@@ -257,6 +276,22 @@ def pull_until_error(server: Serving, name: str) -> Iterator[dict[str, Any]]:
         yield {"error": error.error}
 
 
+def test_a_proxy_of_the_owners_is_asked_in_our_place(tmp_path: Path) -> None:
+    with bad_registry(tmp_path / "proxy") as proxy:
+        settings = {"HTTP_PROXY": proxy.url, "NO_PROXY": "direct.invalid", **ALLOWED}
+        with serving(tmp_path / "home", **settings) as server:
+            lines = pull(server, "registry.invalid/me/x")
+            assert lines[-1] == {"error": "pull model manifest: file does not exist"}
+            assert [one["path"] for one in proxy.requests] == [
+                "http://registry.invalid/v2/me/x/manifests/latest"
+            ]
+            lines = pull(server, "direct.invalid/me/x")
+            assert lines[-1]["error"].startswith("the address of direct.invalid cannot be found")
+            answer = server.post("/api/pull", {"model": "10.0.0.1/me/x", "insecure": True})
+            assert answer.status == 403
+            assert len(proxy.requests) == 1
+
+
 def test_an_update_removes_what_only_the_old_version_had(
     registry: Registry, home: Path, chat_gguf: Path, base_gguf: Path
 ) -> None:
@@ -278,11 +313,27 @@ def test_an_update_removes_what_only_the_old_version_had(
         registry.put_model("me/changing", [(MODEL_TYPE, base_gguf.read_bytes())])
         statuses = [line["status"] for line in pull(server, name, update=True)]
         assert statuses[-2:] == ["removing unused layers", "success"]
-        assert pull(server, name)[-2:] == [{"status": "writing manifest"}, {"status": "success"}]
+        registry.put_model("me/changing", [(MODEL_TYPE, chat_gguf.read_bytes())])
+        rows = {
+            "mini-draft:latest: not pulled from a registry",
+            "mini:latest: not pulled from a registry",
+            f"{own}:latest: not pulled from a registry",
+        }
+        done = server.ayllu("pull", "--all")
+        assert (set(done.stdout.splitlines()), done.status) == (
+            {*rows, f"{name}:latest: updated"},
+            0,
+        )
+        done = server.ayllu("pull", "--all")
+        assert f"{name}:latest: up to date" in done.stdout
+        registry.put_model("me/changing", [(MODEL_TYPE, b"GGUF")])
+        done = server.ayllu("pull", "--all")
+        assert f"{name}:latest: failed: {name}:latest cannot be used: " in done.stdout
+        assert done.status == 1
         store = Store(home / "models")
-        assert not store.has_blob(digest_of(chat_gguf.read_bytes()))
+        assert not store.has_blob(digest_of(b"GGUF"))
         assert not store.has_blob(digest_of(b"{}"))
-        assert store.has_blob(digest_of(base_gguf.read_bytes()))
+        assert store.has_blob(digest_of(chat_gguf.read_bytes()))
 
 
 def test_tokens_are_given_for_signatures(tmp_path: Path, chat_gguf: Path) -> None:

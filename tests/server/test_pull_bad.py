@@ -161,6 +161,16 @@ def test_s11_a_redirect_to_a_private_address_is_not_followed(
     assert "is on a private address and was not asked: add it to AYLLU_REGISTRIES" in sentence
 
 
+def test_s11_nor_is_one_at_the_end_of_a_chain(server: Serving, tmp_path: Path) -> None:
+    first = {"Location": "/moved/me/x/manifests/latest"}
+    second = {"Location": "http://169.254.169.254/latest/meta-data"}
+    faults = [
+        Fault("answer", "^/v2/", times=-1, status=301, headers=first),
+        Fault("answer", "^/moved/", times=-1, status=308, headers=second),
+    ]
+    assert "169.254.169.254 is on a private address" in error_with(server, tmp_path, *faults)
+
+
 @pytest.mark.parametrize(
     ("headers", "words"),
     [

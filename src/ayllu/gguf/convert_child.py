@@ -237,7 +237,11 @@ def _convert_model(arguments: argparse.Namespace) -> None:
     model.set_vocab = _explaining(model.set_vocab)
     _run(converter.main, [*options, "--outfile", arguments.target, folder])
     if arguments.projector and _has_projector(conversion, hparams):
-        _run(converter.main, [*options, "--mmproj", "--outfile", arguments.projector, folder])
+        try:
+            _run(converter.main, [*options, "--mmproj", "--outfile", arguments.projector, folder])
+        except (KeyError, NotImplementedError, ValueError) as error:
+            traceback.print_exc()
+            raise Refusal(f"its part for images or sound: {_reason(error)}") from error
 
 
 def _run(function: Any, options: list[Any]) -> None:

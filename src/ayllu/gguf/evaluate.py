@@ -86,9 +86,8 @@ async def perplexity(
     """
     total, found = 0, None
     with _full_pipe() as pipe:
-        arguments = _arguments(model, text, context, chunks)
-        arguments += ["--output-file", f"/dev/fd/{pipe}"]
-        work = _run(program, arguments, "measuring", context, files=[pipe])
+        arguments = _arguments(model, text, Path(f"/dev/fd/{pipe}"), context, chunks)
+        work = _run(program, arguments, text.parent, "measuring", context, files=[pipe])
         async with aclosing(work) as items:
             async for item in items:
                 if isinstance(item, Step):
@@ -124,20 +123,23 @@ async def importance(
     program: Path, model: Path, text: Path, target: Path, *, context: int, chunks: int
 ) -> AsyncGenerator[Step]:
     """Write an importance matrix with llama-imatrix: steps are chunks. Ends and fails likewise."""
-    arguments = _arguments(model, text, context, chunks)
-    arguments += ["--output-file", str(target)]
+    arguments = _arguments(model, text, target, context, chunks)
     doing = "computing the importance matrix"
-    async with aclosing(_run(program, arguments, doing, context)) as items:
+    async with aclosing(_run(program, arguments, text.parent, doing, context)) as items:
         async for item in items:
             if isinstance(item, Step):
                 yield item
 
 
-def _arguments(model: Path, text: Path, context: int, chunks: int) -> list[str]:
-    """What both take; a text is read as it is, backslashes too."""
+def _arguments(model: Path, text: Path, target: Path, context: int, chunks: int) -> list[str]:
+    """What the program takes; a text is read as it is, backslashes too.
+
+    The engine writes the text's path into a matrix: it runs beside it, and gets its name.
+    """
     batch = str(min(context, LARGEST_BATCH))
     return [
-        *("--model", str(model), "--file", str(text), "--no-escape", "--offline"),
+        *("--model", str(model.absolute()), "--file", text.name, "--no-escape", "--offline"),
+        *("--output-file", str(target.absolute())),
         *("--ctx-size", str(context), "--batch-size", batch, "--chunks", str(chunks)),
         # Once at the end is enough; a matrix would be written every ten chunks.
         *("--output-frequency", str(NEVER)),
@@ -145,7 +147,12 @@ def _arguments(model: Path, text: Path, context: int, chunks: int) -> list[str]:
 
 
 async def _run(
-    program: Path, arguments: Sequence[str], doing: str, context: int, files: Sequence[int] = ()
+    program: Path,
+    arguments: Sequence[str],
+    folder: Path,
+    doing: str,
+    context: int,
+    files: Sequence[int] = (),
 ) -> AsyncGenerator[Step | tuple[float, float]]:
     """The chunks as they are done, and the perplexity with its error.
 
@@ -153,7 +160,7 @@ async def _run(
     """
     for attempt in range(1, TRIES + 1):
         total = done = 0
-        async with running(program, arguments, files) as child:
+        async with running(program, arguments, folder=folder, files=files) as child:
             async with aclosing(child.matches(_WORDS)) as words:
                 async for found in words:
                     if found["value"]:

@@ -7,7 +7,6 @@ llama.cpp src/llama-quant.cpp and tools/quantize/quantize.cpp.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -19,7 +18,7 @@ from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.read import Header
 from ayllu.gguf.tables import QUANTIZATIONS
-from ayllu.gguf.tool import UNKNOWN_ARCHITECTURE, Reason, Step, failure, running
+from ayllu.gguf.tool import UNKNOWN_ARCHITECTURE, Reason, Step, failure, probe_disk, running
 
 SOURCES = ("F16", "BF16", "F32")
 """What may be quantized: quantizing twice loses more than it saves."""
@@ -28,7 +27,6 @@ ORIGINAL = "quantize its F16 original instead, or allow it with `requantize`, wh
 """What to do with a model that is quantized already."""
 
 _TENSOR = re.compile(rb"\[ *\d+/ *\d+\] (\S+) +- \[")
-_PROBE_BYTES = 1 << 20
 _SHOWN = 40
 
 
@@ -76,11 +74,12 @@ async def quantize(
     """
     header = await asyncio.to_thread(cached_header, source)
     sizes = {tensor.name: tensor.size for tensor in header.tensors}
-    arguments = ["--allow-requantize"] if again else []
-    arguments += ["--imatrix", str(matrix)] if matrix else []
-    arguments += [str(source), str(target), kind, *([str(threads)] if threads else [])]
+    arguments = _arguments(source, target, kind, matrix)
+    arguments[:0] = ["--allow-requantize"] if again else []
+    arguments += [str(threads)] if threads else []
+    folder = matrix.parent if matrix else None
     done, current, total = 0, 0, sum(sizes.values())
-    async with running(program, arguments) as child:
+    async with running(program, arguments, folder=folder) as child:
         async with aclosing(child.matches(_TENSOR)) as tensors:
             async for tensor in tensors:
                 name = tensor[1].decode("utf-8", "replace")
@@ -91,10 +90,16 @@ async def quantize(
     yield Step(total, total)
 
 
+def _arguments(source: Path, target: Path, kind: str, matrix: Path | None) -> list[str]:
+    """The engine writes the matrix's path into the model: it runs beside it, and gets its name."""
+    given = ["--imatrix", matrix.name] if matrix else []
+    return [*given, str(source.absolute()), str(target.absolute()), kind]
+
+
 def _failure(code: int, log: str, program: Path, kind: str, target: Path) -> AylluError:
     """Why the child failed. Raises OSError where the disk is the reason."""
     if "iostream error" in log:
-        _probe(target)
+        probe_disk(target)
     reasons: tuple[Reason, ...] = (
         (r"requires an imatrix|Missing importance matrix", partial(_needs_matrix, kind)),
         (r"requantizing from type (\S+) is disabled", _is_quantized),
@@ -102,14 +107,6 @@ def _failure(code: int, log: str, program: Path, kind: str, target: Path) -> Ayl
         (r"failed to quantize: ([^\n]+)", partial(_other, kind)),
     )
     return failure(code, log, program=program, doing="quantizing", reasons=reasons)
-
-
-def _probe(target: Path) -> None:
-    """Write on, for an error with a number: the child says only that writing failed."""
-    with target.open("ab") as file:
-        file.write(bytes(_PROBE_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _needs_matrix(kind: str) -> AylluError:

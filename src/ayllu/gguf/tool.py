@@ -6,6 +6,7 @@ Whoever calls says where the program is, and owns the files that it writes.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
@@ -30,7 +31,9 @@ ENGINE_ENVIRONMENT = {"GGML_NO_BACKTRACE": "1", "GOMP_SPINCOUNT": "1000"}
 _SETTINGS = "LLAMA_ARG_"
 """How variables begin that would change what the engine's programs do."""
 
+_PROBE_BYTES = 1 << 20
 _LAST_WORDS = 1 << 14
+_PROBE_BYTES = 1 << 20
 _SHORT_OF_MEMORY = re.compile(r"bad_alloc|failed to allocate|out of memory|cannot allocate memory")
 
 
@@ -73,20 +76,26 @@ class Child:
 
 @asynccontextmanager
 async def running(
-    program: Path, arguments: Iterable[str], files: Sequence[int] = ()
+    program: Path,
+    arguments: Iterable[str],
+    *,
+    folder: Path | None = None,
+    files: Sequence[int] = (),
 ) -> AsyncIterator[Child]:
     """Run a program for the time of a block, which ends it. Raises EngineMissingError.
 
-    It inherits the open `files`.
+    It runs in `folder`, or in ours, and inherits the open `files`.
     """
-    process = await _start(program, arguments, files)
+    process = await _start(program, arguments, folder, files)
     try:
         yield Child(process)
     finally:
         await _end(process)
 
 
-async def _start(program: Path, arguments: Iterable[str], files: Sequence[int]) -> Process:
+async def _start(
+    program: Path, arguments: Iterable[str], folder: Path | None, files: Sequence[int]
+) -> Process:
     settings = child_environment()
     environment = {name: text for name, text in settings.items() if not name.startswith(_SETTINGS)}
     try:
@@ -98,6 +107,7 @@ async def _start(program: Path, arguments: Iterable[str], files: Sequence[int]) 
             stderr=STDOUT,
             env=environment | ENGINE_ENVIRONMENT,
             start_new_session=True,
+            cwd=folder,
             pass_fds=files,
             preexec_fn=dies_with_parent(),
         )
@@ -111,6 +121,14 @@ async def _end(process: Process) -> None:
         with suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
+
+
+def probe_disk(target: Path) -> None:
+    """Write on where a program could not: it says only that it failed, an OSError says why."""
+    with target.open("ab") as file:
+        file.write(bytes(_PROBE_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def explain(

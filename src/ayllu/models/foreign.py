@@ -73,9 +73,11 @@ def foreign_model(store: Store, files: Mapping[str, str]) -> Foreign | None:
     _check_config(_read_config(plan, "config.json"))
     if not any(_TOKENIZER.search(name) for name in plan.links):
         raise BadRequestError("the files lack a tokenizer: tokenizer.json or tokenizer.model")
-    for index in _INDEXES:
-        _check_index(plan, index)
-    links = {_linked_name(name, plan.links): path for name, path in plan.links.items()}
+    named = set().union(*(_check_index(plan, index) for index in _INDEXES))
+    links = {
+        name if name in named else _linked_name(name, plan.links): path
+        for name, path in plan.links.items()
+    }
     return Foreign(links, {}, plan.ggufs)
 
 
@@ -132,24 +134,31 @@ def _link(place: Path, path: Path, name: str) -> None:
 
 def _sorted_out(store: Store, files: Mapping[str, str]) -> Foreign | None:
     """Weights, companions and GGUFs told apart and looked at; None without foreign weights."""
+    if not any(_is_foreign(store, name, digest) for name, digest in files.items()):
+        return None
     links: dict[str, Path] = {}
     ggufs: dict[str, str] = {}
-    foreign = False
     for name, digest in files.items():
-        weights = name.endswith(WEIGHTS)
-        if not weights and not name.endswith(COMPANIONS):
-            ggufs |= {name: digest} if not name.endswith(".py") else {}
-            continue
-        path = store.blob_path(digest)
-        if not store.has_blob(digest):
-            raise BadRequestError(f"the file {name} is not here: send {digest} first")
-        if name.endswith(_TORCH) and _begins_with(path, _GGUF):
+        path = _path(store, name, digest)
+        if name.endswith((_SAFETENSORS, *COMPANIONS)) or _is_foreign(store, name, digest):
+            _check_weights(path, name)
+            links[name] = path
+        elif name.endswith(".gguf") or _begins_with(path, _GGUF):
             ggufs[name] = digest
-            continue
-        foreign = foreign or weights
-        _check_weights(path, name)
-        links[name] = path
-    return Foreign(_without_common_folder(links), {}, ggufs) if foreign else None
+    return Foreign(_without_common_folder(links), {}, ggufs)
+
+
+def _is_foreign(store: Store, name: str, digest: str) -> bool:
+    """Whether a file holds weights in another form than GGUF; PyTorch shares an ending with it."""
+    if not name.endswith(_TORCH):
+        return name.endswith(_SAFETENSORS)
+    return not _begins_with(_path(store, name, digest), _GGUF)
+
+
+def _path(store: Store, name: str, digest: str) -> Path:
+    if not store.has_blob(digest):
+        raise BadRequestError(f"the file {name} is not here: send {digest} first")
+    return store.blob_path(digest)
 
 
 def _check_weights(path: Path, name: str) -> None:
@@ -218,14 +227,16 @@ def _check_config(config: Mapping[str, Json]) -> None:
         raise BadRequestError(f"the architecture {names[0]} cannot be imported: it is not known")
 
 
-def _check_index(plan: Foreign, name: str) -> None:
-    """Every part that an index names is there, in the folder itself."""
+def _check_index(plan: Foreign, name: str) -> set[str]:
+    """The parts that an index names, which are all there, in the folder itself."""
     parts = _read_config(plan, name).get("weight_map", {})
     if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
         raise BadRequestError(f"{name} has no map of weights")
-    for part in sorted(map(str, set(parts.values()))):
+    named = {str(part) for part in parts.values()}
+    for part in sorted(named):
         if part not in plan.links or "/" in part:
             raise BadRequestError(f"the files lack {part[:200]}, which {name} names")
+    return named
 
 
 def _plain_lora(config: Mapping[str, Json]) -> dict[str, Json]:

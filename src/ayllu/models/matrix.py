@@ -14,11 +14,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ayllu.errors import BadRequestError
+from ayllu.errors import BadRequestError, GGUFError
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.evaluate import choose_context, importance
 from ayllu.gguf.imatrix import check_matrix
-from ayllu.gguf.tool import Step
+from ayllu.gguf.read import Header
+from ayllu.gguf.tool import Step, probe_disk
 from ayllu.models.files import Draft, draft, make_folder, using
 from ayllu.models.store import Store
 from ayllu.models.tools import CALIBRATION, MAX_TEXT_BYTES, Tools, check_program, check_text
@@ -76,7 +77,8 @@ async def make_matrix(store: Store, source: MatrixSource, tools: Tools) -> Async
         with suppress(OSError):
             os.utime(source.path)
             return
-        tools.check_memory(await asyncio.to_thread(cached_header, source.model), source.context)
+        header = await asyncio.to_thread(cached_header, source.model)
+        tools.check_memory(header, source.context)
         with using(store.root), draft(store.blobs) as new:
             steps = importance(
                 tools.imatrix,
@@ -89,11 +91,16 @@ async def make_matrix(store: Store, source: MatrixSource, tools: Tools) -> Async
             async with aclosing(steps):
                 async for step in steps:
                     yield step
-            await asyncio.to_thread(_keep, new, source.path)
+            await asyncio.to_thread(_keep, new, source.path, header)
 
 
-def _keep(new: Draft, path: Path) -> None:
+def _keep(new: Draft, path: Path, model: Header) -> None:
     """Put a new matrix beside the others, and remove the longest unused ones."""
+    try:
+        check_matrix(new.path, model)
+    except GGUFError:
+        probe_disk(new.path)  # the engine calls it a success where the disk was full
+        raise
     make_folder(path.parent)
     new.publish(path)
     kept = sorted(path.parent.glob("*.gguf"), key=lambda path: path.stat().st_mtime)

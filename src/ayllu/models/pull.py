@@ -131,6 +131,7 @@ class Puller:
         layers = (*manifest.layers, manifest.config)
         old = await asyncio.to_thread(self._store.find, name)
         new = [layer.digest for layer in layers if not self._downloads.has(layer)]
+        complete = False
         try:
             with self._store.creating():
                 await asyncio.to_thread(self._downloads.check_space, layers)
@@ -139,13 +140,15 @@ class Puller:
                     async with aclosing(fetching):
                         async for line in fetching:
                             yield line
+                complete = True
                 yield Progress("verifying sha256 digest")
                 await asyncio.to_thread(self._check_files, name, manifest)
                 yield Progress("writing manifest")
                 stored = await asyncio.to_thread(self._store.write_manifest, name, data)
                 await asyncio.to_thread(note_pull, self._store.root, stored, registry.root.scheme)
         except (BadRequestError, ForbiddenError):
-            await asyncio.to_thread(self._store.remove_unused, new)
+            if complete:  # and useless; else another try goes on from here
+                await asyncio.to_thread(self._store.remove_unused, new)
             raise
         unused = old.digests if old and prunes else ()
         if await asyncio.to_thread(self._store.remove_unused, unused):

@@ -31,7 +31,8 @@ from ayllu.models.web import Web
 KEY_NAME = "id_ed25519"
 _PARAMETER = re.compile(r"""[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
 _SCHEME = re.compile(r"[\s,]*([\w-]+)(?=[\s,]|$)")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
+_TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
+_MOST_KEPT = 256
 
 
 class Challenge(Struct, frozen=True):
@@ -168,7 +169,10 @@ class Tokens:
         kept = self._kept.get(challenge)
         if kept and kept != refused:
             return kept
-        token = self._kept[challenge] = await self._fetch(url)
+        token = await self._fetch(url)
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        self._kept[challenge] = token
         return token
 
     async def _fetch(self, url: URL) -> str:

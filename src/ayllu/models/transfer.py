@@ -175,11 +175,11 @@ class Transfer:
             self._plan()
 
     def _adapt(self) -> None:
-        """Use more streams while that makes it faster, fewer after failures; end slow ones."""
-        if self._failures:
-            self._streams = max(self._streams - self._failures, self._limits.least)
-        elif self._received > GROWTH * self._received_before:
-            self._streams = min(self._streams + 2, self._limits.most)
+        """Count the streams anew, and end slow ones."""
+        faster = self._received > GROWTH * self._received_before
+        self._streams = next_streams(
+            self._streams, self._limits, failures=self._failures, faster=faster
+        )
         self._received_before, self._received, self._failures = self._received, 0, 0
         now = asyncio.get_running_loop().time()
         judged = [
@@ -348,6 +348,12 @@ class Transfer:
         """Run what blocks. Raises StoreError where the disk does not play along."""
         with using(self._partial.path.parent.parent):
             return await in_thread(self._pool, work, *arguments)
+
+
+def next_streams(streams: int, limits: Limits, *, failures: int, faster: bool) -> int:
+    """More streams while that makes it faster, fewer after failures."""
+    wanted = streams - failures if failures else streams + 2 * faster
+    return min(max(wanted, limits.least), limits.most)
 
 
 async def in_thread(pool: Executor, work: Callable[..., T], *arguments: object) -> T:
