@@ -98,11 +98,14 @@ class GgufShelf:
         self._folder = folder
         self._index_file = index
         self._index: _Index | None = None
+        self._paths: list[str] = []
         self._models: Mapping[str, FoundModel] = {}
+        self._places: Mapping[str, tuple[str, ...]] = {}
         self._made: dict[str, _Made] = {}
         self._files: dict[str, Path] = {}
         self._texts: dict[str, bytes] = {}
         self._lock = threading.RLock()
+        self._seen: set[str] = set()
         self._looked = self._wrote = float("-inf")
         self._is_dirty = False
         self.problems: tuple[str, ...] = ()
@@ -161,8 +164,13 @@ class GgufShelf:
     def _look(self) -> None:
         with self._lock:
             problems: list[str] = []
-            found = models_among(_ggufs(self._folder, problems))
-            self._models = {folded(model.name): model for model in found}
+            paths = _ggufs(self._folder, problems)
+            if paths != self._paths:
+                found = models_among(paths)
+                self._models = {folded(model.name): model for model in found}
+                self._places = {model.path: self._files_of(model) for model in found}
+                self._paths = paths
+                self._seen &= self._places.keys()
             self.problems = tuple(problems)
             self._looked = time.monotonic()
             if self._is_dirty:
@@ -170,12 +178,12 @@ class GgufShelf:
 
     def _stamps(self, found: FoundModel) -> Stamps | None:
         """None where the first file is gone; a file beside it that is gone has the size -1."""
-        stamps = [_stamp(path) for path in self._paths(found)]
-        return tuple(stamps) if stamps[0][0] >= 0 else None
+        stamps = tuple(map(_stamp, self._places.get(found.path, ())))
+        return stamps if stamps and stamps[0][0] >= 0 else None
 
-    def _paths(self, found: FoundModel) -> list[Path]:
+    def _files_of(self, found: FoundModel) -> tuple[str, ...]:
         parts = shards_of(self._folder / found.path)
-        return [*parts, *(self._folder / path for path in found.projectors)]
+        return tuple(map(str, (*parts, *(self._folder / path for path in found.projectors))))
 
     def _facts(self, found: FoundModel, stamps: Stamps) -> _Facts:
         index = self._index = self._index or self._read_index()
@@ -183,8 +191,10 @@ class GgufShelf:
         if facts is None or facts.stamps != stamps:
             facts = index.facts[found.path] = _describe(self._folder, found, stamps)
             self._is_dirty = True
-            if time.monotonic() - self._wrote > WRITE_SECONDS:
-                self._write_index()
+        self._seen.add(found.path)
+        is_all = len(self._seen) >= len(self._models)
+        if self._is_dirty and (is_all or time.monotonic() - self._wrote > WRITE_SECONDS):
+            self._write_index()
         return facts
 
     def _make(self, found: FoundModel, facts: _Facts) -> _Made:
@@ -292,9 +302,9 @@ def _is_usable(entry: os.DirEntry[str], root: Path, problems: list[str]) -> bool
     return entry.is_file()
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: str) -> tuple[int, int]:
     try:
-        facts = path.stat()
+        facts = os.stat(path)  # noqa: PTH116 - a thousand Paths take longer than the disk
     except OSError:
         return (-1, 0)
     return (facts.st_size, facts.st_mtime_ns)
