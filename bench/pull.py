@@ -1,5 +1,7 @@
 """How fast a model comes from a registry on this machine, sha256 checked, and the server's memory.
 
+Also how fast the disk takes as many bytes from one that does nothing else; TMPDIR chooses the disk.
+
 make bench SCRIPTS=bench/pull.py
 """
 
@@ -40,6 +42,19 @@ class Memory(threading.Thread):
             time.sleep(0.01)
 
 
+def write(path: Path) -> float:
+    """Megabytes per second of writing and syncing a file."""
+    data = os.urandom(1 << 20)
+    started = time.perf_counter()
+    with path.open("wb", buffering=0) as file:
+        for _ in range(SIZE >> 20):
+            file.write(data)
+        os.fsync(file.fileno())
+    seconds = time.perf_counter() - started
+    path.unlink()
+    return SIZE / seconds / 1e6
+
+
 def turn(server: Serving, name: str) -> float:
     """Megabytes per second of one pull."""
     started = time.perf_counter()
@@ -64,6 +79,7 @@ def measure(registry: Registry, home: Path) -> None:
         memory.join()
     print(f"{SIZE >> 20} MiB, {TURNS} turns: median {statistics.median(rates):.0f} MB/s", end=" ")
     print(f"({min(rates):.0f} to {max(rates):.0f})")
+    print(f"the disk alone: {write(home / 'file'):.0f} MB/s")
     print(f"RSS of the server: {idle / 1e6:.0f} MB idle, {memory.peak / 1e6:.0f} MB at its peak")
 
 

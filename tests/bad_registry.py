@@ -26,11 +26,11 @@ class Fault(msgspec.Struct, omit_defaults=True):
     """What goes wrong with the first `times` requests (-1: all) that match.
 
     `path` is a regular expression of the path, `start` the least beginning of the range. `what`:
-    `answer` sends `status`, `headers` and `body` in place of everything; `cut` closes after `after`
-    bytes of the body, `hang` goes silent and `trickle` slow there; `flip` turns a bit there; `more`
-    sends bytes after the end; `whole` ignores ranges; `shift` sends another range; `size` claims
-    `after` bytes as the whole length; `short` claims less than it was asked for; `bomb` compresses
-    zeros, `endless` never ends.
+    `answer` sends `status`, `headers` (`{host}` is ours) and `body` in place of everything; `cut`
+    closes after `after` bytes of the body, `hang` goes silent and `trickle` slow there; `flip`
+    turns a bit there; `more` sends bytes after the end; `whole` ignores ranges; `shift` sends
+    another range; `size` claims `after` bytes as the whole length; `short` sends half of what it
+    was asked for; `bomb` compresses zeros, `endless` never ends.
     """
 
     what: str
@@ -55,7 +55,11 @@ class Server:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of a connection."""
         try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
+            while start := await reader.read(1):
+                if not start.isalpha():  # TLS: answer as HTTP servers do
+                    writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                    break
+                head = start + await reader.readuntil(b"\r\n\r\n")
                 first, *lines = head.decode("latin-1").split("\r\n")
                 method, path, _ = first.split(" ")
                 headers = {k.lower(): v.strip() for k, _, v in (ln.partition(":") for ln in lines)}
@@ -101,7 +105,8 @@ class Server:
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("range", ""))
         fault = self.fault(method, path, int(asked[1]) if asked else 0)
         if fault.what == "answer":
-            return await send(writer, fault.status, fault.headers, fault.body.encode())
+            told = {key: v.replace("{host}", headers["host"]) for key, v in fault.headers.items()}
+            return await send(writer, fault.status, told, fault.body.encode())
         if fault.what in {"bomb", "endless"}:
             return await flood(writer, fault.what)
         data = self.data(path)

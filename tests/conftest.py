@@ -13,6 +13,10 @@ from gguf_maker import CHATML, CHATML_TOOLS_THINK, make_successor_model
 from projector_maker import make_projector
 from serving import Serving, serving
 
+from ayllu.errors import UnsupportedError
+from ayllu.models.shelf import ASSETS
+from ayllu.torch_python import find_torch_python
+
 # The suite tries the same examples every time; HYPOTHESIS_PROFILE=random looks for new ones.
 hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.register_profile("random", max_examples=1000)
@@ -102,3 +106,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def torch_python() -> Path:
+    """The Python that has PyTorch, which `make test` puts beside ours."""
+    try:
+        return find_torch_python(os.environ.get("AYLLU_TORCH_PYTHON", ""))
+    except UnsupportedError as error:
+        pytest.fail(str(error))
+
+
+@pytest.fixture(scope="session")
+def mini_gguf() -> Path:
+    """The model that ships with Ayllu."""
+    return ASSETS / "mini-f16.gguf"

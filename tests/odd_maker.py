@@ -40,11 +40,12 @@ def _base(name: str, *, sees: bool = False, **more: Any) -> Parts:
     return renamed | {"general.architecture": name}, tensors
 
 
-def _second_layer(name: str, kvs: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Another layer, the same as the first."""
-    kvs[f"{name}.block_count"] = 2
+def _layers(count: int, name: str, kvs: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """More layers, all the same as the first."""
+    kvs[f"{name}.block_count"] = count
     first = {key: value for key, value in tensors.items() if key.startswith("blk.0.")}
-    tensors |= {key.replace("blk.0.", "blk.1."): value for key, value in first.items()}
+    for layer in range(1, count):
+        tensors |= {key.replace("blk.0.", f"blk.{layer}."): it for key, it in first.items()}
 
 
 def _longer_heads(name: str, kvs: dict[str, Any], tensors: dict[str, Any]) -> None:
@@ -153,10 +154,11 @@ def gemma3_text() -> Parts:
 
 def embeddinggemma() -> Parts:
     kvs, tensors = gemma3_text()
+    _layers(6, "gemma3", kvs, tensors)  # of six, one looks at the whole text
     del tensors["output.weight"]
     tensors["norm.weight"] = tensors.pop("output_norm.weight")
-    tensors["dense.0.weight"] = np.eye(64, WIDTH, dtype=np.float32)
-    tensors["dense.1.weight"] = np.eye(WIDTH, 64, dtype=np.float32)
+    tensors["dense.0.weight"] = np.eye(WIDTH + 32, WIDTH, dtype=np.float32)
+    tensors["dense.1.weight"] = np.eye(WIDTH, WIDTH + 32, dtype=np.float32)
     kvs |= {
         "gemma3.pooling_type": 1,
         "gemma3.attention.sliding_window": 512,
@@ -229,7 +231,7 @@ def qwen3vl() -> Parts:
     kvs["qwen3vl.vision.deepstack_visual_indexes"] = Array(5, [0])
     _longer_heads("qwen3vl", kvs, tensors)
     tensors |= _ones("blk.0.attn_q_norm.weight", "blk.0.attn_k_norm.weight", size=2 * HEAD)
-    _second_layer("qwen3vl", kvs, tensors)
+    _layers(2, "qwen3vl", kvs, tensors)
     eye = "v.blk.0."
     for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
         tensors |= _linear(eye + name, EYE, EYE)
@@ -300,7 +302,7 @@ def lfm2() -> Parts:
     kvs |= {"lfm2.shortconv.l_cache": 3, "lfm2.feed_forward_length": 999}
     kvs["lfm2.attention.head_count_kv"] = Array(5, [1, 0])
     tensors |= _ones("blk.0.attn_q_norm.weight", "blk.0.attn_k_norm.weight", size=HEAD)
-    _second_layer("lfm2", kvs, tensors)
+    _layers(2, "lfm2", kvs, tensors)
     for name in [name for name in tensors if name.startswith("blk.1.attn_")]:
         if name != "blk.1.attn_norm.weight":
             del tensors[name]
@@ -325,10 +327,9 @@ def llama3() -> Parts:
     kvs["llama.vocab_size"] = len(words)
     for name in ("token_embd.weight", "output.weight"):
         old: Any = tensors[name]
-        wide = np.zeros((len(words), old.shape[1]), np.float16)
+        wide = np.full((len(words), old.shape[1]), -1, np.float16)
         wide[: len(old)] = old
         tensors[name] = wide
-    tensors["output.weight"][TOKENS:] = -1
     return kvs, tensors
 
 

@@ -170,7 +170,8 @@ def docker_registry(folder: Path, more: str = "") -> Iterator[Registry]:
     folder.mkdir(parents=True, exist_ok=True)
     log, config = folder / "registry.log", folder / "config.yml"
     config.write_text(_CONFIG.format(folder=folder / "data", more=more), "utf-8")
-    with log.open("ab") as output:
+    log.unlink(missing_ok=True)
+    with log.open("wb") as output:
         process = subprocess.Popen([program, "serve", config], stdout=output, stderr=output)
     try:
         yield Registry(_port(process, log), folder, log)

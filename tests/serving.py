@@ -178,9 +178,17 @@ def is_engine(process: psutil.Process) -> bool:
 
 
 def clean_environment(home: Path) -> dict[str, str]:
-    """The caller's environment without any setting of ours or Ollama's."""
+    """The caller's environment without any setting of ours or Ollama's, and without the internet.
+
+    A name without a host means a registry out there, and no test may ask that one.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AYLLU_", "OLLAMA_"))}
-    return kept | {"AYLLU_HOME": str(home), "PYTHONWARNINGS": "default", "TMPDIR": str(home)}
+    return kept | {
+        "AYLLU_HOME": str(home),
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "PYTHONWARNINGS": "default",
+        "TMPDIR": str(home),
+    }
 
 
 def launch(home: Path, **settings: str) -> Serving:

@@ -22,7 +22,7 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "A setting is taken from its `AYLLU_` variable, else its `OLLAMA_` variable, else from",
+        "A setting is taken from its `AYLLU_` variable, else from the other one, else from",
         "`config.toml` in the home folder (under the name in the first column), else it has the",
         "default. Durations are Go's (`1h30m`, `90s`); sizes may end in `K`, `M` or `G`.",
         "",
@@ -30,7 +30,7 @@ def settings_page() -> str:
         "|---|---|---|---|",
     ]
     for setting in SETTINGS:
-        variables = f"`{setting.variable}`, `{setting.ollama_variable}`"
+        variables = f"`{setting.variable}`, `{setting.other_variable}`"
         default = f"`{setting.default}`" if setting.default else ""
         lines.append(f"| `{setting.name}` | {variables} | {default} | {setting.help} |")
     return "\n".join(lines) + "\n"

@@ -25,7 +25,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 LOCK = ROOT / "requirements.lock"
 LOG = VENV / "setup.log"
 BUILT_FOR = VENV / "engine-cpu"
-"""Names the kind of CPU that the installed engine was compiled for."""
+"""Names what the installed engine was compiled for: the kind of CPU, and the settings."""
 
 ENGINE = "llama-cpp-python"
 UV = "uv==0.13.9"
@@ -102,6 +102,7 @@ def install_packages() -> None:
     words = cpu_words()
     defines = {"AYLLU_CPU": cpu_key(words)} | compiler_flags(words)
     built_for = " ".join(f"{name}={value}" for name, value in defines.items())
+    built_for += f" settings={settings_key()}"
     options = ["--require-hashes"]
     for name, value in defines.items():
         options += ["--config-settings-package", f"{ENGINE}:cmake.define.{name}={value}"]
@@ -115,6 +116,15 @@ def install_packages() -> None:
         fail()
     BUILT_FOR.write_text(built_for, "ascii")
     run([BIN / "uv", "-q", "pip", "install", "--no-deps", "--editable", ROOT])
+
+
+def settings_key() -> str:
+    """A name for how pyproject.toml wants the engine built: uv does not look once it is there."""
+    import tomllib  # noqa: PLC0415 - a Python without it gets as far as being told so
+
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    settings = table["tool"]["uv"]["config-settings-package"][ENGINE]
+    return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:12]
 
 
 def with_progress(command: Sequence[str | Path]) -> bool:
@@ -195,8 +205,8 @@ def install_torch() -> None:
     say(f"Installing {TORCH}")
     # By pip, which can be told of other indexes: on Linux, PyPI's brings CUDA along.
     run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", TORCH])
-    install = [BIN / "uv", "-q", "pip", "install", "--no-deps", "--require-hashes"]
-    run([*install, "--python", python, "-r", lock])
+    install: list[str | Path] = [BIN / "uv", "-q", "pip", "install", "--no-deps"]
+    run([*install, "--require-hashes", "--python", python, "-r", lock])
     installed.write_text(wanted, "utf-8")
 
 

@@ -83,6 +83,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_bandwidth: int
     llama_bin: str
     torch_python: str
+    hf_token: str
+    hf_endpoint: str
 
 
 def parse_address(text: str) -> Address:
@@ -184,6 +186,14 @@ def _paths(text: str) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(Path(piece).expanduser().absolute() for piece in pieces))
 
 
+def _web_address(text: str) -> str:
+    """An address that begins with http:// or https://, without a slash at its end."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it is no web address")
+    return text.rstrip("/")
+
+
 class Setting(Struct, frozen=True):
     """One setting: its name in `config.toml`, how its text is read, its default and its meaning."""
 
@@ -192,6 +202,7 @@ class Setting(Struct, frozen=True):
     default: str
     help: str
     ollama: str = ""
+    other: str = ""
 
     @property
     def variable(self) -> str:
@@ -199,9 +210,9 @@ class Setting(Struct, frozen=True):
         return f"AYLLU_{self.name.upper()}"
 
     @property
-    def ollama_variable(self) -> str:
-        """The variable of Ollama's that is honoured where ours is unset."""
-        return f"OLLAMA_{(self.ollama or self.name).upper()}"
+    def other_variable(self) -> str:
+        """The variable of Ollama's, or of others, that is honoured where ours is unset."""
+        return self.other or f"OLLAMA_{(self.ollama or self.name).upper()}"
 
 
 SETTINGS = (
@@ -276,6 +287,16 @@ SETTINGS = (
         "addresses are private, comma-separated",
     ),
     Setting("max_bandwidth", _size, "0", "bytes per second for downloads and uploads; 0: no limit"),
+    Setting(
+        "hf_token", str, "", "token for your private Hugging Face repositories", other="HF_TOKEN"
+    ),
+    Setting(
+        "hf_endpoint",
+        _web_address,
+        "https://huggingface.co",
+        "where models of `hf.co` come from: the Hub or a mirror of it",
+        other="HF_ENDPOINT",
+    ),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
     Setting(
         "torch_python",
@@ -307,7 +328,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def _text_of(setting: Setting, env: Mapping[str, str], table: Mapping[str, Any]) -> tuple[str, str]:
     """The setting's text, and where it comes from for messages."""
-    for variable in (setting.variable, setting.ollama_variable):
+    for variable in (setting.variable, setting.other_variable):
         text = env.get(variable, "").strip().strip("\"'")
         if text:
             return text, variable

@@ -55,8 +55,12 @@ def processor() -> str:
 
 
 def child_environment() -> dict[str, str]:
-    """Our environment less our own settings, keys among them: for programs of others."""
-    return {name: text for name, text in os.environ.items() if not name.startswith("AYLLU_")}
+    """Our environment less our own settings, keys and tokens: for programs of others."""
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith("AYLLU_") and name != "HF_TOKEN"
+    }
 
 
 def dies_with_parent() -> Callable[[], None] | None:

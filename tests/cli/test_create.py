@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,27 @@ def test_a_file_that_the_server_has_is_not_sent_again(shell: Shell) -> None:
     assert fake.asked(f"POST /api/blobs/{DIGEST}") == []
 
 
+def test_a_wildcard_stands_for_all_parts(shell: Shell) -> None:
+    for n in (2, 1):
+        (shell.folder / f"m-{n:05d}-of-00002.gguf").write_bytes(GGUF)
+    (shell.folder / "Modelfile").write_text("FROM ./m-*.gguf\n")
+    fake = shell.serve(script(status=200))
+    assert shell.run("create", "x").returncode == 0
+    names = [f"m-{n:05d}-of-00002.gguf" for n in (1, 2)]
+    wanted = {"model": "x", "files": dict.fromkeys(names, DIGEST)}
+    assert fake.asked("POST /api/create") == [wanted]
+
+
+def test_of_several_adapters_the_last_one_counts(shell: Shell) -> None:
+    for name in ("a", "b"):
+        (shell.folder / f"{name}.gguf").write_bytes(GGUF)
+    (shell.folder / "Modelfile").write_text("FROM x\nADAPTER ./a.gguf\nADAPTER ./b.gguf\n")
+    fake = shell.serve(script(status=200))
+    assert shell.run("create", "x").returncode == 0
+    wanted = {"model": "x", "from": "x", "adapters": {"b.gguf": DIGEST}}
+    assert fake.asked("POST /api/create") == [wanted]
+
+
 def test_every_instruction_reaches_the_server(shell: Shell) -> None:
     folder = shell.folder / "sub"
     folder.mkdir()
@@ -86,7 +108,7 @@ def test_every_instruction_reaches_the_server(shell: Shell) -> None:
 def test_a_folder_of_weights_is_sent_with_its_companions(shell: Shell) -> None:
     folder = shell.folder / "hf"
     (folder / "nested").mkdir(parents=True)
-    for name in ("model-1.safetensors", "config.json", "nested/a.json", "notes.txt"):
+    for name in ("model-1.safetensors", "config.json", "nested/a.json", "vocab.txt", "notes.txt"):
         (folder / name).write_bytes(GGUF)
     fake = shell.serve(script(status=200))
 
@@ -95,6 +117,7 @@ def test_a_folder_of_weights_is_sent_with_its_companions(shell: Shell) -> None:
         "config.json",
         "model-1.safetensors",
         "nested/a.json",
+        "vocab.txt",
     ]
 
 
@@ -105,7 +128,11 @@ def test_a_folder_of_weights_is_sent_with_its_companions(shell: Shell) -> None:
         (["x", "empty"], "no Modelfile or safetensors files found in empty"),
         (["x"], "no Modelfile or safetensors files found in ."),
         (["../x", "m.gguf"], "invalid model name"),
-        (["x", "lost"], "there is no file away.gguf"),
+        (["x", "lost"], "(line 1): there is no file away.gguf"),
+        (
+            ["x", "homeless"],
+            "(line 1): ~who-is-nobody/m.gguf names a home folder that does not exist",
+        ),
         (["x", "wrong"], "(line 2): unknown parameter 'nonsense'"),
         (["x", "odd"], "(line 1): command must be one of "),
         (["x", "m.gguf", "-f", "m.gguf"], "give the file once: as SOURCE or with -f"),
@@ -132,6 +159,7 @@ def write_wrong_files(folder: Path) -> None:
     (folder / "leading-out").mkdir()
     (folder / "leading-out" / "m.gguf").symlink_to(folder / "files" / "m.gguf")
     (folder / "lost").write_text("FROM away.gguf\n")
+    (folder / "homeless").write_text("FROM ~who-is-nobody/m.gguf\n")
     (folder / "wrong").write_text("FROM llama3.2\nPARAMETER nonsense 1\n")
     (folder / "odd").write_text("HELLO llama3.2\n")
 
@@ -169,9 +197,9 @@ def test_a_terminal_sees_bars(shell: Shell) -> None:
     terminal = shell.open_terminal("create", "x", str(shell.folder / "m.gguf"))
 
     assert terminal.exit_status() == 0
-    assert f"copying file {DIGEST[:19]}: 100% ▕" in terminal.seen
-    assert "108 B/108 B" in terminal.seen
-    assert screen(terminal.seen)[-2:] == ["success", ""]
+    assert re.search(rf"copying file {DIGEST[:19]}: +100% \S*━", terminal.seen)
+    assert "108/108 bytes" in terminal.seen
+    assert screen(terminal.seen)[-2].rstrip() == "success"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +231,7 @@ def test_a_draft_is_a_file_or_the_name_of_a_model(
     ("lines", "sentence"),
     [
         ("FROM ./m.gguf\nDRAFT m.gguf", "DRAFT and FROM are the same file, m.gguf: take a smaller"),
-        ("FROM llama3.2\nDRAFT ./lost.gguf", "there is no file lost.gguf"),
+        ("FROM llama3.2\nDRAFT ./lost.gguf", "(line 2): there is no file lost.gguf"),
     ],
 )
 def test_a_draft_that_is_none_is_told_before_anything_is_sent(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -40,7 +42,7 @@ def test_a_terminal_shows_bars(shell: Shell) -> None:
     seen = terminal.expect("success")
 
     assert terminal.exit_status() == 0
-    assert "pulling abababababab: 100% ▕" in seen
+    assert re.search(r"pulling abababababab: +100% \S*━+\S* \S*10/10 bytes", seen)
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,52 @@ def test_what_goes_wrong_is_one_sentence(
     last = done.stderr.splitlines()[-1]
     assert last.startswith("Error: ")
     assert last.endswith(sentence)
+
+
+def test_several_models_are_pulled_though_one_cannot_be_had(shell: Shell) -> None:
+    fake = shell.serve(
+        {"POST /api/pull": [{"lines": LINES}, {"lines": [{"error": "gone"}]}, {"lines": LINES}]}
+    )
+
+    done = shell.run("pull", "a", "b", "c")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Error: b: gone" in done.stderr.splitlines()
+    assert [body["model"] for body in fake.asked("POST /api/pull")] == ["a", "b", "c"]
+
+
+def test_all_that_were_pulled_are_updated(shell: Shell) -> None:
+    models = [{"name": name} for name in ("new:1", "same:1", "own:1", "gone:1")]
+    start, end = [LINES[0]], [LINES[-1]]
+    fake = shell.serve(
+        {
+            "GET /api/tags": {"body": json.dumps({"models": models})},
+            "POST /api/pull": [
+                {"lines": [*start, {"error": "pull model manifest: file does not exist"}]},
+                {"lines": LINES},
+                {"lines": [{"status": "not pulled from a registry"}, *end]},
+                {"lines": [*start, {"status": "up to date"}, *end]},
+            ],
+        }
+    )
+
+    done = shell.run("pull", "--all")
+
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "gone:1: failed: pull model manifest: file does not exist",
+        "new:1: updated",
+        "own:1: not pulled from a registry",
+        "same:1: up to date",
+    ]
+    assert fake.asked("POST /api/pull") == [
+        {"model": name, "update": True} for name in ("gone:1", "new:1", "own:1", "same:1")
+    ]
+
+
+@pytest.mark.parametrize("arguments", [[], ["m", "--all"]])
+def test_it_has_to_be_said_what_is_pulled(shell: Shell, arguments: list[str]) -> None:
+    done = shell.run("pull", *arguments)
+
+    assert done.returncode != 0
+    assert "say which MODELs, or --all" in done.stderr

@@ -217,6 +217,16 @@ def test_a_copy_keeps_the_layers_alive(store: Store) -> None:
     store.copy(parse_name("b/c:d"), parse_name("b/c:d"))
 
 
+def test_r5_a_download_that_was_left_may_be_gone_on_with_for_a_day(store: Store) -> None:
+    put(store, "a")
+    left = [store.blobs / f"sha256-{HEX}-partial", store.blobs / f"sha256-{HEX}-partial-0"]
+    for path in left:
+        path.write_bytes(b"a part")
+        age(path, 23 * 3600)
+    assert store.prune() == ()
+    assert all(path.exists() for path in left)
+
+
 def test_prune_takes_what_is_old_and_unused(store: Store) -> None:
     put(store, "a", b"{}", b"used")
     old = [
@@ -228,7 +238,7 @@ def test_prune_takes_what_is_old_and_unused(store: Store) -> None:
     ]
     for path in old:
         path.write_bytes(b"unused")
-        age(path)
+        age(path, 25 * 3600)
     young = store.blob_path(store.write_blob(b"just sent", "m").digest)
     for path in store.blobs.iterdir():
         if path not in {young, *old}:

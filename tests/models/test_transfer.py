@@ -25,7 +25,7 @@ from ayllu.models.name import parse_name
 from ayllu.models.partial import CHUNK, Chunk, Partial
 from ayllu.models.registry import Registries, Source
 from ayllu.models.store import Store
-from ayllu.models.transfer import LEAST_PART, Limits
+from ayllu.models.transfer import LEAST_PART, Limits, next_streams
 from ayllu.types import Layer
 
 QUICK = Limits(stall=0.4, backoff=0.01, slow_after=0.3, tick=0.05)
@@ -290,6 +290,16 @@ def test_ollama_can_read_our_journal(tmp_path: Path) -> None:
         assert set(again.chunks) == {0, 2}
         assert again.chunks[2] == Chunk(again.chunks[0].crc, 1)
         assert Partial.open(path, 3 * CHUNK) is None, "it is locked"
+
+
+@pytest.mark.parametrize(
+    ("streams", "failures", "faster", "following"),
+    [(4, 0, True, 6), (6, 0, False, 6), (16, 0, True, 16), (10, 3, True, 7), (5, 9, False, 4)],
+)
+def test_streams_grow_with_the_speed_and_shrink_with_failures(
+    streams: int, failures: int, faster: bool, following: int
+) -> None:
+    assert next_streams(streams, Limits(), failures=failures, faster=faster) == following
 
 
 def test_waiters_share_a_download_that_ends_with_the_last(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_type_costs_what_it_is_known_to_cost(server: Serving, kind: str) -> No
     done = server.ayllu("quantize", "stories", kind, *reading)
     assert done.status == 0, done.stderr
     (_, before, *_, whole, _), (_, after, size, bits, found, error) = ROW.findall(done.stdout)
-    print(f"{kind:<7} {size:>7} {bits:>6} bits {found} ± {error}; known: {LADDER[kind]}")  # noqa: T201 - for whoever asked
+    print(f"{kind:<7} {size:>7} {bits:>6} bits {found} ± {error}; known: {LADDER[kind]}")  # noqa: T201 - the figures are what one runs this for
     assert (before, after) == ("F32", kind)
     assert float(whole) == pytest.approx(F32, rel=0.01)
     assert float(found) == pytest.approx(LADDER[kind], rel=0.01)

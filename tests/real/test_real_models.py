@@ -1,7 +1,8 @@
 """Real trained models give the text they are known to give, by every way in.
 
 Opt-in: `make test-real MODELS=folder`, with `chat3m/chat3m-f16.gguf` (a chat model tuned from
-TinyStories-Instruct-3M) and `stories260K/stories260K-f32.gguf` (karpathy/tinyllamas) in the folder.
+TinyStories-Instruct-3M) and `stories260K/stories260K-f32.gguf` (karpathy/tinyllamas) in the folder,
+and beside each of them `hf`, the same as safetensors.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ STORY = (
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def server(tmp_path_factory: pytest.TempPathFactory, torch_python: Path) -> Iterator[Serving]:
     models = Path(os.environ["AYLLU_TEST_MODELS"]).resolve()
     home = tmp_path_factory.mktemp("home")
-    with serving(home) as running:
+    with serving(home, AYLLU_TORCH_PYTHON=str(torch_python)) as running:
         for name, path in (
             ("chat3m", "chat3m/chat3m-f16.gguf"),
             ("stories", "stories260K/stories260K-f32.gguf"),
+            ("chat3m-hf", "chat3m/hf"),
+            ("stories-hf", "stories260K/hf"),
         ):
             modelfile = home / f"Modelfile.{name}"
             modelfile.write_text(f"FROM {models / path}\nPARAMETER temperature 0\n")
@@ -86,3 +89,17 @@ def talk(server: Serving, model: str, words: str, until: str) -> str:
         read_until(terminal, ">>> ")
         os.write(terminal, words.encode() + b"\r")
         return read_until(terminal, until)
+
+
+def test_imported_models_say_what_their_ggufs_say(server: Serving) -> None:
+    for model, prompt, told in (
+        ("chat3m", f"User: {HELLO}\nBot:", REPLY),
+        ("stories", OPENING, STORY),
+    ):
+        said = []
+        for name in (model, f"{model}-hf"):
+            body = {"model": name, "prompt": prompt, "raw": True, "stream": False}
+            options = {"num_predict": 120, "stop": ["<|endoftext|>"]}
+            said.append(server.post("/api/generate", body | {"options": options}).json["response"])
+        assert said[0] == said[1]
+        assert said[1].startswith(told)

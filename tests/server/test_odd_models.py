@@ -8,6 +8,7 @@ import pytest
 from gguf_maker import walk
 from media_samples import b64, png
 from odd_maker import KINDS, SIDE, make_odd
+from projector_maker import WIDTH
 from serving import Serving, serving
 
 SEEING = ["gemma3", "qwen25vl", "qwen3vl", "mistral3"]
@@ -54,3 +55,12 @@ def test_an_odd_model_sees(server: Serving, kind: str, letter: str) -> None:
     answer = server.post("/api/chat", body)
     assert answer.status == 200, answer.body
     assert answer.json["message"]["content"] == letter * 3
+
+
+def test_an_odd_embedding_model_embeds(server: Serving) -> None:
+    answer = server.post("/api/embed", {"model": "embeddinggemma", "input": ["abc", "xyz"]})
+    assert answer.status == 200, answer.body
+    one, other = answer.json["embeddings"]
+    assert len(one) == len(other) == WIDTH
+    assert one != other
+    assert sum(number * number for number in one) == pytest.approx(1)

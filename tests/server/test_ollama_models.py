@@ -1,4 +1,4 @@
-"""Ollama's routes around the models: push, status, accounts, sources in names, show as asked."""
+"""Ollama's routes around the models: status, accounts, sources in names, show as asked."""
 
 from __future__ import annotations
 
@@ -21,15 +21,6 @@ def cross(server: Serving, tmp_path_factory: pytest.TempPathFactory) -> None:
     server.create("cross", make_reranker(tmp_path_factory.mktemp("models") / "cross.gguf"))
 
 
-def test_a_push_says_that_it_cannot_upload(server: Serving) -> None:
-    answer = server.post("/api/push", {"model": "chat"})
-    assert (answer.status, answer.headers["content-type"]) == (200, "application/x-ndjson")
-    error = {"error": "this version of Ayllu cannot upload models yet"}
-    assert answer.lines == [{"status": "retrieving manifest"}, error]
-    alone = server.post("/api/push", {"name": "chat", "insecure": True, "stream": False})
-    assert (alone.status, alone.json) == (501, error)
-
-
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
@@ -38,6 +29,7 @@ def test_a_push_says_that_it_cannot_upload(server: Serving) -> None:
         ({}, 400, "model is required"),
         ({"model": "a b"}, 400, "invalid model name"),
         ({"model": 5}, 400, "$.model"),
+        ({"model": "http://host/me/chat"}, 400, "insecure protocol http"),
     ],
 )
 def test_a_push_of_nothing_is_refused_before_it_begins(
@@ -92,6 +84,23 @@ def test_a_model_in_a_cloud_is_refused(server: Serving, name: str) -> None:
         assert "nothing leaves your machines" in answer.json["error"]
     theirs = server.post("/v1/chat/completions", {"model": name, "messages": USER})
     assert (theirs.status, theirs.json["error"]["type"]) == (403, "permission_error")
+
+
+def test_a_model_is_made_of_one_that_has_to_be_pulled(server: Serving) -> None:
+    assert server.request("DELETE", "/api/delete", {"model": "mini"}).status == 200
+    lines = server.post(
+        "/api/create", {"model": "kind", "from": "mini", "system": "Be kind."}
+    ).lines
+    statuses = [line["status"] for line in lines]
+    assert statuses[0] == "pulling manifest"
+    assert statuses.count("success") == 1
+    assert statuses[-1] == "success"
+    assert server.post("/api/show", {"model": "kind"}).json["system"] == "Be kind."
+    gone = server.post("/api/create", {"model": "kind", "from": "127.0.0.1:9/a/b", "stream": False})
+    assert gone.status == 403
+    assert "127.0.0.1" in gone.json["error"]
+    wrong = {"model": "kind", "from": "127.0.0.1:9/a/b", "requires": "new"}
+    assert "semver" in server.post("/api/create", wrong).json["error"]
 
 
 def test_a_model_that_is_really_named_so_comes_first(server: Serving) -> None:
@@ -198,7 +207,11 @@ def test_whatever_is_sent_is_answered_or_refused(
     if answer.status == 200:
         assert answer.body.strip()
     else:
-        assert 400 <= answer.status < 500 or answer.status == 501, (path, fields, answer.body)
+        assert 400 <= answer.status < 500 or answer.status in {501, 502}, (
+            path,
+            fields,
+            answer.body,
+        )
         assert answer.json["error"]
 
 

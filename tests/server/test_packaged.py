@@ -13,7 +13,6 @@ from mini.package import PARAMETERS
 from packages import install, make_assets
 from serving import Serving, serving, wait_until
 
-NOT_YET = {"error": "this version of Ayllu cannot download models yet"}
 ASK = {"messages": [{"role": "user", "content": "hello"}], "stream": False}
 
 
@@ -76,8 +75,9 @@ def test_a_pull_is_streamed_to_ollamas_client(server: Serving) -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_what_cannot_be_pulled_is_one_sentence(server: Serving, stream: bool) -> None:
-    answer = server.post("/api/pull", {"model": "llama3.2", "stream": stream})
-    assert (answer.status, answer.json) == (404, NOT_YET)
+    answer = server.post("/api/pull", {"model": "127.0.0.1:9/me/x", "stream": stream})
+    assert answer.status == 403
+    assert "127.0.0.1 is on a private address" in answer.json["error"]
     answer = server.post("/api/pull", {"model": "no such name", "stream": stream})
     assert (answer.status, answer.json) == (400, {"error": "invalid model name"})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from ayllu.cli.files import model_files
-from ayllu.errors import BadRequestError
+from ayllu.errors import BadRequestError, ModelfileError
 from ayllu.models.modelfile import Command, Modelfile
 from ayllu.types import Json
 
@@ -27,11 +27,17 @@ class Definition(Struct):
 def define(modelfile: Modelfile, folder: Path) -> Definition:
     """What a Modelfile in `folder` asks for.
 
-    Raises ModelfileError for a bad parameter, BadRequestError for a path to nothing.
+    Raises ModelfileError, with the line, for a bad parameter and for a path to nothing;
+    BadRequestError where one file is two things.
     """
     definition = Definition()
     for command in modelfile.commands:
-        _apply(definition, command, folder)
+        try:
+            _apply(definition, command, folder)
+        except BadRequestError as error:
+            if not command.line:  # no Modelfile was written
+                raise
+            raise ModelfileError(f"(line {command.line}): {error}") from error
     if parameters := modelfile.parameters():
         definition.body["parameters"] = parameters
     if same := set(definition.files) & set(definition.drafts):
@@ -45,7 +51,7 @@ def _apply(definition: Definition, command: Command, folder: Path) -> None:
         case "from":
             _apply_from(definition, value, folder)
         case "adapter":
-            definition.adapters += model_files(_existing(value, folder))
+            definition.adapters = model_files(_existing(value, folder))  # the last one counts
         case "license":
             body.setdefault("license", []).append(value)
         case "message":
@@ -57,7 +63,9 @@ def _apply(definition: Definition, command: Command, folder: Path) -> None:
 
 
 def _apply_from(definition: Definition, value: str, folder: Path) -> None:
-    if _is_path(value, folder):
+    if parts := _matching(value, folder):
+        definition.files += parts
+    elif _is_path(value, folder):
         definition.files += model_files(_existing(value, folder))
     else:
         definition.body["from"] = value
@@ -80,7 +88,18 @@ def _is_path(value: str, folder: Path) -> bool:
 
 
 def _path(value: str, folder: Path) -> Path:
-    return folder / Path(value).expanduser()
+    try:
+        return folder / Path(value).expanduser()
+    except RuntimeError as error:  # `~user` of nobody
+        raise BadRequestError(f"{value} names a home folder that does not exist") from error
+
+
+def _matching(value: str, folder: Path) -> list[Path]:
+    """The files that a wildcard in the last name stands for; none where there is none."""
+    path = _path(value, folder)
+    if not set(value) & set("*?[") or path.exists():
+        return []
+    return sorted(path.parent.glob(path.name))
 
 
 def _existing(value: str, folder: Path) -> Path:

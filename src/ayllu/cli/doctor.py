@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -121,10 +122,10 @@ def _server(settings: Settings) -> Iterator[Finding]:
 
 
 def _settings(_: Settings) -> Iterator[Finding]:
-    known = {name for s in SETTINGS for name in (s.variable, s.ollama_variable)}
+    known = {name for s in SETTINGS for name in (s.variable, s.other_variable)}
     for name in sorted(os.environ):
         if name in known and os.environ[name]:
-            shown = "(hidden)" if "KEY" in name else os.environ[name]
+            shown = "(hidden)" if re.search("KEY|TOKEN", name) else os.environ[name]
             yield Finding("settings", fine=True, text=f"{name}={shown}")
         elif name.startswith("AYLLU_"):
             yield Finding("settings", fine=False, text=f"{name} is not a setting")

@@ -24,7 +24,15 @@ _WEIGHTS = (
     (("*.bin",), GGUF_MAGIC),
 )
 _PART = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf")
-_COMPANIONS = ("*.json", "*/*.json", "chat_template.jinja", "tokenizer.model", "*/tokenizer.model")
+_COMPANIONS = (
+    "*.json",
+    "*/*.json",
+    "chat_template.jinja",
+    "tokenizer.model",
+    "*/tokenizer.model",
+    "merges.txt",
+    "vocab.txt",
+)
 
 
 def is_gguf(path: Path) -> bool:
@@ -63,7 +71,9 @@ def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
 
 def _inside(folder: Path, file: Path) -> Path:
     if not file.resolve().is_relative_to(folder.resolve()):
-        raise BadRequestError(f"insecure path: {file} leads out of {folder}")
+        raise BadRequestError(
+            f"insecure path: {file} leads out of {folder} (`cp -rL` makes a folder without links)"
+        )
     return file
 
 

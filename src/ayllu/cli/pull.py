@@ -1,21 +1,35 @@
-"""Downloading a model: the command `pull`, and on the way of a command that needs the model."""
+"""Downloading models: the command `pull`, and on the way of a command that needs a model."""
 
 from __future__ import annotations
 
 import click
 
 from ayllu.cli.client import Client, call
+from ayllu.cli.print import note
 from ayllu.cli.progress import follow, showing
-from ayllu.cli.wire import ProgressLine
+from ayllu.cli.wire import ListReply, ProgressLine
 from ayllu.errors import AylluError, NotFoundError
+
+_OWN = "not pulled from a registry"
+_SAME = "up to date"
 
 
 @click.command("pull")
-@click.argument("model")
+@click.argument("models", metavar="MODEL...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Update all models that were pulled.")
 @click.option("--insecure", is_flag=True, help="Download over an insecure registry connection.")
-def pull_model(model: str, insecure: bool) -> None:
-    """Download MODEL; one that ships with Ayllu and was removed comes back."""
-    call(lambda client: _download(client, model, insecure=insecure))
+def pull_models(models: tuple[str, ...], everything: bool, insecure: bool) -> None:
+    """Download MODELs; one that ships with Ayllu and was removed comes back.
+
+    With --all, get every model again that was pulled before and is another one by now.
+    """
+    if bool(models) == everything:
+        raise click.UsageError("say which MODELs, or --all")
+    failed = call(
+        _update_all if everything else lambda client: _pull_each(client, models, insecure=insecure)
+    )
+    if failed:
+        raise click.exceptions.Exit(1)
 
 
 async def pull(client: Client, model: str, *, insecure: bool) -> None:
@@ -24,7 +38,7 @@ async def pull(client: Client, model: str, *, insecure: bool) -> None:
     Raises NotFoundError, in one sentence with a remedy, when it cannot be had.
     """
     try:
-        await _download(client, model, insecure=insecure)
+        await _download(client, {"model": model, "insecure": insecure})
     except AylluError as error:
         raise NotFoundError(
             f"model '{model}' is not on this machine and could not be downloaded "
@@ -32,8 +46,41 @@ async def pull(client: Client, model: str, *, insecure: bool) -> None:
         ) from error
 
 
-async def _download(client: Client, model: str, *, insecure: bool) -> None:
-    """Have the server get a model, with progress on stderr."""
-    body = {"model": model, "insecure": insecure}
+async def _pull_each(client: Client, models: tuple[str, ...], *, insecure: bool) -> int:
+    """Get some models, though others cannot be had; returns how many could not."""
+    failed = 0
+    for model in models:
+        try:
+            await _download(client, {"model": model, "insecure": insecure})
+        except AylluError as error:
+            if len(models) == 1:
+                raise
+            note(f"Error: {model}: {error.sentence}")
+            failed += 1
+    return failed
+
+
+async def _update_all(client: Client) -> int:
+    """Update what came from registries and say of each model what became of it.
+
+    Returns how many could not be.
+    """
+    reply = await client.get("/api/tags", ListReply)
+    failed = 0
+    for name in sorted(model.name for model in reply.models or ()):
+        try:
+            statuses = await _download(client, {"model": name, "update": True})
+        except AylluError as error:
+            print(f"{name}: failed: {error.sentence}")
+            failed += 1
+        else:
+            said = next((word for word in (_OWN, _SAME) if word in statuses), "updated")
+            print(f"{name}: {said}")
+    return failed
+
+
+async def _download(client: Client, body: dict[str, object]) -> set[str]:
+    """Have the server get a model, with progress on stderr; returns the statuses."""
     async with showing() as progress:
         await follow(client.stream("/api/pull", body, ProgressLine), progress)
+        return progress.begun

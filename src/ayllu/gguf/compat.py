@@ -44,14 +44,16 @@ def correction(path: Path, header: Header) -> Correction | None:
 
     Raises GGUFError for a file that is odd, and damaged besides.
     """
-    row = ROWS.get(arch.architecture(header))
+    name = arch.architecture(header)
+    row = ROWS.get(name)
     sheet = Sheet(path, header)
     if row is None or arch.split_count(header) > 1 or not row.marks(sheet):
         return None
-    tower = TOWERS.get(arch.architecture(header))
+    tower = TOWERS.get(name)
     projector = project(Sheet(path, header), tower) if tower and sheet.has("v.") else None
     row.mend(sheet)
-    if (overrides := _overrides(sheet)) is not None:
+    # Of a projector the engine is told no keys.
+    if name != "clip" and (overrides := _overrides(sheet)) is not None:
         return Correction(overrides) if overrides else None
     return Correction({}, sheet, projector)
 

@@ -6,16 +6,18 @@ llama.cpp's converters lie beside the engine, as its build installs them; the ch
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from ayllu.errors import AylluError, BadRequestError, UnsupportedError
-from ayllu.gguf.tool import Step, failure, running
+from ayllu.gguf.tool import Step, failure, probe_disk, running
 from ayllu.torch_python import REMEDY
 
 PARTS = ("conversion", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "gguf")
@@ -23,7 +25,6 @@ PARTS = ("conversion", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "gguf
 
 _CHILD = Path(__file__).with_name("convert_child.py")
 _AT = re.compile(rb"(?m)^@at (\d+) (\d+)$")
-_PROBE_BYTES = 1 << 20
 
 
 def converters_folder() -> Path:
@@ -35,6 +36,19 @@ def converters_folder() -> Path:
             "the engine was installed without its converters: run `make setup` in a checkout"
         )
     return folder
+
+
+@cache
+def known_architectures() -> frozenset[str]:
+    """The names in a config.json's `architectures` that the converter knows.
+
+    They are read from its source, for running it takes PyTorch and seconds.
+    """
+    tree = ast.parse((converters_folder() / "conversion" / "__init__.py").read_text("utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "TEXT_MODEL_MAP":
+            return frozenset(ast.literal_eval(node.value)) if node.value else frozenset()
+    return frozenset()
 
 
 async def convert_model(
@@ -71,13 +85,14 @@ async def _convert(
             async for line in lines:
                 yield Step(int(line[1]), int(line[2]))
         if code := await child.wait():
-            raise await asyncio.to_thread(_failure, code, child.log, python, target, what)
+            log = child.log.replace(f"{folder}{os.sep}", "")  # a name that tells nobody anything
+            raise await asyncio.to_thread(_failure, code, log, python, target, what)
 
 
 def _failure(code: int, log: str, python: Path, target: Path, what: str) -> AylluError:
     """Why the child failed. Raises OSError where the disk is the reason."""
     if re.search(r"(?m)^@disk$", log):
-        _probe(target)
+        probe_disk(target)  # NumPy's error has no number
 
     def refused(why: str) -> AylluError:
         return BadRequestError(f"{what} cannot be converted: {why}")
@@ -87,11 +102,3 @@ def _failure(code: int, log: str, python: Path, target: Path, what: str) -> Ayll
 
     reasons = ((r"(?m)^@refused (.+)$", refused), (r"(?m)^@missing (.+)$", missing))
     return failure(code, log, program=python, doing=f"converting {what}", reasons=reasons)
-
-
-def _probe(target: Path) -> None:
-    """Write on, for an error with a number: NumPy's says only that writing failed."""
-    with target.open("ab") as file:
-        file.write(bytes(_PROBE_BYTES))
-        file.flush()
-        os.fsync(file.fileno())

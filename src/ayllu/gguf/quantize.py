@@ -18,7 +18,7 @@ from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.read import Header
 from ayllu.gguf.tables import QUANTIZATIONS
-from ayllu.gguf.tool import UNKNOWN_ARCHITECTURE, Reason, Step, failure, probe, running
+from ayllu.gguf.tool import UNKNOWN_ARCHITECTURE, Reason, Step, failure, probe_disk, running
 
 SOURCES = ("F16", "BF16", "F32")
 """What may be quantized: quantizing twice loses more than it saves."""
@@ -99,7 +99,7 @@ def _arguments(source: Path, target: Path, kind: str, matrix: Path | None) -> li
 def _failure(code: int, log: str, program: Path, kind: str, target: Path) -> AylluError:
     """Why the child failed. Raises OSError where the disk is the reason."""
     if "iostream error" in log:
-        probe(target)
+        probe_disk(target)
     reasons: tuple[Reason, ...] = (
         (r"requires an imatrix|Missing importance matrix", partial(_needs_matrix, kind)),
         (r"requantizing from type (\S+) is disabled", _is_quantized),

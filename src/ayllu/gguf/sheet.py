@@ -116,6 +116,10 @@ class Sheet:
         for old, new in parts:
             self._rename(partial(_replaced, old, new))
 
+    def rename_ends(self, old: str, new: str) -> None:
+        """Put another ending to the names of the tensors that have one."""
+        self._rename(lambda name: name.removesuffix(old) + new if name.endswith(old) else name)
+
     def _rename(self, change: Callable[[str], str]) -> None:
         names = {name: change(name) for name in self.tensors}
         if len(set(names.values())) < len(names):

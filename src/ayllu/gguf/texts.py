@@ -152,8 +152,7 @@ def _mend_gptoss(sheet: Sheet) -> None:
     sheet.keys.setdefault("gpt-oss.rope.scaling.type", text("yarn"))
     sheet.keys["tokenizer.ggml.pre"] = text("gpt-4o")
     sheet.rename_parts((".attn_out.", ".attn_output."), (".ffn_norm.", ".post_attention_norm."))
-    for name in [name for name in sheet.tensors if name.endswith(".attn_sinks")]:
-        sheet.rename(name, f"{name}.weight")
+    sheet.rename_ends(".attn_sinks", ".attn_sinks.weight")
 
 
 def _mend_lfm2(sheet: Sheet) -> None:
@@ -186,7 +185,7 @@ def _mend_qwen35(sheet: Sheet) -> None:
     own = sheet.text("general.architecture")
     _one_head_count(sheet, f"{own}.attention.head_count_kv", otherwise=2)
     _four_sections(sheet, f"{own}.{_SECTIONS}", f"{own}.{_SECTIONS}")
-    _name_biases(sheet)
+    sheet.rename_ends(".ssm_dt", ".ssm_dt.bias")
     _drop_towers(sheet)
 
 
@@ -203,16 +202,11 @@ def _is_qwen35(sheet: Sheet) -> bool:
 
 def _mend_qwen3next(sheet: Sheet) -> None:
     _one_head_count(sheet, "qwen3next.attention.head_count_kv", otherwise=0)
-    _name_biases(sheet)
+    sheet.rename_ends(".ssm_dt", ".ssm_dt.bias")
 
 
 def _has_bare_biases(sheet: Sheet) -> bool:
     return any(name.endswith(".ssm_dt") for name in sheet.tensors)
-
-
-def _name_biases(sheet: Sheet) -> None:
-    for name in [name for name in sheet.tensors if name.endswith(".ssm_dt")]:
-        sheet.rename(name, f"{name}.bias")
 
 
 def _one_head_count(sheet: Sheet, key: str, otherwise: int) -> None:

@@ -31,6 +31,7 @@ ENGINE_ENVIRONMENT = {"GGML_NO_BACKTRACE": "1", "GOMP_SPINCOUNT": "1000"}
 _SETTINGS = "LLAMA_ARG_"
 """How variables begin that would change what the engine's programs do."""
 
+_PROBE_BYTES = 1 << 20
 _LAST_WORDS = 1 << 14
 _PROBE_BYTES = 1 << 20
 _SHORT_OF_MEMORY = re.compile(r"bad_alloc|failed to allocate|out of memory|cannot allocate memory")
@@ -122,8 +123,8 @@ async def _end(process: Process) -> None:
         await process.communicate()
 
 
-def probe(target: Path) -> None:
-    """Write on where a program failed to. Raises OSError with the number that it kept to itself."""
+def probe_disk(target: Path) -> None:
+    """Write on where a program could not: it says only that it failed, an OSError says why."""
     with target.open("ab") as file:
         file.write(bytes(_PROBE_BYTES))
         file.flush()

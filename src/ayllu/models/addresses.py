@@ -70,6 +70,15 @@ class PrivateHosts:
         if literal is not None and not self.allow(host, url.port, literal):
             refuse(host, url.port)
 
+    def check_clear(self, url: URL) -> None:
+        """Raise ForbiddenError where a secret would go to another machine over plain http."""
+        host = url.host or ""
+        if url.scheme != "https" and not (is_loopback(host) or self.name(host, url.port)):
+            raise ForbiddenError(
+                f"{url.authority} wants a token, and none is sent over plain http: add it to "
+                "AYLLU_REGISTRIES if that is as you want it"
+            )
+
 
 class GuardedResolver(AbstractResolver):
     """Looks names up and gives away only addresses that may be connected to."""
@@ -95,6 +104,15 @@ class GuardedResolver(AbstractResolver):
     async def close(self) -> None:
         """Nothing is held."""
         await self._inner.close()
+
+
+def origin_of(url: URL) -> str:
+    """Scheme, host and port of a URL; equal where both are the same server to a browser.
+
+    Raises ValueError where it has no host.
+    """
+    origin = url.origin()
+    return f"{origin.scheme}://{origin.host}:{origin.port}"
 
 
 def is_loopback(host: str) -> bool:

@@ -105,9 +105,15 @@ class Corrector:
             if task is None:
                 task = asyncio.create_task(_make(copies))
                 self._tasks[stem] = task
-                task.add_done_callback(lambda _: self._tasks.pop(stem, None))
+                task.add_done_callback(lambda done: self._forget(stem, done))
             await asyncio.shield(task)
         return tuple(copies)
+
+    def _forget(self, stem: Path, task: asyncio.Task[None]) -> None:
+        """A task is done; where nobody waits for it any more, the log says why it failed."""
+        del self._tasks[stem]
+        if not task.cancelled() and (error := task.exception()):
+            _log.warning("an odd GGUF was not corrected", reason=str(error))
 
 
 async def _make(copies: dict[Path, Sheet]) -> None:

@@ -8,20 +8,18 @@ the way leaves nothing that is visible.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import msgspec
 from msgspec import Struct, structs
 
-from ayllu.errors import BadRequestError, TemplateError, TooLargeError
+from ayllu.errors import BadRequestError, NotFoundError, TooLargeError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
-from ayllu.gguf.quantize import parse_quantization
 from ayllu.gguf.read import Header
 from ayllu.gguf.tool import Step
-from ayllu.models.formats import FORMATS, RENDERERS
+from ayllu.models.create_request import VERSION, CreateRequest, checked
 from ayllu.models.found_format import find_format
 from ayllu.models.import_hf import Import
 from ayllu.models.manifest import (
@@ -39,11 +37,9 @@ from ayllu.models.manifest import (
     digest_of,
     encode_config,
     encode_manifest,
-    parse_digest,
     parse_params,
 )
 from ayllu.models.model import MAX_LAYER_BYTES, read_config
-from ayllu.models.modelfile import ROLES, typed_parameters
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.parts import merge_parts
 from ayllu.models.quantizing import Task, quantize_layer, quantizing
@@ -58,41 +54,12 @@ from ayllu.models.weights import (
     layer_of,
     named_draft_layer,
 )
-from ayllu.template import parse
-from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
+from ayllu.types import Json, Layer, ModelConfig, ModelName
+
+__all__ = ["CreateRequest", "Progress", "Pull", "create"]
 
 MERGING, MERGING_KEY = "merging the parts", f"{2:019d}"
 """A status and the key of its bar, beside those of quantizing."""
-
-_VERSION = re.compile(r"v?((0|[1-9]\d*)(\.(0|[1-9]\d*)){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)")
-
-
-class CreateRequest(Struct, frozen=True, kw_only=True):
-    """POST /api/create, the name apart. `files` and its kin map a relative path to a digest.
-
-    `draft` names a model of the store, `draft_files` a file, that drafts for the new one. `imatrix`
-    is true, or the digest of an importance matrix or of a text to make one of.
-    """
-
-    from_: str = msgspec.field(default="", name="from")
-    files: dict[str, str] = {}
-    adapters: dict[str, str] = {}
-    draft_files: dict[str, str] = {}
-    draft: str = ""
-    template: str = ""
-    system: str = ""
-    license: str | tuple[str, ...] = ()
-    parameters: dict[str, Json] = {}
-    messages: tuple[Message, ...] = ()
-    renderer: str = ""
-    parser: str = ""
-    requires: str = ""
-    quantize: str = ""
-    quantization: str = ""
-    draft_quantize: str = ""
-    requantize: bool = False
-    imatrix: bool | str = False
-    remote_host: str = ""
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
@@ -105,6 +72,10 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     unit: str = ""
 
 
+Pull = Callable[[str], AsyncGenerator[Progress]]
+"""Gets a model by its name, as the user wrote it."""
+
+
 async def create(
     store: Store,
     name: ModelName,
@@ -112,15 +83,22 @@ async def create(
     *,
     tools: Tools | None = None,
     torch_python: str = "",
+    pull: Pull | None = None,
 ) -> AsyncGenerator[Progress]:
     """Make a model, or make it anew; yields what is being done, `success` last.
 
     What is wrong with the request raises before the first status, where no converter has to say so:
-    BadRequestError in Ollama's words, NotFoundError when the model to start from is not here.
-    `tools` are what quantizes, `torch_python` is the setting. Close it to give up.
+    BadRequestError in Ollama's words, NotFoundError when the model to start from is not here and
+    there is no `pull` to get it. `tools` are what quantizes, `torch_python` is the setting. Close
+    it to give up.
     """
-    request = _checked(request)
+    request = checked(request)
     name = await asyncio.to_thread(store.resolve, name)
+    if pull and request.from_ and not await asyncio.to_thread(_is_here, store, request.from_):
+        async with aclosing(pull(request.from_)) as lines:
+            async for line in lines:
+                if line.status != "success":
+                    yield line
     work = Import(store, name.model, torch_python, request.from_)
     try:
         with store.creating():
@@ -134,6 +112,14 @@ async def create(
     finally:
         if work.made:
             await asyncio.to_thread(store.remove_unused, work.made)
+
+
+def _is_here(store: Store, source: str) -> bool:
+    try:
+        store.manifest(parse_name(source))
+    except NotFoundError:
+        return False
+    return True
 
 
 async def _import(work: Import, request: CreateRequest) -> AsyncGenerator[Progress]:
@@ -214,57 +200,6 @@ class _Recipe(Struct):
         """A new layer in place of all of its kind."""
         self.drop(media_type, *others)
         self.texts.append((media_type, data.encode() if isinstance(data, str) else data))
-
-
-def _checked(request: CreateRequest) -> CreateRequest:
-    """The request with its fields in their final form. Touches no disk."""
-    for files in (request.files, request.adapters, request.draft_files):
-        for path, digest in files.items():
-            if not _is_relative(path):
-                raise BadRequestError("file path must be relative")
-            parse_digest(digest)
-    if request.draft_quantize and not (request.draft_files or request.draft):
-        raise BadRequestError("--draft-quantize requires a DRAFT model")
-    if request.remote_host:
-        raise BadRequestError("models on other hosts are not supported: leave out remote_host")
-    if not request.from_ and not request.files:
-        raise BadRequestError("neither 'from' or 'files' was specified")
-    if request.draft_files and request.draft:
-        raise BadRequestError("only one DRAFT model is supported")
-    _check_texts(request)
-    kinds = (request.quantize or request.quantization, request.draft_quantize)
-    quantize, draft_quantize = (parse_quantization(kind) if kind else "" for kind in kinds)
-    return structs.replace(
-        request,
-        quantize=quantize,
-        draft_quantize=draft_quantize,
-        parameters=typed_parameters(request.parameters),
-    )
-
-
-def _check_texts(request: CreateRequest) -> None:
-    if request.imatrix and not (request.quantize or request.quantization):
-        raise BadRequestError("an importance matrix is for quantizing: say to which type")
-    if request.renderer and request.renderer not in RENDERERS:
-        raise BadRequestError(f'unknown renderer "{request.renderer}"')
-    if request.parser and request.parser not in FORMATS:
-        raise BadRequestError(f'unknown parser "{request.parser}"')
-    if request.template:
-        try:
-            parse(request.template)
-        except TemplateError as error:
-            raise TemplateError(f"template error: {error}") from error
-    if request.requires and not _VERSION.fullmatch(request.requires):
-        raise BadRequestError("requires must be a valid semver (e.g. 0.14.0)")
-    for message in request.messages:
-        if message.role not in ROLES:
-            raise BadRequestError('message role must be one of "system", "user", or "assistant"')
-
-
-def _is_relative(path: str) -> bool:
-    """Go's `fs.ValidPath`, and no backslash, colon or NUL, which some systems read as more."""
-    parts = path.split("/")
-    return not any(part in {"", ".", ".."} for part in parts) and not set(path) & set("\\:\0")
 
 
 def _prepare(store: Store, request: CreateRequest, tools: Tools | None) -> _Recipe:
@@ -372,7 +307,7 @@ def _add_texts(recipe: _Recipe, request: CreateRequest) -> None:
 
 def _add_config(recipe: _Recipe, request: CreateRequest) -> None:
     config = recipe.config
-    requires = _VERSION.fullmatch(request.requires)
+    requires = VERSION.fullmatch(request.requires)
     recipe.config = structs.replace(
         config,
         renderer=request.renderer or config.renderer,

@@ -12,9 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from yarl import URL
-
-from ayllu.errors import StoreError
+from ayllu.errors import BusyError, StoreError
+from ayllu.models.addresses import origin_of
 from ayllu.models.bandwidth import Bandwidth
 from ayllu.models.files import using
 from ayllu.models.partial import Partial
@@ -55,14 +54,18 @@ class Downloads:
         self._store = store
         self._bandwidth = bandwidth or Bandwidth()
         self._limits = limits or Limits()
-        self._running: dict[tuple[URL, str], _Download] = {}
+        self._running: dict[tuple[str, str, int], _Download] = {}
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="transfer")
 
+    def abort(self) -> None:
+        """End all downloads; who waits for one is told why."""
+        for download in self._running.values():
+            download.task.cancel()
+
     async def close(self) -> None:
-        """End all downloads."""
+        """End all downloads and the threads."""
+        self.abort()
         tasks = [download.task for download in self._running.values()]
-        for task in tasks:
-            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._pool.shutdown()
 
@@ -88,26 +91,30 @@ class Downloads:
     async def fetch(self, source: Source, layer: Layer) -> AsyncGenerator[int]:
         """Get a layer; yields how many of its bytes are here, every PROGRESS_SECONDS, all at last.
 
-        Raises RegistryError, NotFoundError, ForbiddenError or StoreError. Closing it early ends
-        the download, unless another waits for it.
+        Raises RegistryError, NotFoundError, ForbiddenError or StoreError, and BusyError when the
+        server stops. Closing it early ends the download, unless another waits for it.
         """
-        key = (source.origin.root.origin(), layer.digest)
+        key = (origin_of(source.origin.root), layer.digest, layer.size)
         download = self._running.get(key)
-        if download is None:
+        if download is None or download.task.done():
             download = self._running[key] = _Download()
             download.task = asyncio.create_task(self._run(download, source, layer))
-            download.task.add_done_callback(lambda _: self._running.pop(key, None))
         download.waiters += 1
         try:
             while not download.task.done():
                 yield min(download.completed, layer.size)
                 await asyncio.wait({download.task}, timeout=PROGRESS_SECONDS)
+            if download.task.cancelled():
+                raise BusyError(
+                    "the server is stopping: pull again later, and it goes on from here"
+                )
             download.task.result()
             yield layer.size
         finally:
             download.waiters -= 1
             if not download.waiters:
-                self._running.pop(key, None)
+                if self._running.get(key) is download:
+                    del self._running[key]
                 download.task.cancel()
                 await asyncio.gather(download.task, return_exceptions=True)
 
@@ -144,7 +151,12 @@ class Downloads:
             bandwidth=self._bandwidth,
             limits=self._limits,
         )
-        await download.transfer.run()
+        try:
+            await download.transfer.run()
+        except BaseException:
+            if not partial.chunks:  # there is nothing to go on with
+                await in_thread(self._pool, partial.discard)
+            raise
         with using(self._store.root):
             final = self._store.new_blob_path(layer.digest)
             await in_thread(self._pool, partial.publish, final)

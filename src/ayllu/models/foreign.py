@@ -7,6 +7,7 @@ whole files only, in a folder of links that holds nothing else. Names and files 
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from ayllu.errors import BadRequestError
+from ayllu.gguf import arch
+from ayllu.gguf.convert import known_architectures
 from ayllu.gguf.lora import BASES, base_config
 from ayllu.gguf.read import Header
 from ayllu.gguf.safetensors import check_safetensors
@@ -31,6 +34,8 @@ _SAFETENSORS = ".safetensors"
 _TORCH = (".bin", ".pth", ".pt")
 WEIGHTS = (_SAFETENSORS, *_TORCH)
 _ZIP, _GGUF = b"PK\x03\x04", b"GGUF"
+_TOKENIZER = re.compile(r"token|vocab|tekken|\.model$|\.tiktoken$")
+_LAYERS = ("n_layers", "num_hidden_layers", "n_layer", "num_layers", "depth")
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _ADAPTER, _ADAPTER_CONFIG = "adapter_model", "adapter_config.json"
 
@@ -60,12 +65,19 @@ def foreign_model(store: Store, files: Mapping[str, str]) -> Foreign | None:
     plan = _sorted_out(store, files)
     if plan is None:
         return None
-    config = _read_config(plan, "config.json" if "config.json" in plan.links else "params.json")
-    if not config:
-        raise BadRequestError("the files lack the model's config.json")
-    for index in _INDEXES:
-        _check_index(plan, index)
-    links = {_linked_name(name, plan.links): path for name, path in plan.links.items()}
+    if "config.json" not in plan.links and "params.json" in plan.links:
+        raise BadRequestError(
+            "the files are in Mistral's own format (params.json): take the same model's "
+            "config.json and model*.safetensors"
+        )
+    _check_config(_read_config(plan, "config.json"))
+    if not any(_TOKENIZER.search(name) for name in plan.links):
+        raise BadRequestError("the files lack a tokenizer: tokenizer.json or tokenizer.model")
+    named = set().union(*(_check_index(plan, index) for index in _INDEXES))
+    links = {
+        name if name in named else _linked_name(name, plan.links): path
+        for name, path in plan.links.items()
+    }
     return Foreign(links, {}, plan.ggufs)
 
 
@@ -106,34 +118,47 @@ def laid_out(foreign: Foreign, name: str) -> Iterator[Path]:
         folder = Path(temporary, name)
         folder.mkdir()
         for link, path in foreign.links.items():
-            place = folder / link
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(path.absolute())
+            _link(folder / link, path, link)
         for file, data in foreign.texts.items():
             (folder / file).write_bytes(data)
         yield folder
 
 
+def _link(place: Path, path: Path, name: str) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(path.absolute())
+    except OSError as error:  # too long, or the name of a folder too
+        raise BadRequestError(f"{name[:80]} cannot be laid out: {error.strerror}") from error
+
+
 def _sorted_out(store: Store, files: Mapping[str, str]) -> Foreign | None:
     """Weights, companions and GGUFs told apart and looked at; None without foreign weights."""
+    if not any(_is_foreign(store, name, digest) for name, digest in files.items()):
+        return None
     links: dict[str, Path] = {}
     ggufs: dict[str, str] = {}
-    foreign = False
     for name, digest in files.items():
-        weights = name.endswith(WEIGHTS)
-        if not weights and not name.endswith(COMPANIONS):
-            ggufs |= {name: digest} if not name.endswith(".py") else {}
-            continue
-        path = store.blob_path(digest)
-        if not store.has_blob(digest):
-            raise BadRequestError(f"the file {name} is not here: send {digest} first")
-        if name.endswith(_TORCH) and _begins_with(path, _GGUF):
+        path = _path(store, name, digest)
+        if name.endswith((_SAFETENSORS, *COMPANIONS)) or _is_foreign(store, name, digest):
+            _check_weights(path, name)
+            links[name] = path
+        elif name.endswith(".gguf") or _begins_with(path, _GGUF):
             ggufs[name] = digest
-            continue
-        foreign = foreign or weights
-        _check_weights(path, name)
-        links[name] = path
-    return Foreign(_without_common_folder(links), {}, ggufs) if foreign else None
+    return Foreign(_without_common_folder(links), {}, ggufs)
+
+
+def _is_foreign(store: Store, name: str, digest: str) -> bool:
+    """Whether a file holds weights in another form than GGUF; PyTorch shares an ending with it."""
+    if not name.endswith(_TORCH):
+        return name.endswith(_SAFETENSORS)
+    return not _begins_with(_path(store, name, digest), _GGUF)
+
+
+def _path(store: Store, name: str, digest: str) -> Path:
+    if not store.has_blob(digest):
+        raise BadRequestError(f"the file {name} is not here: send {digest} first")
+    return store.blob_path(digest)
 
 
 def _check_weights(path: Path, name: str) -> None:
@@ -184,14 +209,34 @@ def _read_config(plan: Foreign, name: str) -> dict[str, Json]:
         raise BadRequestError(f"{name} is not a JSON object: {error}") from error
 
 
-def _check_index(plan: Foreign, name: str) -> None:
-    """Every part that an index names is there, in the folder itself."""
+def _check_config(config: Mapping[str, Json]) -> None:
+    """The architecture is known, and the layers are not beyond all bounds: each gets names."""
+    if not config:
+        raise BadRequestError("the files lack the model's config.json")
+    configs = [config, *(value for value in config.values() if isinstance(value, dict))]
+    for part in configs:
+        for key in _LAYERS:
+            count = part.get(key)
+            if isinstance(count, int) and not 0 <= count <= arch.MAX_LAYERS:
+                raise BadRequestError(f"config.json claims {count} layers")
+    listed = (part.get("architectures") for part in configs)
+    names = [str(name)[:80] for names in listed if isinstance(names, list) for name in names]
+    if not names and "ssm_cfg" not in config:
+        raise BadRequestError("config.json names no architecture (architectures)")
+    if names and known_architectures().isdisjoint(names):
+        raise BadRequestError(f"the architecture {names[0]} cannot be imported: it is not known")
+
+
+def _check_index(plan: Foreign, name: str) -> set[str]:
+    """The parts that an index names, which are all there, in the folder itself."""
     parts = _read_config(plan, name).get("weight_map", {})
     if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
         raise BadRequestError(f"{name} has no map of weights")
-    for part in sorted(map(str, set(parts.values()))):
+    named = {str(part) for part in parts.values()}
+    for part in sorted(named):
         if part not in plan.links or "/" in part:
             raise BadRequestError(f"the files lack {part[:200]}, which {name} names")
+    return named
 
 
 def _plain_lora(config: Mapping[str, Json]) -> dict[str, Json]:
@@ -212,6 +257,8 @@ def _plain_lora(config: Mapping[str, Json]) -> dict[str, Json]:
     numbers = [isinstance(n, int | float) and not isinstance(n, bool) for n in (alpha, rank)]
     if not all(numbers):
         raise BadRequestError(f"{_ADAPTER_CONFIG} lacks lora_alpha or r")
+    if float(str(rank)) <= 0:
+        raise BadRequestError(f"in {_ADAPTER_CONFIG}, r is not a positive number")
     if config.get("use_rslora"):  # alpha / sqrt(rank)
         if config.get("rank_pattern"):
             raise BadRequestError("the adapter has several ranks and use_rslora: the engine cannot")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from msgspec import Struct
@@ -77,7 +77,7 @@ def name_of(path: str) -> ModelName:
     stem = set_name(file)
     if len(folders) == 2:
         publisher, repo = folders
-        tag = match[1] if (match := _TYPE.search(stem)) else DEFAULT_TAG
+        tag = quantization_in(file) or DEFAULT_TAG
         return ModelName(HUB, _valid(publisher, "-_"), _valid(repo), _valid(tag))
     namespace = _valid("-".join(folders), "-_") if folders else DEFAULT_NAMESPACE
     return ModelName(DEFAULT_HOST, namespace, _valid(stem), DEFAULT_TAG)
@@ -86,6 +86,18 @@ def name_of(path: str) -> ModelName:
 def is_projector(path: str) -> bool:
     """Whether a file is one for images or sound by its name, as everybody calls them."""
     return bool(_PROJECTOR.search(PurePosixPath(path).stem))
+
+
+def preferred_projector(paths: Iterable[str]) -> str:
+    """Of several projectors for one model: half precision is what most publish and all read."""
+    order = {"F16": 0, "FP16": 0, "BF16": 1, "Q8_0": 2}
+    return min(paths, key=lambda path: (order.get(quantization_in(path).upper(), 3), path))
+
+
+def quantization_in(path: str) -> str:
+    """The quantization that ends a file's name, as it is spelled there; empty where none does."""
+    match = _TYPE.search(set_name(path.rpartition("/")[2]))
+    return match[1] if match else ""
 
 
 def _is_first(path: str) -> bool:
@@ -107,18 +119,11 @@ def _fitting(path: str, projectors: Sequence[str], stems: int) -> tuple[str, ...
         for projector in projectors
         if stems == 1 or _alike(own, _PROJECTOR.sub("", _stem(projector)).strip("-_."))
     ]
-    return (min(fitting, key=_preference),) if fitting else ()
+    return (preferred_projector(fitting),) if fitting else ()
 
 
 def _alike(model: str, projector: str) -> bool:
     return bool(projector) and (model.startswith(projector) or projector.startswith(model))
-
-
-def _preference(projector: str) -> tuple[int, str]:
-    """Half precision is what most publish and all engines read; the rest by name."""
-    match = _TYPE.search(PurePosixPath(projector).stem)
-    order: Mapping[str, int] = {"F16": 0, "FP16": 0, "BF16": 1, "Q8_0": 2}
-    return order.get(match[1].upper() if match else "", 3), projector
 
 
 def _valid(text: str, also: str = "-_.") -> str:

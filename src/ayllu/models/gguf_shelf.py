@@ -78,7 +78,6 @@ class _Index(Struct):
     """What is kept of a folder between two starts."""
 
     version: str = __version__
-    folder: str = ""
     facts: dict[str, _Facts] = {}
 
 
@@ -98,11 +97,14 @@ class GgufShelf:
         self._folder = folder
         self._index_file = index
         self._index: _Index | None = None
+        self._paths: list[str] = []
         self._models: Mapping[str, FoundModel] = {}
+        self._places: Mapping[str, tuple[str, ...]] = {}
         self._made: dict[str, _Made] = {}
         self._files: dict[str, Path] = {}
         self._texts: dict[str, bytes] = {}
         self._lock = threading.RLock()
+        self._seen: set[str] = set()
         self._looked = self._wrote = float("-inf")
         self._is_dirty = False
         self.problems: tuple[str, ...] = ()
@@ -161,8 +163,13 @@ class GgufShelf:
     def _look(self) -> None:
         with self._lock:
             problems: list[str] = []
-            found = models_among(_ggufs(self._folder, problems))
-            self._models = {folded(model.name): model for model in found}
+            paths = _ggufs(self._folder, problems)
+            if paths != self._paths:
+                found = models_among(paths)
+                self._models = {folded(model.name): model for model in found}
+                self._places = {model.path: self._files_of(model) for model in found}
+                self._paths = paths
+                self._seen &= self._places.keys()
             self.problems = tuple(problems)
             self._looked = time.monotonic()
             if self._is_dirty:
@@ -170,12 +177,12 @@ class GgufShelf:
 
     def _stamps(self, found: FoundModel) -> Stamps | None:
         """None where the first file is gone; a file beside it that is gone has the size -1."""
-        stamps = [_stamp(path) for path in self._paths(found)]
-        return tuple(stamps) if stamps[0][0] >= 0 else None
+        stamps = tuple(map(_stamp, self._places.get(found.path, ())))
+        return stamps if stamps and stamps[0][0] >= 0 else None
 
-    def _paths(self, found: FoundModel) -> list[Path]:
+    def _files_of(self, found: FoundModel) -> tuple[str, ...]:
         parts = shards_of(self._folder / found.path)
-        return [*parts, *(self._folder / path for path in found.projectors)]
+        return tuple(map(str, (*parts, *(self._folder / path for path in found.projectors))))
 
     def _facts(self, found: FoundModel, stamps: Stamps) -> _Facts:
         index = self._index = self._index or self._read_index()
@@ -183,8 +190,10 @@ class GgufShelf:
         if facts is None or facts.stamps != stamps:
             facts = index.facts[found.path] = _describe(self._folder, found, stamps)
             self._is_dirty = True
-            if time.monotonic() - self._wrote > WRITE_SECONDS:
-                self._write_index()
+        self._seen.add(found.path)
+        is_all = len(self._seen) >= len(self._models)
+        if self._is_dirty and (is_all or time.monotonic() - self._wrote > WRITE_SECONDS):
+            self._write_index()
         return facts
 
     def _make(self, found: FoundModel, facts: _Facts) -> _Made:
@@ -197,7 +206,7 @@ class GgufShelf:
         annotations = {}
         for path, parts in zip((found.path, *found.projectors), stamps, strict=True):
             place = self._folder / path
-            digest = digest_of(msgspec.json.encode(["ayllu", UNHASHED, str(place), parts]))
+            digest = digest_of(msgspec.json.encode(["ayllu", UNHASHED, ascii(place), parts]))
             kind = PROJECTOR_TYPE if layers else MODEL_TYPE
             layers.append(Layer(kind, digest, sum(size for size, _ in parts)))
             annotations[digest] = {TITLE: path, UNHASHED: "true"}
@@ -227,9 +236,9 @@ class GgufShelf:
         """What an earlier start of this version kept."""
         with suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
             index = msgspec.json.decode(self._index_file.read_bytes(), type=_Index)
-            if (index.version, index.folder) == (__version__, str(self._folder)):
+            if index.version == __version__:
                 return index
-        return _Index(folder=str(self._folder))
+        return _Index()
 
     def _write_index(self) -> None:
         """Keep it, less what is gone; a disk that takes it not costs time at the next start."""
@@ -252,7 +261,7 @@ def index_name(folder: Path) -> str:
 def _ggufs(folder: Path, problems: list[str]) -> list[str]:
     """The GGUF files below a folder, relative to it and with `/`."""
     try:
-        root = folder.resolve(strict=True)
+        root = Path(os.path.realpath(folder, strict=True))
         return list(_below(folder, root, "", problems, [MOST_FILES]))
     except OSError as error:
         problems.append(f"{folder} cannot be read: {error.strerror}")
@@ -266,6 +275,9 @@ def _below(
         for entry in sorted(entries, key=lambda entry: entry.name):
             path = start + entry.name
             if entry.name.startswith(".") or path in {"blobs", "manifests"}:
+                continue
+            if not entry.name.isprintable():  # nor UTF-8, which are lone surrogates here
+                problems.append(f"{folder / start} has a file with a strange name: {path!a}")
                 continue
             left[0] -= 1
             if left[0] == 0:
@@ -284,7 +296,7 @@ def _below(
 
 def _is_usable(entry: os.DirEntry[str], root: Path, problems: list[str]) -> bool:
     """Whether it is a file, or a link to one that does not lead out of the folder."""
-    if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+    if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(root):
         problems.append(
             f"{entry.path} leads out of {root}: add the folder that it leads to instead"
         )
@@ -292,9 +304,9 @@ def _is_usable(entry: os.DirEntry[str], root: Path, problems: list[str]) -> bool
     return entry.is_file()
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: str) -> tuple[int, int]:
     try:
-        facts = path.stat()
+        facts = os.stat(path)  # noqa: PTH116 - a thousand Paths take longer than the disk
     except OSError:
         return (-1, 0)
     return (facts.st_size, facts.st_mtime_ns)

@@ -108,11 +108,12 @@ class Import:
                 async for step in steps:
                     yield step
             self.groups[group] = dict(self._found[group].ggufs)
-            for name, new in (("converted.gguf", main), ("projector.gguf", projector)):
+            kind = "adapter" if group == "adapters" else "model"
+            for name, new in ((kind, main), ("projector", projector)):
                 if new.path.stat().st_size:
                     layer = await published(self._store, new, MODEL_TYPE)
                     self.made.append(layer.digest)
-                    self.groups[group][name] = layer.digest
+                    self.groups[group][f"the converted {name}"] = layer.digest
 
     def _base(self) -> Header:
         """The header of the model that an adapter is for: one of the store, or a GGUF beside it."""

@@ -31,6 +31,7 @@ TENSOR_TYPE = "application/vnd.ollama.image.tensor"
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_CONFIG_BYTES = 4 << 20
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})")
 
 
@@ -74,7 +75,7 @@ def parse_manifest(data: bytes) -> Manifest:
     try:
         wire = msgspec.json.decode(data, type=_Wire)
         config, *layers = (_checked(layer) for layer in (wire.config, *(wire.layers or ())))
-    except (msgspec.MsgspecError, BadRequestError, UnicodeDecodeError) as error:
+    except (*_UNREADABLE, BadRequestError) as error:
         raise ManifestError(f"the manifest cannot be used: {error}") from error
     if wire.schema_version != 2:
         raise ManifestError(f"the manifest has schema version {wire.schema_version}, not 2")
@@ -96,7 +97,7 @@ def parse_config(data: bytes) -> ModelConfig:
     """The config in a blob; fields that we do not know are ignored. Raises ManifestError."""
     try:
         return msgspec.json.decode(data, type=ModelConfig)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ManifestError(f"the model's config cannot be used: {error}") from error
 
 
@@ -109,7 +110,7 @@ def parse_params(data: bytes) -> dict[str, Json]:
     """The parameters in a params layer. Raises ManifestError."""
     try:
         return msgspec.json.decode(data, type=dict[str, Json])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ManifestError(f"the model's parameters cannot be used: {error}") from error
 
 
@@ -117,5 +118,5 @@ def parse_messages(data: bytes) -> tuple[Message, ...]:
     """The example conversation in a messages layer. Raises ManifestError."""
     try:
         return msgspec.json.decode(data, type=tuple[Message, ...])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ManifestError(f"the model's messages cannot be used: {error}") from error

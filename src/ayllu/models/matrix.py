@@ -19,7 +19,7 @@ from ayllu.gguf.cache import cached_header
 from ayllu.gguf.evaluate import choose_context, importance
 from ayllu.gguf.imatrix import check_matrix
 from ayllu.gguf.read import Header
-from ayllu.gguf.tool import Step, probe
+from ayllu.gguf.tool import Step, probe_disk
 from ayllu.models.files import Draft, draft, make_folder, using
 from ayllu.models.store import Store
 from ayllu.models.tools import CALIBRATION, MAX_TEXT_BYTES, Tools, check_program, check_text
@@ -99,7 +99,7 @@ def _keep(new: Draft, path: Path, model: Header) -> None:
     try:
         check_matrix(new.path, model)
     except GGUFError:
-        probe(new.path)  # the engine calls it a success where the disk was full
+        probe_disk(new.path)  # the engine calls it a success where the disk was full
         raise
     make_folder(path.parent)
     new.publish(path)

@@ -35,6 +35,7 @@ from ayllu.models.templates import prefers_jinja
 from ayllu.types import Json, Layer, Message, ModelConfig, ModelName
 
 MAX_LAYER_BYTES = 16 << 20
+MOST_CONFIGS = 1 << 14
 _PLACE = re.compile(r"\s*\{\{-?\s*\.Prompt\s*-?\}\}\s*")
 
 
@@ -104,11 +105,21 @@ def open_model(store: Store, name: ModelName, *, wants_go: bool | None = None) -
 
 
 def read_config(store: Store, stored: StoredManifest) -> ModelConfig:
-    """A model's config alone, which is all that a list of models needs. Raises StoreError."""
+    """A model's config alone, which is all that a list of models needs. Raises StoreError.
+
+    One that was read once is kept: a digest means the same bytes for ever.
+    """
+    digest = stored.manifest.config.digest
+    if known := store.configs.get(digest):
+        return known
     try:
-        return parse_config(store.read_blob(stored.manifest.config.digest, MAX_CONFIG_BYTES))
+        config = parse_config(store.read_blob(digest, MAX_CONFIG_BYTES))
     except (ManifestError, StoreError) as error:
         raise StoreError(f"{_broken(stored)}: {error}") from error
+    if len(store.configs) >= MOST_CONFIGS:
+        store.configs.clear()
+    store.configs[digest] = config
+    return config
 
 
 def _open(store: Store, stored: StoredManifest, wants_go: bool | None) -> Model:

@@ -16,6 +16,8 @@ from ayllu.types import ModelName
 DEFAULT_HOST = "registry.ollama.ai"
 DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
+HUB_HOSTS = frozenset({"hf.co", "huggingface.co"})
+"""Hugging Face's Hub, by its two names."""
 
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")

@@ -15,6 +15,7 @@ from aiohttp import ClientResponse
 from yarl import URL
 
 from ayllu.errors import AylluError, ForbiddenError, NotFoundError, RegistryError
+from ayllu.models.addresses import origin_of
 from ayllu.models.web import ANSWER_SECONDS, Body, TransientError, Web
 
 MAX_REDIRECTS = 10
@@ -24,15 +25,21 @@ _BUSY = frozenset({408, 429, *range(500, 600)})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
+class AccessError(ForbiddenError):
+    """A server does not let us do what we asked."""
+
+
 class Origin:
     """A server and the place on it, `root`, that requests are about.
 
     `token` is a bearer token that is known beforehand. Raises ForbiddenError where the host is a
-    private address that nobody allowed.
+    private address that nobody allowed, or a token would go in the clear.
     """
 
     def __init__(self, web: Web, root: URL, token: str = "") -> None:
         web.private.check(root)
+        if token:
+            web.private.check_clear(root)
         self.root = root
         self.web = web
         self._token = token
@@ -86,14 +93,14 @@ class Origin:
         Raises what a status outside of `accept` stands for: NotFoundError, ForbiddenError or
         RegistryError, TransientError where it may pass; the same two as Web does.
         """
-        own = url.origin() == self.root.origin()
-        for attempt in range(2):
+        own = origin_of(url) == origin_of(self.root)
+        for attempt in range(3):  # without a token, with one that was kept, with a new one
             token = self._token if own else ""
             sent = {**(headers or {}), **({"Authorization": f"Bearer {token}"} if token else {})}
             async with self.web.request(
                 method, url, headers=sent, body=body, seconds=seconds
             ) as response:
-                if not (own and response.status == 401 and attempt == 0):
+                if not (own and response.status == 401 and attempt < 2):
                     if response.status not in accept:
                         raise await self._error(response)
                     yield response
@@ -112,7 +119,7 @@ class Origin:
             return NotFoundError(f"{place} has no {response.url.path}")
         words = _words_of(await self.web.read(response))
         if status in {401, 403}:
-            return ForbiddenError(f"{place} does not allow this: {words or status}")
+            return AccessError(f"{place} does not allow this: {words or status}")
         kind = TransientError if status in _BUSY else RegistryError
         return kind(f"{place} answered {status}: {words}")
 
@@ -120,8 +127,11 @@ class Origin:
 def location(response: ClientResponse) -> URL | None:
     """The place that an answer names, made absolute. Raises RegistryError where it is no URL."""
     text = response.headers.get("Location")
-    if not text:
-        return None
+    return join(response, text) if text else None
+
+
+def join(response: ClientResponse, text: str) -> URL:
+    """A place that an answer names, made absolute. Raises RegistryError where it is no URL."""
     try:
         url = response.url.join(URL(text, encoded=True))
         if url.scheme not in {"http", "https"} or not url.host:

@@ -115,11 +115,10 @@ class Partial:
     def write(self, number: int, pieces: Sequence[memoryview], retries: int) -> None:
         """Put a chunk in its place, and note it once it is there."""
         crc = 0
-        for piece in pieces:
-            crc = zlib.crc32(piece, crc)
         with self._lock:
             self._file.seek(number * CHUNK)
             for piece in pieces:
+                crc = zlib.crc32(piece, crc)
                 _write(self._file, piece)
             chunk = self.chunks[number] = Chunk(crc, retries)
             _write(self._journal, _line(number, chunk))

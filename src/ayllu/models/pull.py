@@ -12,11 +12,18 @@ from contextlib import aclosing
 
 from msgspec import Struct
 
-from ayllu.errors import BadRequestError, ForbiddenError, GGUFError
+from ayllu.errors import (
+    BadRequestError,
+    ForbiddenError,
+    GGUFError,
+    NotFoundError,
+    RegistryError,
+)
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.models.create import Progress
 from ayllu.models.downloads import Downloads
+from ayllu.models.hub import Hub
 from ayllu.models.manifest import (
     ADAPTER_TYPE,
     DRAFT_TYPE,
@@ -28,11 +35,13 @@ from ayllu.models.manifest import (
     parse_config,
     parse_manifest,
 )
-from ayllu.models.name import parse_name, short_name, split_source
-from ayllu.models.pulled import find_pull, note_pull
+from ayllu.models.name import HUB_HOSTS, parse_name, short_name, split_source
+from ayllu.models.pull_hub import Workshop, pull_files
+from ayllu.models.pulled import Pulled, find_pull, note_pull
 from ayllu.models.registry import Registries, Registry, Source, choose_scheme
 from ayllu.models.restore import find_shelved, restore
 from ayllu.models.store import Store
+from ayllu.models.web import TransientError
 from ayllu.types import Layer, Manifest, ModelName
 
 UP_TO_DATE = "up to date"
@@ -56,8 +65,11 @@ class Order(Struct, frozen=True, kw_only=True):
 class Puller:
     """Gets models into a store."""
 
-    def __init__(self, store: Store, registries: Registries, downloads: Downloads) -> None:
+    def __init__(
+        self, store: Store, registries: Registries, downloads: Downloads, workshop: Workshop
+    ) -> None:
         self._store = store
+        self._workshop = workshop
         self._registries = registries
         self._downloads = downloads
 
@@ -85,24 +97,32 @@ class Puller:
     async def _update(self, name: ModelName, *, prunes: bool) -> AsyncGenerator[Progress]:
         """Get a model again that was pulled before, where its registry has another one by now."""
         stored = await asyncio.to_thread(self._store.manifest, name)
-        pulled = await asyncio.to_thread(find_pull, self._store, stored)
+        pulled = await asyncio.to_thread(find_pull, self._store.root, stored)
         if pulled is None:
             yield Progress(NOT_PULLED)
             yield Progress("success")
             return
         registry = self._registries.open(stored.name, pulled.scheme)
-        lines = self._download(registry, stored.name, known=stored.digest, prunes=prunes)
+        lines = self._download(registry, stored.name, pulled=pulled, prunes=prunes)
         async with aclosing(lines):
             async for line in lines:
                 yield line
 
     async def _download(
-        self, registry: Registry, name: ModelName, *, known: str = "", prunes: bool
+        self, registry: Registry, name: ModelName, *, pulled: Pulled | None = None, prunes: bool
     ) -> AsyncGenerator[Progress]:
-        """Get a model from its registry, unless its manifest's hex digest is `known`."""
+        """Get a model from its registry, unless it is the one that was `pulled`."""
         yield Progress("pulling manifest")
-        data = await registry.manifest()
-        if digest_of(data) == f"sha256:{known}":
+        try:
+            data = await registry.manifest()
+        except (ForbiddenError, NotFoundError, RegistryError) as error:
+            if name.host not in HUB_HOSTS or isinstance(error, TransientError):
+                raise
+            async with aclosing(self._put_together(name, pulled)) as lines:
+                async for line in lines:
+                    yield line
+            return
+        if pulled and digest_of(data) == f"sha256:{pulled.digest}":
             yield Progress(UP_TO_DATE)
             yield Progress("success")
             return
@@ -111,6 +131,7 @@ class Puller:
         layers = (*manifest.layers, manifest.config)
         old = await asyncio.to_thread(self._store.find, name)
         new = [layer.digest for layer in layers if not self._downloads.has(layer)]
+        complete = False
         try:
             with self._store.creating():
                 await asyncio.to_thread(self._downloads.check_space, layers)
@@ -119,17 +140,34 @@ class Puller:
                     async with aclosing(fetching):
                         async for line in fetching:
                             yield line
+                complete = True
                 yield Progress("verifying sha256 digest")
                 await asyncio.to_thread(self._check_files, name, manifest)
                 yield Progress("writing manifest")
                 stored = await asyncio.to_thread(self._store.write_manifest, name, data)
-                await asyncio.to_thread(note_pull, self._store, stored, registry.root.scheme)
+                await asyncio.to_thread(note_pull, self._store.root, stored, registry.root.scheme)
         except (BadRequestError, ForbiddenError):
-            await asyncio.to_thread(self._store.remove_unused, new)
+            if complete:  # and useless; else another try goes on from here
+                await asyncio.to_thread(self._store.remove_unused, new)
             raise
         unused = old.digests if old and prunes else ()
         if await asyncio.to_thread(self._store.remove_unused, unused):
             yield Progress("removing unused layers")
+        yield Progress("success")
+
+    async def _put_together(
+        self, name: ModelName, pulled: Pulled | None
+    ) -> AsyncGenerator[Progress]:
+        """Get a model by its repository's files, unless they are those that were `pulled`."""
+        hub = Hub(self._registries, name)
+        known, done = pulled.revision if pulled else "", False
+        lines = pull_files(self._store, self._downloads, hub, name, self._workshop, known=known)
+        async with aclosing(lines):
+            async for line in lines:
+                done = True
+                yield line
+        if not done:
+            yield Progress(UP_TO_DATE)
         yield Progress("success")
 
     async def _fetch(self, registry: Registry, layer: Layer) -> AsyncGenerator[Progress]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from ayllu.errors import BadRequestError, EngineMissingError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
+from ayllu.gguf.compat import correction
 from ayllu.gguf.quantize import SOURCES, needs_quantizing, quantize
 from ayllu.gguf.tool import REMEDY, Step
 from ayllu.models.files import draft, using
@@ -51,8 +52,15 @@ def quantizing(
     `again` allows a layer that is quantized already. A draft model needs no `matrix` and gets none.
     Raises BadRequestError where it may not, EngineMissingError where nothing could do it.
     """
-    if not needs_quantizing(cached_header(store.blob_path(layer.digest)), kind, again=again):
+    path = store.blob_path(layer.digest)
+    header = cached_header(path)
+    if not needs_quantizing(header, kind, again=again):
         return None
+    if (odd := correction(path, header)) and odd.model:
+        raise BadRequestError(
+            f"this {arch.architecture(header)} model is in a form of Ollama's own, which runs here "
+            "but cannot be quantized: take a GGUF of it that llama.cpp's converter made"
+        )
     if tools is None:
         raise EngineMissingError(f"there is no llama-quantize: {REMEDY}")
     check_program(tools.quantize)

@@ -10,9 +10,10 @@ from yarl import URL
 
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError
-from ayllu.models.addresses import PrivateHosts
+from ayllu.models.addresses import PrivateHosts, origin_of
 from ayllu.models.bandwidth import Bandwidth
 from ayllu.models.manifest import MANIFEST_TYPE, parse_digest
+from ayllu.models.name import HUB_HOSTS
 from ayllu.models.origin import Origin
 from ayllu.models.registry_auth import Tokens, parse_challenge
 from ayllu.models.web import TransientError, Web
@@ -38,13 +39,21 @@ class Registries:
         self.web = Web(PrivateHosts(settings.registries))
         self.bandwidth = Bandwidth(settings.max_bandwidth)
         self._tokens = Tokens(self.web, settings.home)
+        self.hub, self.hub_token = URL(settings.hf_endpoint), settings.hf_token
 
     def open(self, name: ModelName, scheme: str) -> Registry:
         """A model's place in its registry; `scheme` is choose_scheme's. Nothing is asked yet.
 
         Raises ForbiddenError where the host is a private address that nobody allowed.
         """
-        return Registry(self.web, self._tokens, name, scheme)
+        if name.host in HUB_HOSTS:
+            return Registry(self.web, self._tokens, name, self.hub, self.hub_token)
+        try:
+            root = URL(f"{scheme}://{name.host}")
+            root.origin()
+        except ValueError as error:
+            raise BadRequestError("invalid model name") from error
+        return Registry(self.web, self._tokens, name, root)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -54,13 +63,10 @@ class Registries:
 class Registry(Origin):
     """One model's place in its registry, opened by Registries."""
 
-    def __init__(self, web: Web, tokens: Tokens, name: ModelName, scheme: str) -> None:
-        try:
-            root = URL(f"{scheme}://{name.host}/v2/{name.namespace}/{name.model}/")
-            root.origin()
-        except ValueError as error:
-            raise BadRequestError("invalid model name") from error
-        super().__init__(web, root)
+    def __init__(
+        self, web: Web, tokens: Tokens, name: ModelName, host: URL, token: str = ""
+    ) -> None:
+        super().__init__(web, host / "v2" / name.namespace / name.model / "", token)
         self._tag = name.tag
         self._tokens = tokens
 
@@ -72,6 +78,12 @@ class Registry(Origin):
                 return await self.web.read(response)
         except NotFoundError as error:
             raise NotFoundError("pull model manifest: file does not exist") from error
+
+    async def put_manifest(self, data: bytes, media_type: str) -> None:
+        """Give the model a manifest, once the registry has what it names."""
+        url, headers = self.root / "manifests" / self._tag, {"Content-Type": media_type}
+        async with self.request("PUT", url, headers=headers, body=data):
+            pass
 
     def blob(self, digest: str) -> URL:
         """Where a blob is. Raises BadRequestError `invalid digest format`."""
@@ -117,7 +129,7 @@ class Source:
         try:
             url = direct or self._url
             async with self.origin.follow("GET", url, headers=headers, seconds=None) as response:
-                if response.url.origin() != self.origin.root.origin():
+                if origin_of(response.url) != origin_of(self.origin.root):
                     self._direct = response.url
                 yield response
         except (ForbiddenError, NotFoundError) as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 import secrets
 import time
@@ -18,20 +17,17 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import msgspec
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 from yarl import URL
 
-from ayllu.errors import ForbiddenError, RegistryError, StoreError
-from ayllu.models.addresses import is_loopback
-from ayllu.models.files import draft
+from ayllu.errors import ForbiddenError, RegistryError
+from ayllu.models.addresses import origin_of
 from ayllu.models.web import Web
 
-KEY_NAME = "id_ed25519"
 _PARAMETER = re.compile(r"""[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
-_SCHEME = re.compile(r"[\s,]*([\w-]+)(?=\s|$)")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
+_SCHEME = re.compile(r"[\s,]*([\w-]+)(?=[\s,]|$)")
+_TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
+_MOST_KEPT = 256
 
 
 class Challenge(Struct, frozen=True):
@@ -70,13 +66,12 @@ def token_url(challenge: Challenge, root: URL) -> URL:
     """
     try:
         realm = URL(challenge.realm)
-        same = realm.origin() == root.origin() and realm.user is None and realm.password is None
+        same = origin_of(realm) == origin_of(root) and realm.user is realm.password is None
     except ValueError as error:
         raise RegistryError(f"{root.host} names a realm that is no URL") from error
     if not same:
         raise ForbiddenError(
-            f'realm host "{realm.scheme}://{realm.authority}" does not match original host '
-            f'"{root.scheme}://{root.authority}"'
+            f'realm host "{origin_of(realm)}" does not match original host "{origin_of(root)}"'
         )
     query = [*realm.query.items(), ("service", challenge.service)]
     query += [("scope", scope) for scope in challenge.scope.split(" ")]
@@ -89,62 +84,6 @@ def _nonce() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode()
 
 
-class Key:
-    """The key that this machine signs with, in a folder: made when it is first needed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / KEY_NAME
-        self._key: Ed25519PrivateKey | None = None
-
-    def sign(self, text: str) -> str:
-        """`<public key>:<signature>`, both base64: the key in SSH's wire format (RFC 8709).
-
-        Raises StoreError where the key cannot be read or made.
-        """
-        key = self._key = self._key or self._load()
-        signature = base64.b64encode(key.sign(text.encode())).decode()
-        return f"{_public_line(key).split()[1]}:{signature}"
-
-    def _load(self) -> Ed25519PrivateKey:
-        try:
-            if not self._path.exists():
-                self._make()
-            key = serialization.load_ssh_private_key(self._path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError) as error:  # TypeError: it wants a password
-            raise StoreError(f"the key {self._path} cannot be used: {error}") from error
-        if not isinstance(key, Ed25519PrivateKey):
-            raise StoreError(f"the key {self._path} is not an Ed25519 key: move it away")
-        return key
-
-    def _make(self) -> None:
-        """Write a new pair; the first of several processes wins."""
-        key = Ed25519PrivateKey.generate()
-        with draft(self._path.parent) as new:  # 0600 from its first moment
-            new.write(
-                key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.OpenSSH,
-                    serialization.NoEncryption(),
-                )
-            )
-            os.fsync(new.file.fileno())
-            try:
-                os.link(new.path, self._path)
-            except FileExistsError:
-                return
-        with draft(self._path.parent) as new:
-            new.write(f"{_public_line(key)}\n".encode())
-            new.publish(self._path.with_name(f"{KEY_NAME}.pub"))
-
-
-def _public_line(key: Ed25519PrivateKey) -> str:
-    return (
-        key.public_key()
-        .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-        .decode()
-    )
-
-
 class _Token(Struct, frozen=True):
     token: str = ""
     access_token: str = ""
@@ -155,7 +94,7 @@ class Tokens:
 
     def __init__(self, web: Web, folder: Path) -> None:
         self._web = web
-        self._key = Key(folder)
+        self._folder = folder
         self._kept: dict[Challenge, str] = {}
 
     async def get(self, challenge: Challenge, root: URL, *, refused: str = "") -> str:
@@ -165,35 +104,33 @@ class Tokens:
         another machine that nobody vouches for.
         """
         url = token_url(challenge, root)
-        host = root.host or ""
-        if root.scheme != "https" and not (
-            is_loopback(host) or self._web.private.name(host, root.port)
-        ):
-            raise ForbiddenError(
-                f"{root.authority} wants a token, and none is sent over plain http: add it to "
-                "AYLLU_REGISTRIES if that is as you want it"
-            )
+        self._web.private.check_clear(root)
         kept = self._kept.get(challenge)
         if kept and kept != refused:
             return kept
-        token = self._kept[challenge] = await self._fetch(url)
+        token = await self._fetch(url)
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        self._kept[challenge] = token
         return token
 
     async def _fetch(self, url: URL) -> str:
+        from ayllu.models.key import Key  # noqa: PLC0415 - it takes 8 MB, and few registries ask
+
         nothing = base64.b64encode(hashlib.sha256(b"").hexdigest().encode()).decode()
-        headers = {"Authorization": self._key.sign(f"GET,{url},{nothing}")}
+        headers = {"Authorization": Key(self._folder).sign(f"GET,{url},{nothing}")}
         async with self._web.request("GET", url, headers=headers) as response:
             if response.status in {401, 403}:
                 raise ForbiddenError(
                     f"{url.authority} gives this machine no token: register its public key, "
-                    f"{KEY_NAME}.pub in the home folder, there"
+                    "id_ed25519.pub in the home folder, there"
                 )
             if response.status != 200:
                 raise RegistryError(f"{url.authority} answered {response.status} for a token")
             body = await self._web.read(response)
         try:
             found = msgspec.json.decode(body, type=_Token)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise RegistryError(f"{url.authority} gave a token that cannot be read") from error
         token = found.token or found.access_token
         if not _TOKEN.fullmatch(token):

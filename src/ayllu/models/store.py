@@ -28,13 +28,15 @@ from ayllu.models.folders import (
 )
 from ayllu.models.manifest import digest_of, encode_manifest, parse_digest, parse_manifest
 from ayllu.models.name import is_valid, manifest_path, short_name
-from ayllu.models.shelf import Shelf, Shelves, folded
+from ayllu.models.pulled import forget_pull
+from ayllu.models.shelf import Shelf, Shelved, Shelves, folded
 from ayllu.models.stored import Damaged, ManifestReader, StoredManifest
-from ayllu.types import Layer, ModelName
+from ayllu.types import Layer, ModelConfig, ModelName
 
 __all__ = ["Damaged", "Store", "StoredManifest"]
 
 PRUNE_AGE = 3600.0
+PARTIAL_AGE = 24 * 3600.0
 
 
 class Store:
@@ -50,17 +52,22 @@ class Store:
         self.blobs = root / "blobs"
         self.manifests = root / "manifests"
         self._reader = ManifestReader(root)
+        self.configs: dict[str, ModelConfig] = {}
+        """Configs that were read, by their digests: `models.model.read_config` fills it."""
 
     def names(self) -> tuple[ModelName, ...]:
         """The names of all models, damaged ones too; those of shelves last."""
         own = self._own_names()
-        taken = set(map(folded, own))
-        shelved = (one.name for one in self.shelves.all())
-        return own + tuple(name for name in shelved if folded(name) not in taken)
+        return own + tuple(one.name for one in self._shelved_besides(own))
 
     def _own_names(self) -> tuple[ModelName, ...]:
         with using(self.root):
             return tuple(names_in(self.manifests))
+
+    def _shelved_besides(self, own: Iterable[ModelName]) -> list[Shelved]:
+        """The models of shelves that none of some names hides."""
+        taken = set(map(folded, own))
+        return [one for one in self.shelves.all() if folded(one.name) not in taken]
 
     def models(self) -> tuple[StoredManifest, ...]:
         """All usable models, newest first."""
@@ -289,6 +296,7 @@ class Store:
                 return ()
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
+            forget_pull(self.root, name)
         layers = item.digests if isinstance(item, StoredManifest) else ()
         return self.remove_unused(layers)
 
@@ -312,11 +320,12 @@ class Store:
                 prune_copies(self.root, self._all_digests, PRUNE_AGE)
             return tuple(removed)
 
-    def prune(self, age: float = PRUNE_AGE) -> tuple[str, ...]:
+    def prune(self, age: float = PRUNE_AGE, partial_age: float = PARTIAL_AGE) -> tuple[str, ...]:
         """Remove blobs that no model in the store has and left-over temporary files; returns names.
 
-        Only what is older than `age` seconds goes: somebody may be about to use the rest. Does
-        nothing while a model is being made, or while any manifest is damaged.
+        Only what is older than `age` seconds goes: somebody may be about to use the rest. Downloads
+        that were left may be gone on with for longer. Does nothing while a model is being made or
+        pulled, or while any manifest is damaged.
         """
         if not self.root.is_dir():
             return ()
@@ -330,7 +339,8 @@ class Store:
             kept = {digest.replace(":", "-") for digest in used}
             files = [path for path in entries(self.blobs) if path.name.lower() not in kept]
             files += [path for path in self.manifests.rglob(".tmp-*") if path.is_file()]
-            old = [path for path in files if path.is_file() and age_of(path) > age]
+            ages = ((path, partial_age if "-partial" in path.name else age) for path in files)
+            old = [path for path, limit in ages if path.is_file() and age_of(path) > limit]
             for path in old:
                 path.unlink(missing_ok=True)
             remove_empty_folders(self.manifests)
@@ -342,9 +352,10 @@ class Store:
         return frozenset(digest for model in self.models() for digest in model.digests)
 
     def _read_all(self) -> tuple[StoredManifest | Damaged, ...]:
-        items = tuple(item for name in self.names() if (item := self._read(name)))
-        self._reader.trim(len(items))
-        return items
+        own = self._own_names()
+        found = [*map(self._read_own, own), *(one.read() for one in self._shelved_besides(own))]
+        self._reader.trim(len(found))
+        return tuple(item for item in found if item)
 
     def _read(self, name: ModelName) -> StoredManifest | Damaged | None:
         """A manifest by its stored name, ours or a shelf's; None where there is none."""

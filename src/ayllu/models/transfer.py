@@ -23,6 +23,7 @@ from ayllu.errors import RegistryError
 from ayllu.models.bandwidth import Bandwidth
 from ayllu.models.files import using
 from ayllu.models.partial import CHUNK, Partial
+from ayllu.models.ranges import Part, parts_of
 from ayllu.models.registry import Source
 from ayllu.models.web import TransientError
 from ayllu.watch import Watch
@@ -60,36 +61,6 @@ class Limits(Struct, frozen=True):
 
 class WholeFileError(RegistryError):
     """The server sends the whole file where a range of it was asked for."""
-
-
-class Part:
-    """Chunks `number` to before `end`, fetched in order by one stream; `held` is of the first."""
-
-    def __init__(self, number: int, end: int) -> None:
-        self.number = number
-        self.end = end
-        self.held: list[memoryview] = []
-        self.held_size = 0
-        self.retries = 0
-        self.restarts = 0
-        self.started = 0.0
-        self.received = 0
-        self.scope: asyncio.Timeout | None = None
-
-    @property
-    def position(self) -> int:
-        """The byte that is wanted next."""
-        return self.number * CHUNK + self.held_size
-
-    def abort(self) -> None:
-        """End the stream, which raises TimeoutError in it."""
-        if self.scope is not None:
-            self.scope.reschedule(0)
-            self.scope = None
-
-    def rate(self, now: float) -> float:
-        """Bytes per second of its stream."""
-        return self.received / max(now - self.started, 1e-3)
 
 
 class Transfer:
@@ -176,7 +147,7 @@ class Transfer:
         """Cut what is missing into parts; a small file, or one without ranges, is one part."""
         missing = [n for n in range(self._partial.count) if n not in self._partial.chunks]
         if self._ranged:
-            self._queue = deque(_parts(missing, self._part_chunks))
+            self._queue = deque(parts_of(missing, self._part_chunks))
         elif missing:
             self._queue = deque([Part(missing[0], self._partial.count)])
 
@@ -204,11 +175,11 @@ class Transfer:
             self._plan()
 
     def _adapt(self) -> None:
-        """Use more streams while that makes it faster, fewer after failures; end slow ones."""
-        if self._failures:
-            self._streams = max(self._streams - self._failures, self._limits.least)
-        elif self._received > GROWTH * self._received_before:
-            self._streams = min(self._streams + 2, self._limits.most)
+        """Count the streams anew, and end slow ones."""
+        faster = self._received > GROWTH * self._received_before
+        self._streams = next_streams(
+            self._streams, self._limits, failures=self._failures, faster=faster
+        )
         self._received_before, self._received, self._failures = self._received, 0, 0
         now = asyncio.get_running_loop().time()
         judged = [
@@ -335,7 +306,7 @@ class Transfer:
             self._partial.forget(number)
         if damaged:
             await self._hash_again()
-        parts = _parts(list(range(self._partial.count)), self._part_chunks)
+        parts = parts_of(list(range(self._partial.count)), self._part_chunks)
         changes = 0
         for part in sorted(parts, key=self._trouble, reverse=True):
             if self._is_right() or changes == MOST_CHANGES:
@@ -379,6 +350,12 @@ class Transfer:
             return await in_thread(self._pool, work, *arguments)
 
 
+def next_streams(streams: int, limits: Limits, *, failures: int, faster: bool) -> int:
+    """More streams while that makes it faster, fewer after failures."""
+    wanted = streams - failures if failures else streams + 2 * faster
+    return min(max(wanted, limits.least), limits.most)
+
+
 async def in_thread(pool: Executor, work: Callable[..., T], *arguments: object) -> T:
     """Run what blocks. It is seen to its end even when cancelled: files are in its hands."""
     running = asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
@@ -387,16 +364,6 @@ async def in_thread(pool: Executor, work: Callable[..., T], *arguments: object) 
     except asyncio.CancelledError:
         await asyncio.wait({running})
         raise
-
-
-def _parts(numbers: list[int], longest: int) -> list[Part]:
-    """Ascending chunk numbers as parts without gaps, of at most `longest` chunks."""
-    parts: list[Part] = []
-    for number in numbers:
-        if not parts or number != parts[-1].end or number - parts[-1].number >= longest:
-            parts.append(Part(number, number))
-        parts[-1].end = number + 1
-    return parts
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:

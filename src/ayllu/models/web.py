@@ -91,14 +91,14 @@ class Web:
         except (aiohttp.ClientError, OSError) as error:
             raise TransientError(_sentence(url, error)) from error
 
-    async def read(self, response: ClientResponse) -> bytes:
-        """A whole body. Raises RegistryError where it is longer than MAX_BODY bytes."""
+    async def read(self, response: ClientResponse, limit: int = MAX_BODY) -> bytes:
+        """A whole body. Raises RegistryError where it is longer than `limit` bytes."""
         body = bytearray()
         async for piece in response.content.iter_any():
             body += piece
-            if len(body) > MAX_BODY:
+            if len(body) > limit:
                 raise RegistryError(
-                    f"{response.url.authority} sent an answer of more than {MAX_BODY} bytes"
+                    f"{response.url.authority} sent an answer of more than {limit} bytes"
                 )
         return bytes(body)
 

@@ -83,8 +83,9 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
 
 
 def end_answers(app: Starlette) -> None:
-    """End the answers under way; their clients get a last line that says why."""
+    """End the answers and downloads under way; their clients get a last line that says why."""
     app.state.ayllu.pool.abort()
+    app.state.ayllu.downloads.abort()
 
 
 def _stored(settings: Settings) -> stored.StoredResponses:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 from msgspec import structs
 from starlette.requests import Request
@@ -20,13 +21,15 @@ from ayllu.models import describe
 from ayllu.models.model import read_config
 from ayllu.models.name import parse_name, short_name, split_source
 from ayllu.models.pull import Order, Puller
+from ayllu.models.pull_hub import Workshop
+from ayllu.models.push import Push
 from ayllu.models.push import push as push_model
 from ayllu.models.store import Store, StoredManifest
 from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_ollama as wire
-from ayllu.server.state import drain, model_of, read_body, required, state_of
+from ayllu.server.state import State, drain, model_of, read_body, required, state_of
 from ayllu.server.stream import json_response, ndjson_response, until_left
-from ayllu.types import ModelConfig
+from ayllu.types import ModelConfig, ModelName
 
 _COPILOT = "GitHubCopilotChat/"
 
@@ -68,14 +71,30 @@ async def create(request: Request) -> Response:
     """POST /api/create: make a model from its files or from another model."""
     body = await read_body(request, wire.CreateRequest)
     name, state = parse_name(body.model or body.name), state_of(request)
-    work = create_model.create(
+    work = _make(state, name, body, pull=lambda text: _puller(state).pull(Order(text=text)))
+    return await _progress(request, work, stream=body.stream)
+
+
+def _make(
+    state: State,
+    name: ModelName,
+    wanted: create_model.CreateRequest,
+    *,
+    pull: create_model.Pull | None = None,
+) -> AsyncGenerator[create_model.Progress]:
+    return create_model.create(
         state.store,
         name,
-        body,
+        wanted,
         tools=state.tools,
         torch_python=state.settings.torch_python,
+        pull=pull,
     )
-    return await _progress(request, work, stream=body.stream)
+
+
+def _puller(state: State) -> Puller:
+    workshop = Workshop(partial(_make, state), state.settings.torch_python)
+    return Puller(state.store, state.registries, state.downloads, workshop)
 
 
 async def pull(request: Request) -> Response:
@@ -87,15 +106,15 @@ async def pull(request: Request) -> Response:
         update=body.update,
         prunes=not state.settings.no_prune,
     )
-    puller = Puller(state.store, state.registries, state.downloads)
-    return await _progress(request, puller.pull(order), stream=body.stream)
+    return await _progress(request, _puller(state).pull(order), stream=body.stream)
 
 
 async def push(request: Request) -> Response:
-    """POST /api/push: say that models cannot be uploaded yet."""
-    body = await read_body(request, wire.TransferRequest)
-    name = parse_name(required(body.model or body.name))
-    return await _progress(request, push_model(state_of(request).store, name), stream=body.stream)
+    """POST /api/push: send a model to its registry."""
+    body, state = await read_body(request, wire.TransferRequest), state_of(request)
+    wanted = Push(required(body.model or body.name), insecure=body.insecure)
+    work = push_model(state.store, state.registries, wanted)
+    return await _progress(request, work, stream=body.stream)
 
 
 async def copy(request: Request) -> Response:
