@@ -64,3 +64,20 @@ def test_an_odd_embedding_model_embeds(server: Serving) -> None:
     assert len(one) == len(other) == WIDTH
     assert one != other
     assert sum(number * number for number in one) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_odd_model_is_neither_measured_nor_quantized_as_it_is(
+    server: Serving, kind: str
+) -> None:
+    name = kind.replace("_", "-")
+    quantized = {"model": "x", "from": name, "quantize": "q8_0", "stream": False}
+    for path, body in (
+        ("/api/perplexity", {"model": name}),
+        ("/api/create", quantized),
+        ("/api/quantizations", {"model": name}),
+    ):
+        answer = server.post(path, body)
+        assert answer.status == 400, (path, answer.body)
+        if kind != "embeddinggemma" or path != "/api/perplexity":  # which writes no text
+            assert "in a form of Ollama's own" in answer.json["error"], path

@@ -22,7 +22,13 @@ from ayllu.gguf.read import Header
 from ayllu.gguf.tool import Step, probe_disk
 from ayllu.models.files import Draft, draft, make_folder, using
 from ayllu.models.store import Store
-from ayllu.models.tools import CALIBRATION, MAX_TEXT_BYTES, Tools, check_program, check_text
+from ayllu.models.tools import (
+    CALIBRATION,
+    MAX_TEXT_BYTES,
+    Tools,
+    check_program,
+    check_text,
+)
 
 FOLDER = ".ayllu.matrices"
 """In the models folder, where Ollama does not look."""

@@ -17,7 +17,7 @@ from ayllu.models.files import draft, using
 from ayllu.models.manifest import MODEL_TYPE
 from ayllu.models.matrix import MatrixSource, make_matrix, matrix_source
 from ayllu.models.store import Store
-from ayllu.models.tools import Tools, check_program
+from ayllu.models.tools import Tools, check_form, check_program
 from ayllu.models.weights import published
 from ayllu.types import Layer
 
@@ -64,6 +64,7 @@ def quantizing(
     if tools is None:
         raise EngineMissingError(f"there is no llama-quantize: {REMEDY}")
     check_program(tools.quantize)
+    check_form(store.blob_path(layer.digest))
     if not matrix or layer.media_type != MODEL_TYPE:
         return Task(kind, again, None, tools)
     if kind in SOURCES:

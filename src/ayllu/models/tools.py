@@ -11,6 +11,7 @@ from ayllu.errors import BadRequestError, BusyError, EngineMissingError, TooLarg
 from ayllu.gguf.evaluate import memory_needed
 from ayllu.gguf.read import Header
 from ayllu.gguf.tool import REMEDY
+from ayllu.models.corrected import find_correction
 from ayllu.models.shelf import ASSETS
 from ayllu.system import memory
 
@@ -47,6 +48,19 @@ def check_program(program: Path) -> None:
     """Raise EngineMissingError where a program of the engine's is not there."""
     if not program.exists():
         raise EngineMissingError(f"there is no {program.stem} in {program.parent}: {REMEDY}")
+
+
+def check_form(path: Path) -> None:
+    """Raise BadRequestError for a GGUF that the engine's programs do not take as it is.
+
+    llama-server gets a corrected copy, or is told other keys. Reads the header: not for the event
+    loop.
+    """
+    if find_correction(path) is not None:
+        raise BadRequestError(
+            "this model's file is in a form of Ollama's own, which the engine's programs do not "
+            "read: get it as a GGUF that llama.cpp wrote, or import its original"
+        )
 
 
 def check_text(data: bytes) -> None:

@@ -19,7 +19,7 @@ from ayllu.models.files import draft, using
 from ayllu.models.model import Model
 from ayllu.models.name import short_name
 from ayllu.models.store import Store
-from ayllu.models.tools import CALIBRATION, Tools, check_program, check_text
+from ayllu.models.tools import CALIBRATION, Tools, check_form, check_program, check_text
 from ayllu.runner import fit
 from ayllu.server import wire_quantize as wire
 from ayllu.server.state import model_of, options_of, read_body, required, state_of
@@ -52,6 +52,7 @@ async def _measure(
     arch.check(header)
     context = choose_context(header, body.context or 0)
     check_program(tools.imatrix)
+    await asyncio.to_thread(check_form, model.path)
     with ExitStack() as stack:
         text = CALIBRATION
         if body.text is not None:
@@ -92,6 +93,7 @@ async def plan(request: Request) -> Response:
     body = await read_body(request, wire.QuantizationsRequest)
     state, model = state_of(request), await model_of(request, required(body.model))
     check_program(state.tools.quantize)
+    await asyncio.to_thread(check_form, model.path)
     header = await asyncio.to_thread(cached_header, model.path)
     arch.check(header)
     work = predict_all(state.tools.quantize, model.path, KINDS)
