@@ -221,6 +221,9 @@ def test_what_cannot_be_used_is_left_out_and_told(
     (folder / "gone.gguf").symlink_to(folder / "absent.gguf")
     (folder / "out.gguf").symlink_to(chat_gguf)
     (folder / "loop").symlink_to(folder)
+    (folder / "itself.gguf").symlink_to(folder / "itself.gguf")
+    (folder / os.fsdecode(b"\xff.gguf")).write_bytes(b"GGUF")
+    (folder / "new\nline.gguf").write_bytes(b"GGUF")
     store = store_with(tmp_path, folder)
     assert shown(store) == ["good:latest"]
     told = "\n".join(wrong(tmp_path, folder))
@@ -230,6 +233,8 @@ def test_what_cannot_be_used_is_left_out_and_told(
         "cut.gguf is truncated",
         "alone.gguf is no model",
         f"{folder}/out.gguf leads out of {folder}",
+        r"has a file with a strange name: '\udcff.gguf'",
+        r"'new\nline.gguf'",
     ):
         assert words in told
 

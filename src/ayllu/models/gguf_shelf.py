@@ -78,7 +78,6 @@ class _Index(Struct):
     """What is kept of a folder between two starts."""
 
     version: str = __version__
-    folder: str = ""
     facts: dict[str, _Facts] = {}
 
 
@@ -207,7 +206,7 @@ class GgufShelf:
         annotations = {}
         for path, parts in zip((found.path, *found.projectors), stamps, strict=True):
             place = self._folder / path
-            digest = digest_of(msgspec.json.encode(["ayllu", UNHASHED, str(place), parts]))
+            digest = digest_of(msgspec.json.encode(["ayllu", UNHASHED, ascii(place), parts]))
             kind = PROJECTOR_TYPE if layers else MODEL_TYPE
             layers.append(Layer(kind, digest, sum(size for size, _ in parts)))
             annotations[digest] = {TITLE: path, UNHASHED: "true"}
@@ -237,9 +236,9 @@ class GgufShelf:
         """What an earlier start of this version kept."""
         with suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
             index = msgspec.json.decode(self._index_file.read_bytes(), type=_Index)
-            if (index.version, index.folder) == (__version__, str(self._folder)):
+            if index.version == __version__:
                 return index
-        return _Index(folder=str(self._folder))
+        return _Index()
 
     def _write_index(self) -> None:
         """Keep it, less what is gone; a disk that takes it not costs time at the next start."""
@@ -262,7 +261,7 @@ def index_name(folder: Path) -> str:
 def _ggufs(folder: Path, problems: list[str]) -> list[str]:
     """The GGUF files below a folder, relative to it and with `/`."""
     try:
-        root = folder.resolve(strict=True)
+        root = Path(os.path.realpath(folder, strict=True))
         return list(_below(folder, root, "", problems, [MOST_FILES]))
     except OSError as error:
         problems.append(f"{folder} cannot be read: {error.strerror}")
@@ -276,6 +275,9 @@ def _below(
         for entry in sorted(entries, key=lambda entry: entry.name):
             path = start + entry.name
             if entry.name.startswith(".") or path in {"blobs", "manifests"}:
+                continue
+            if not entry.name.isprintable():  # nor UTF-8, which are lone surrogates here
+                problems.append(f"{folder / start} has a file with a strange name: {path!a}")
                 continue
             left[0] -= 1
             if left[0] == 0:
@@ -294,7 +296,7 @@ def _below(
 
 def _is_usable(entry: os.DirEntry[str], root: Path, problems: list[str]) -> bool:
     """Whether it is a file, or a link to one that does not lead out of the folder."""
-    if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+    if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(root):
         problems.append(
             f"{entry.path} leads out of {root}: add the folder that it leads to instead"
         )

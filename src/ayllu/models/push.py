@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ayllu.errors import BadRequestError, ForbiddenError
 from ayllu.models.create import Progress
+from ayllu.models.manifest import parse_manifest
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.origin import AccessError
 from ayllu.models.registry import Registries, choose_scheme
@@ -46,7 +47,8 @@ async def push(store: Store, registries: Registries, wanted: Push) -> AsyncGener
     registry = registries.open(stored.name, scheme)
     yield Progress("retrieving manifest")
     data = await asyncio.to_thread(store.manifest_bytes, stored.name)
-    blobs = {layer.digest: layer for layer in (*stored.manifest.layers, stored.manifest.config)}
+    manifest = parse_manifest(data)
+    blobs = {layer.digest: layer for layer in (*manifest.layers, manifest.config)}
     try:
         for layer in blobs.values():
             path = await asyncio.to_thread(store.blob_path, layer.digest)
@@ -57,7 +59,7 @@ async def push(store: Store, registries: Registries, wanted: Push) -> AsyncGener
                 async for line in lines:
                     yield line
         yield Progress("pushing manifest")
-        await registry.put_manifest(data, stored.manifest.media_type)
+        await registry.put_manifest(data, manifest.media_type)
     except AccessError as error:
         raise ForbiddenError(f"{error.sentence}; {NOT_YOURS}") from error
     yield Progress("success")
