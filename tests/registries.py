@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -113,6 +114,7 @@ class BadRegistry(Models):
     """A running bad_registry.py."""
 
     def __init__(self, port: int, folder: Path) -> None:
+        self._port = port
         self.host = f"127.0.0.1:{port}"
         self.url = f"http://{self.host}"
         self._folder = folder
@@ -120,6 +122,9 @@ class BadRegistry(Models):
     @property
     def requests(self) -> list[dict[str, Any]]:
         """What was asked so far: `method`, `path`, `headers`, and `sent`, the bytes of body."""
+        with socket.create_connection(("127.0.0.1", self._port), 10) as ping:
+            ping.sendall(b"GET /ping HTTP/1.1\r\n\r\n")
+            ping.recv(1000)  # by now it has written down what was answered before
         lines = (self._folder / "requests.jsonl").read_text("utf-8").splitlines()
         return [json.loads(line) for line in lines]
 

@@ -11,6 +11,7 @@ from yarl import URL
 from ayllu.config import ConfigError, load_settings
 from ayllu.errors import ForbiddenError
 from ayllu.models.addresses import GuardedResolver, PrivateHosts, is_public
+from ayllu.models.web import proxy_of
 
 PRIVATE = [
     "127.0.0.1",
@@ -109,3 +110,24 @@ def test_the_owner_may_allow_hosts_ports_and_networks(
 def test_what_is_no_host_is_told_at_start(entry: str) -> None:
     with pytest.raises(ConfigError, match="AYLLU_REGISTRIES has the value"):
         load_settings({"AYLLU_REGISTRIES": entry})
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("https://registry.example/v2/", "http://proxy.lan:3128"),
+        ("http://registry.example/v2/", None),
+        ("https://direct.example/v2/", None),
+        ("https://a.direct.example/v2/", None),
+        ("https://127.0.0.1/v2/", None),
+        ("https://localhost:5000/v2/", None),
+    ],
+)
+def test_proxies_are_those_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, url: str, proxy: str | None
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.lan:3128")
+    monkeypatch.setenv("NO_PROXY", "direct.example")
+    assert proxy_of(URL(url)) == proxy
