@@ -115,13 +115,18 @@ class Partial:
     def write(self, number: int, pieces: Sequence[memoryview], retries: int) -> None:
         """Put a chunk in its place, and note it once it is there."""
         crc = 0
+        for piece in pieces:
+            crc = zlib.crc32(piece, crc)
         with self._lock:
             self._file.seek(number * CHUNK)
             for piece in pieces:
-                crc = zlib.crc32(piece, crc)
                 _write(self._file, piece)
             chunk = self.chunks[number] = Chunk(crc, retries)
             _write(self._journal, _line(number, chunk))
+
+    def flush(self) -> None:
+        """Have the disk take what was written so far."""
+        os.fsync(self._file.fileno())
 
     def read(self, number: int, room: memoryview) -> memoryview:
         """A chunk's bytes, in a part of `room`, which must hold CHUNK bytes. For one thread."""

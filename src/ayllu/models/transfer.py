@@ -39,6 +39,7 @@ SLOW_RESTARTS = 3
 SILENCES = 10
 MOST_CHANGES = 8
 GROWTH = 1.1
+FLUSH_SECONDS = 0.2
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -125,13 +126,14 @@ class Transfer:
         """Run streams and the hash beside them until all is there and hashed."""
         self._plan()
         hashing = asyncio.create_task(self._hash_all())
+        flushing = asyncio.create_task(self._flush_all())
         loop = asyncio.get_running_loop()
         tick = loop.time() + self._limits.tick
         try:
             while not hashing.done():
                 self._start_streams()
                 done, _ = await asyncio.wait(
-                    {hashing, *self._active},
+                    {hashing, flushing, *self._active},
                     timeout=max(tick - loop.time(), 0),
                     return_when=asyncio.FIRST_COMPLETED,
                 )
@@ -140,7 +142,7 @@ class Transfer:
                     tick = loop.time() + self._limits.tick
                 await self._settle(done)
         finally:
-            await _end([hashing, *self._active])
+            await _end([hashing, flushing, *self._active])
             self._active.clear()
 
     def _plan(self) -> None:
@@ -283,6 +285,12 @@ class Transfer:
             elif not await self._in_thread(self._hash_to, end):
                 self._partial.forget(self._hashed)
                 self._queue.append(Part(self._hashed, self._hashed + 1))
+
+    async def _flush_all(self) -> None:
+        """Keep the disk at work, so that nobody waits for it at the end."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self._in_thread(self._partial.flush)
 
     def _hash_to(self, end: int) -> bool:
         """Hash chunks to before `end`; False at one that is not what was once written."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
 import structlog
@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from ayllu.config import Settings
 from ayllu.db import Database
-from ayllu.errors import AylluError
+from ayllu.errors import AylluError, StoreError
 from ayllu.gguf.cache import keep_in
 from ayllu.models.downloads import Downloads
 from ayllu.models.extra import OllamaShelf, extra_shelves
@@ -31,6 +31,7 @@ from ayllu.runner.process import sweep_runtime_folders
 from ayllu.server import stored
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
+from ayllu.server.models import rows
 from ayllu.server.routes import ROUTES
 from ayllu.server.state import State
 from ayllu.server.stream import ClientLeftError, error_response, json_response
@@ -59,7 +60,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         )
         tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
         app.state.ayllu = State(settings, engine, store, pool, kept, registries, downloads, tools)
-        looking = asyncio.create_task(_look(extra))
+        looking = asyncio.create_task(_look(store, extra))
         try:
             yield
         finally:
@@ -126,8 +127,13 @@ async def _on_bug(request: Request, _error: Exception) -> Response:
     return error_response(AylluError("internal error: see the server's log"), request.url.path)
 
 
-async def _look(extra: Sequence[OllamaShelf | GgufShelf]) -> None:
-    """Say which of the user's other folders cannot be read, without waiting for slow disks."""
+async def _look(store: Store, extra: Sequence[OllamaShelf | GgufShelf]) -> None:
+    """Read what a list of all models needs, and say which of the user's folders cannot be read.
+
+    Nobody waits for it: disks may be slow.
+    """
+    with suppress(StoreError):  # whoever asks for the list is told
+        await asyncio.to_thread(rows, store)
     for shelf in extra:
         await asyncio.to_thread(shelf.names)
         for problem in shelf.problems:

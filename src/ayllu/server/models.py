@@ -36,14 +36,14 @@ _COPILOT = "GitHubCopilotChat/"
 
 async def tags(request: Request) -> Response:
     """GET /api/tags: list the models."""
-    rows = await asyncio.to_thread(_rows, state_of(request).store)
-    return json_response(wire.TagsResponse(rows))
+    listed = await asyncio.to_thread(rows, state_of(request).store)
+    return json_response(wire.TagsResponse(listed))
 
 
 async def loaded(request: Request) -> Response:
     """GET /api/ps: list the loaded models."""
-    rows = [_loaded_row(row) for row in state_of(request).pool.loaded()]
-    return json_response(wire.LoadedResponse(rows))
+    models = [_loaded_row(row) for row in state_of(request).pool.loaded()]
+    return json_response(wire.LoadedResponse(models))
 
 
 async def show(request: Request) -> Response:
@@ -167,7 +167,7 @@ async def receive_blob(request: Request) -> Response:
     return Response(status_code=201 if new else 200)
 
 
-def _rows(store: Store) -> list[describe.TagsModel]:
+def rows(store: Store) -> list[describe.TagsModel]:
     """All models, newest first; one whose config is damaged has no details."""
     return [describe.tags_model(stored, _config(store, stored)) for stored in store.models()]
 
