@@ -19,6 +19,7 @@ ROOMS = (
     "gguf",
     "template",
     "models",
+    "registry",
     "runner",
     "chat",
     "server",

@@ -165,7 +165,7 @@ def _words(text: str) -> tuple[str, ...]:
 def _hosts(text: str) -> tuple[str, ...]:
     """Hosts, `host:port` or networks in CIDR. Raises ValueError for a network or port that is none.
 
-    `models/addresses.py` says what they mean.
+    `registry/addresses.py` says what they mean.
     """
     words = _words(text)
     for word in words:

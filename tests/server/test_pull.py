@@ -25,8 +25,8 @@ from small_disk import mounted
 from token_registry import token_registry
 
 from ayllu.models.manifest import LICENSE_TYPE, MODEL_TYPE, PARAMS_TYPE, digest_of
-from ayllu.models.partial import CHUNK
 from ayllu.models.store import Store
+from ayllu.registry.partial import CHUNK
 
 BIG = 200 << 20
 ALLOWED = {"AYLLU_REGISTRIES": "127.0.0.1"}

@@ -18,13 +18,13 @@ from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError, StoreError
 from ayllu.gguf.cache import keep_in
-from ayllu.models.downloads import Downloads
 from ayllu.models.extra import OllamaShelf, extra_shelves
 from ayllu.models.gguf_shelf import GgufShelf
-from ayllu.models.registry import Registries
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
 from ayllu.models.tools import Tools
+from ayllu.registry.client import Registries
+from ayllu.registry.downloads import Downloads
 from ayllu.runner.engine import Engine, list_devices, tool_path
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders

@@ -20,11 +20,11 @@ from ayllu.models import create as create_model
 from ayllu.models import describe
 from ayllu.models.model import read_config
 from ayllu.models.name import parse_name, short_name, split_source
-from ayllu.models.pull import Order, Puller
-from ayllu.models.pull_hub import Workshop
-from ayllu.models.push import Push
-from ayllu.models.push import push as push_model
 from ayllu.models.store import Store, StoredManifest
+from ayllu.registry.pull import Order, Puller
+from ayllu.registry.pull_hub import Workshop
+from ayllu.registry.push import Push
+from ayllu.registry.push import push as push_model
 from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_ollama as wire
 from ayllu.server.state import State, drain, model_of, read_body, required, state_of

@@ -17,12 +17,12 @@ from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLarg
 from ayllu.gguf.cache import cached_header, is_at_hand
 from ayllu.models.corrected import find_correction, has_projector
 from ayllu.models.describe import capabilities
-from ayllu.models.downloads import Downloads
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import full_name, parse_name, split_source
-from ayllu.models.registry import Registries
 from ayllu.models.store import Store
 from ayllu.models.tools import Tools
+from ayllu.registry.client import Registries
+from ayllu.registry.downloads import Downloads
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import merge_options, parse_options
 from ayllu.runner.pool import Pool

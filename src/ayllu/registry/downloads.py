@@ -13,13 +13,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ayllu.errors import BusyError, StoreError
-from ayllu.models.addresses import origin_of
-from ayllu.models.bandwidth import Bandwidth
 from ayllu.models.files import using
-from ayllu.models.partial import Partial
-from ayllu.models.registry import Source
 from ayllu.models.store import Store
-from ayllu.models.transfer import Limits, Transfer, in_thread
+from ayllu.registry.addresses import origin_of
+from ayllu.registry.bandwidth import Bandwidth
+from ayllu.registry.client import Source
+from ayllu.registry.partial import Partial
+from ayllu.registry.transfer import Limits, Transfer, in_thread
 from ayllu.types import Layer
 
 PROGRESS_SECONDS = 0.06

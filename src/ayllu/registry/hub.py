@@ -15,10 +15,10 @@ from msgspec import Struct
 from yarl import URL
 
 from ayllu.errors import ForbiddenError, RegistryError
-from ayllu.models.hub_files import HubFile
 from ayllu.models.manifest import parse_digest
-from ayllu.models.origin import Origin
-from ayllu.models.registry import Registries, Source
+from ayllu.registry.client import Registries, Source
+from ayllu.registry.hub_files import HubFile
+from ayllu.registry.origin import Origin
 from ayllu.types import ModelName
 
 MAX_FILES = 10_000

@@ -19,10 +19,10 @@ from ayllu.models.create import CreateRequest, Progress
 from ayllu.models.extra import extra_shelves
 from ayllu.models.manifest import digest_of
 from ayllu.models.name import parse_name
-from ayllu.models.push import Push, push
-from ayllu.models.registry import Registries
 from ayllu.models.store import Store
-from ayllu.models.upload import Limits
+from ayllu.registry.client import Registries
+from ayllu.registry.push import Push, push
+from ayllu.registry.upload import Limits
 
 MIB = 1 << 20
 BIG = os.urandom(3 * MIB + 12345)

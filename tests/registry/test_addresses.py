@@ -10,8 +10,8 @@ from yarl import URL
 
 from ayllu.config import ConfigError, load_settings
 from ayllu.errors import ForbiddenError
-from ayllu.models.addresses import GuardedResolver, PrivateHosts, is_public
-from ayllu.models.web import proxy_of
+from ayllu.registry.addresses import GuardedResolver, PrivateHosts, is_public
+from ayllu.registry.web import proxy_of
 
 PRIVATE = [
     "127.0.0.1",

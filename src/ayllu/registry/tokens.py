@@ -21,8 +21,8 @@ from msgspec import Struct
 from yarl import URL
 
 from ayllu.errors import ForbiddenError, RegistryError
-from ayllu.models.addresses import origin_of
-from ayllu.models.web import Web
+from ayllu.registry.addresses import origin_of
+from ayllu.registry.web import Web
 
 _PARAMETER = re.compile(r"""[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
 _SCHEME = re.compile(r"[\s,]*([\w-]+)(?=[\s,]|$)")
@@ -115,7 +115,7 @@ class Tokens:
         return token
 
     async def _fetch(self, url: URL) -> str:
-        from ayllu.models.key import Key  # noqa: PLC0415 - it takes 8 MB, and few registries ask
+        from ayllu.registry.key import Key  # noqa: PLC0415 - it takes 8 MB, and few registries ask
 
         nothing = base64.b64encode(hashlib.sha256(b"").hexdigest().encode()).decode()
         headers = {"Authorization": Key(self._folder).sign(f"GET,{url},{nothing}")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ayllu.models.partial import CHUNK
+from ayllu.registry.partial import CHUNK
 
 
 class Part:

@@ -20,7 +20,7 @@ from yarl import URL
 
 from ayllu import __version__
 from ayllu.errors import RegistryError
-from ayllu.models.addresses import GuardedResolver, PrivateHosts, is_loopback
+from ayllu.registry.addresses import GuardedResolver, PrivateHosts, is_loopback
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse

@@ -15,12 +15,12 @@ from msgspec import Struct
 
 from ayllu.errors import RegistryError
 from ayllu.models.create import CreateRequest, Progress
-from ayllu.models.downloads import Downloads
-from ayllu.models.hub import Hub
-from ayllu.models.hub_files import HubFile, select
 from ayllu.models.manifest import MODEL_TYPE
 from ayllu.models.pulled import note_pull
 from ayllu.models.store import Store
+from ayllu.registry.downloads import Downloads
+from ayllu.registry.hub import Hub
+from ayllu.registry.hub_files import HubFile, select
 from ayllu.torch_python import find_torch_python
 from ayllu.types import Layer, ModelName
 

@@ -10,9 +10,9 @@ from packages import make_assets
 
 from ayllu.errors import AylluError, BadRequestError, StoreError
 from ayllu.models.name import parse_name
-from ayllu.models.restore import find_shelved, restore
 from ayllu.models.shelf import PackagedShelf
 from ayllu.models.store import Store
+from ayllu.registry.restore import find_shelved, restore
 
 MINI = parse_name("mini")
 

@@ -22,8 +22,6 @@ from ayllu.errors import (
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.models.create import Progress
-from ayllu.models.downloads import Downloads
-from ayllu.models.hub import Hub
 from ayllu.models.manifest import (
     ADAPTER_TYPE,
     DRAFT_TYPE,
@@ -36,12 +34,14 @@ from ayllu.models.manifest import (
     parse_manifest,
 )
 from ayllu.models.name import HUB_HOSTS, parse_name, short_name, split_source
-from ayllu.models.pull_hub import Workshop, pull_files
 from ayllu.models.pulled import Pulled, find_pull, note_pull
-from ayllu.models.registry import Registries, Registry, Source, choose_scheme
-from ayllu.models.restore import find_shelved, restore
 from ayllu.models.store import Store
-from ayllu.models.web import TransientError
+from ayllu.registry.client import Registries, Registry, Source, choose_scheme
+from ayllu.registry.downloads import Downloads
+from ayllu.registry.hub import Hub
+from ayllu.registry.pull_hub import Workshop, pull_files
+from ayllu.registry.restore import find_shelved, restore
+from ayllu.registry.web import TransientError
 from ayllu.types import Layer, Manifest, ModelName
 
 UP_TO_DATE = "up to date"

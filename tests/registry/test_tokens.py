@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from yarl import URL
 
 from ayllu.errors import ForbiddenError, RegistryError, StoreError
-from ayllu.models.addresses import PrivateHosts
-from ayllu.models.key import Key
-from ayllu.models.registry_auth import Challenge, Tokens, parse_challenge, token_url
-from ayllu.models.web import Web
+from ayllu.registry.addresses import PrivateHosts
+from ayllu.registry.key import Key
+from ayllu.registry.tokens import Challenge, Tokens, parse_challenge, token_url
+from ayllu.registry.web import Web
 
 ROOT = URL("https://registry.example/v2/me/x/")
 
@@ -142,7 +142,7 @@ def test_openssh_reads_the_key(tmp_path: Path) -> None:
 
 def test_two_that_make_the_key_at_once_have_the_same(tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\nfrom ayllu.models.key import Key\n"
+        "import sys\nfrom pathlib import Path\nfrom ayllu.registry.key import Key\n"
         "print(Key(Path(sys.argv[1])).sign('x').split(':')[0])\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

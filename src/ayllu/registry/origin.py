@@ -15,8 +15,8 @@ from aiohttp import ClientResponse
 from yarl import URL
 
 from ayllu.errors import AylluError, ForbiddenError, NotFoundError, RegistryError
-from ayllu.models.addresses import origin_of
-from ayllu.models.web import ANSWER_SECONDS, Body, TransientError, Web
+from ayllu.registry.addresses import origin_of
+from ayllu.registry.web import ANSWER_SECONDS, Body, TransientError, Web
 
 MAX_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

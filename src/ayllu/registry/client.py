@@ -10,13 +10,13 @@ from yarl import URL
 
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError
-from ayllu.models.addresses import PrivateHosts, origin_of
-from ayllu.models.bandwidth import Bandwidth
 from ayllu.models.manifest import MANIFEST_TYPE, parse_digest
 from ayllu.models.name import HUB_HOSTS
-from ayllu.models.origin import Origin
-from ayllu.models.registry_auth import Tokens, parse_challenge
-from ayllu.models.web import TransientError, Web
+from ayllu.registry.addresses import PrivateHosts, origin_of
+from ayllu.registry.bandwidth import Bandwidth
+from ayllu.registry.origin import Origin
+from ayllu.registry.tokens import Tokens, parse_challenge
+from ayllu.registry.web import TransientError, Web
 from ayllu.types import ModelName
 
 

@@ -15,10 +15,10 @@ from ayllu.errors import BadRequestError, ForbiddenError
 from ayllu.models.create import Progress
 from ayllu.models.manifest import parse_manifest
 from ayllu.models.name import parse_name, short_name
-from ayllu.models.origin import AccessError
-from ayllu.models.registry import Registries, choose_scheme
 from ayllu.models.store import Store, StoredManifest
-from ayllu.models.upload import Limits, Upload
+from ayllu.registry.client import Registries, choose_scheme
+from ayllu.registry.origin import AccessError
+from ayllu.registry.upload import Limits, Upload
 from ayllu.types import Layer, ModelName
 
 PROGRESS_SECONDS = 0.06

@@ -18,10 +18,10 @@ from msgspec import Struct
 from yarl import URL
 
 from ayllu.errors import AylluError, ForbiddenError, RegistryError, StoreError
-from ayllu.models.bandwidth import Bandwidth
-from ayllu.models.origin import join, location
-from ayllu.models.registry import Registry
-from ayllu.models.web import TransientError
+from ayllu.registry.bandwidth import Bandwidth
+from ayllu.registry.client import Registry
+from ayllu.registry.origin import join, location
+from ayllu.registry.web import TransientError
 from ayllu.types import Layer
 from ayllu.watch import Watch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ayllu.errors import BadRequestError, NotFoundError
-from ayllu.models.hub_files import HubFile, select
+from ayllu.registry.hub_files import HubFile, select
 
 
 def files(*paths: str) -> list[HubFile]:

@@ -20,12 +20,12 @@ from aiohttp import ClientResponse
 from msgspec import Struct
 
 from ayllu.errors import RegistryError
-from ayllu.models.bandwidth import Bandwidth
 from ayllu.models.files import using
-from ayllu.models.partial import CHUNK, Partial
-from ayllu.models.ranges import Part, parts_of
-from ayllu.models.registry import Source
-from ayllu.models.web import TransientError
+from ayllu.registry.bandwidth import Bandwidth
+from ayllu.registry.client import Source
+from ayllu.registry.partial import CHUNK, Partial
+from ayllu.registry.ranges import Part, parts_of
+from ayllu.registry.web import TransientError
 from ayllu.watch import Watch
 
 T = TypeVar("T")

@@ -18,14 +18,14 @@ from registries import BadRegistry, bad_registry
 
 from ayllu.config import load_settings
 from ayllu.errors import AylluError
-from ayllu.models.bandwidth import Bandwidth
-from ayllu.models.downloads import Downloads
 from ayllu.models.manifest import digest_of
 from ayllu.models.name import parse_name
-from ayllu.models.partial import CHUNK, Chunk, Partial
-from ayllu.models.registry import Registries, Source
 from ayllu.models.store import Store
-from ayllu.models.transfer import LEAST_PART, Limits, next_streams
+from ayllu.registry.bandwidth import Bandwidth
+from ayllu.registry.client import Registries, Source
+from ayllu.registry.downloads import Downloads
+from ayllu.registry.partial import CHUNK, Chunk, Partial
+from ayllu.registry.transfer import LEAST_PART, Limits, next_streams
 from ayllu.types import Layer
 
 QUICK = Limits(stall=0.4, backoff=0.01, slow_after=0.3, tick=0.05)

@@ -1,0 +1,1 @@
+"""Models from other machines and for them: registries, the Hub, downloads that survive."""
