@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gguf_maker import WIDE, make_successor_model
 
-from ayllu.errors import AylluError, EngineError
+from ayllu.errors import AylluError, BadRequestError, EngineError
 from ayllu.gguf.quantize import quantize
 from ayllu.gguf.read import read_header
 from ayllu.gguf.sizes import Size, predict_all, size_of
@@ -54,6 +54,15 @@ def test_sizes_are_those_of_what_is_then_made(program: Path, tmp_path: Path) -> 
             assert size.bits_per_weight == pytest.approx(real.bits_per_weight)
             assert 0 <= real.file - size.file <= NEW_KEYS, (model.name, kind)
             assert not size.needs_matrix
+
+
+def test_a_type_that_cannot_store_the_rows_is_not_planned_and_not_made(
+    program: Path, tmp_path: Path
+) -> None:
+    narrow = make_successor_model(tmp_path / "narrow.gguf")
+    assert set(predicted(program, narrow, "Q1_0", "Q8_0")) == {"Q8_0"}
+    with pytest.raises(BadRequestError, match="Q1_0 cannot store this model's rows"):
+        made(program, narrow, tmp_path / "out", "Q1_0")
 
 
 def test_types_that_need_a_matrix_are_told_apart(program: Path) -> None:

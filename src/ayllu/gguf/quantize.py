@@ -26,6 +26,9 @@ SOURCES = ("F16", "BF16", "F32")
 ORIGINAL = "quantize its F16 original instead, or allow it with `requantize`, which loses more"
 """What to do with a model that is quantized already."""
 
+NO_FALLBACK = "no tensor type fallback is defined"
+"""What the engine says of a type for rows that it cannot store, and that nothing stands in for."""
+
 _TENSOR = re.compile(rb"\[ *\d+/ *\d+\] (\S+) +- \[")
 _SHOWN = 40
 
@@ -104,6 +107,7 @@ def _failure(code: int, log: str, program: Path, kind: str, target: Path) -> Ayl
         (r"requires an imatrix|Missing importance matrix", partial(_needs_matrix, kind)),
         (r"requantizing from type (\S+) is disabled", _is_quantized),
         UNKNOWN_ARCHITECTURE,
+        (NO_FALLBACK, partial(_unsuited, kind)),
         (r"failed to quantize: ([^\n]+)", partial(_other, kind)),
     )
     return failure(code, log, program=program, doing="quantizing", reasons=reasons)
@@ -113,6 +117,12 @@ def _needs_matrix(kind: str) -> AylluError:
     return BadRequestError(
         f"{kind} needs an importance matrix: give one with `imatrix` (`true` makes it from a text "
         "that ships with Ayllu), or take another type, such as Q4_K_M"
+    )
+
+
+def _unsuited(kind: str) -> AylluError:
+    return BadRequestError(
+        f"{kind} cannot store this model's rows: take another type, such as Q4_K_M"
     )
 
 

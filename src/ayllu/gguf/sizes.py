@@ -18,6 +18,7 @@ from msgspec import Struct
 from ayllu.errors import AylluError, EngineError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
+from ayllu.gguf.quantize import NO_FALLBACK
 from ayllu.gguf.read import Header, TensorInfo
 from ayllu.gguf.tables import TENSOR_TYPES
 from ayllu.gguf.tool import UNKNOWN_ARCHITECTURE, failure, running
@@ -44,10 +45,13 @@ def size_of(header: Header) -> Size:
 
 
 async def predict_all(program: Path, model: Path, kinds: Iterable[str]) -> dict[str, Size]:
-    """The sizes as each of some types, a few at a time. Raises EngineError."""
+    """The sizes as each of those types that a model may have, a few at a time.
+
+    Raises EngineError.
+    """
     slots = asyncio.Semaphore(os.cpu_count() or 1)
 
-    async def one(kind: str) -> Size:
+    async def one(kind: str) -> Size | None:
         async with slots:
             return await predict(program, model, kind)
 
@@ -56,13 +60,14 @@ async def predict_all(program: Path, model: Path, kinds: Iterable[str]) -> dict[
             tasks = {kind: group.create_task(one(kind)) for kind in kinds}
     except* AylluError as errors:
         raise next(iter(errors.exceptions)) from None
-    return {kind: task.result() for kind, task in tasks.items()}
+    sizes = {kind: task.result() for kind, task in tasks.items()}
+    return {kind: size for kind, size in sizes.items() if size is not None}
 
 
-async def predict(program: Path, model: Path, kind: str) -> Size:
+async def predict(program: Path, model: Path, kind: str) -> Size | None:
     """What a model's size would be as `kind`, to the byte but for the header's own.
 
-    Raises EngineError where the engine cannot say.
+    None where the type cannot store its rows. Raises EngineError where the engine cannot say.
     """
     header = await asyncio.to_thread(cached_header, model)
     types: dict[str, str] = {}
@@ -72,6 +77,8 @@ async def predict(program: Path, model: Path, kind: str) -> Size:
             async for tensor in tensors:
                 types[tensor[1].decode("utf-8", "replace")] = (tensor[2] or b"").decode()
         code, log = await child.wait(), child.log
+    if code and NO_FALLBACK in log:
+        return None
     if code:
         raise failure(code, log, program=program, doing="planning", reasons=(UNKNOWN_ARCHITECTURE,))
     if types.keys() != {tensor.name for tensor in header.tensors}:
