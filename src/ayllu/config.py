@@ -80,6 +80,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     no_autostart: bool
     debug: bool
     registries: tuple[str, ...]
+    registry_logins: tuple[str, ...]
     max_bandwidth: int
     llama_bin: str
     torch_python: str
@@ -186,6 +187,16 @@ def _paths(text: str) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(Path(piece).expanduser().absolute() for piece in pieces))
 
 
+def _logins(text: str) -> tuple[str, ...]:
+    words = _words(text)
+    for word in words:
+        login, _, host = word.rpartition("@")
+        if ":" not in login or not host:
+            raise ValueError("a login is written user:password@host")
+        parse_address(host)
+    return words
+
+
 def _web_address(text: str) -> str:
     """An address that begins with http:// or https://, without a slash at its end."""
     parts = urlsplit(text)
@@ -285,6 +296,13 @@ SETTINGS = (
         "",
         "hosts, `host:port` or networks (`10.0.0.0/8`) that may hold a registry though their "
         "addresses are private, comma-separated",
+    ),
+    Setting(
+        "registry_logins",
+        _logins,
+        "",
+        "logins for registries, `user:password@host:port`, comma-separated; for an Ayllu, its API "
+        "key as the password of any user",
     ),
     Setting("max_bandwidth", _size, "0", "bytes per second for downloads and uploads; 0: no limit"),
     Setting(

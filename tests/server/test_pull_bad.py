@@ -86,7 +86,7 @@ def test_s8_no_token_is_asked_of_a_foreign_realm(
 def test_s8_a_login_by_password_is_refused(server: Serving, tmp_path: Path) -> None:
     headers = {"WWW-Authenticate": 'Basic realm="x"'}
     fault = Fault("answer", "", times=-1, status=401, headers=headers)
-    assert "asks for a login that is not by token" in error_with(server, tmp_path, fault)
+    assert "asks for a login: set AYLLU_REGISTRY_LOGINS" in error_with(server, tmp_path, fault)
 
 
 @pytest.mark.parametrize("what", ["bomb", "endless"])

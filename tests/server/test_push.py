@@ -93,6 +93,39 @@ def test_an_ayllu_is_a_registry_for_another(tmp_path: Path, chat_gguf: Path) -> 
             assert "this registry is only read" in refused.json["error"]
 
 
+HTPASSWD = "me:$2b$04$TIZ50d/GUfG8soxew.6uCO2XdoflYCNwM9GKJxUqKCiD18EMBbk1q"
+"""The password `se@cret`, by bcrypt."""
+
+
+def test_a_registry_that_wants_a_name_and_a_password_gets_them(
+    tmp_path: Path, chat_gguf: Path
+) -> None:
+    secret = tmp_path / "htpasswd"
+    secret.write_text(f"{HTPASSWD}\n", "utf-8")
+    more = f"auth: {{htpasswd: {{realm: ours, path: {secret}}}}}"
+    with docker_registry(tmp_path / "registry", more) as registry:
+        name, body = f"{registry.host}/me/chat", {"insecure": True, "stream": False}
+        good = ALLOWED | {"AYLLU_REGISTRY_LOGINS": f"me:se@cret@{registry.host}"}
+        with serving(tmp_path / "home", **good) as server:
+            server.create(name, chat_gguf)
+            push(server, name)
+            server.request("DELETE", "/api/delete", {"model": name})
+            pulled = server.post("/api/pull", {"model": name, **body})
+            assert pulled.json == {"status": "success"}
+            assert "se@cret" not in server.log.read_text("utf-8")
+            assert "se@cret" not in server.ayllu("doctor").stdout
+        for home, login, words in (
+            ("none", "", "asks for a login: set AYLLU_REGISTRY_LOGINS=user:password@127.0.0.1"),
+            ("wrong", f"me:wrong@{registry.host}", "does not take the login that you gave"),
+            ("other", "me:se@cret@127.0.0.1:1", "asks for a login"),
+        ):
+            logins = ALLOWED | ({"AYLLU_REGISTRY_LOGINS": login} if login else {})
+            with serving(tmp_path / home, **logins) as server:
+                refused = server.post("/api/pull", {"model": name, **body})
+                assert refused.status == 403
+                assert words in refused.json["error"]
+
+
 def test_layers_of_another_model_are_mounted(
     registry: Registry, tmp_path: Path, chat_gguf: Path
 ) -> None:

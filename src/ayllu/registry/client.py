@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -39,7 +40,9 @@ class Registries:
         self.web = Web(PrivateHosts(settings.registries))
         self.bandwidth = Bandwidth(settings.max_bandwidth)
         self._tokens = Tokens(self.web, settings.home)
-        self.hub, self.hub_token = URL(settings.hf_endpoint), settings.hf_token
+        self._logins = dict(map(_login, settings.registry_logins))
+        self.hub = URL(settings.hf_endpoint)
+        self.hub_authorization = f"Bearer {settings.hf_token}" if settings.hf_token else ""
 
     def open(self, name: ModelName, scheme: str) -> Registry:
         """A model's place in its registry; `scheme` is choose_scheme's. Nothing is asked yet.
@@ -47,13 +50,14 @@ class Registries:
         Raises ForbiddenError where the host is a private address that nobody allowed.
         """
         if name.host in HUB_HOSTS:
-            return Registry(self.web, self._tokens, name, self.hub, self.hub_token)
+            return Registry(self.web, self._tokens, name, self.hub, shown=self.hub_authorization)
         try:
             root = URL(f"{scheme}://{name.host}")
             root.origin()
         except ValueError as error:
             raise BadRequestError("invalid model name") from error
-        return Registry(self.web, self._tokens, name, root)
+        login = self._logins.get(name.host.lower(), "")
+        return Registry(self.web, self._tokens, name, root, login=login)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -64,10 +68,18 @@ class Registry(Origin):
     """One model's place in its registry, opened by Registries."""
 
     def __init__(
-        self, web: Web, tokens: Tokens, name: ModelName, host: URL, token: str = ""
+        self,
+        web: Web,
+        tokens: Tokens,
+        name: ModelName,
+        host: URL,
+        *,
+        shown: str = "",
+        login: str = "",
     ) -> None:
-        super().__init__(web, host / "v2" / name.namespace / name.model / "", token)
+        super().__init__(web, host / "v2" / name.namespace / name.model / "", shown)
         self._tag = name.tag
+        self._login = login
         self._tokens = tokens
 
     async def manifest(self) -> bytes:
@@ -98,11 +110,27 @@ class Registry(Origin):
             return False
 
     async def login(self, response: ClientResponse, refused: str) -> str:
-        """A token for what a 401 asks for; `refused` was sent and is not good any more."""
-        challenge = parse_challenge(response.headers.getall("WWW-Authenticate", []))
-        if challenge is None:
-            raise ForbiddenError(f"{self.root.authority} asks for a login that is not by token")
-        return await self._tokens.get(challenge, self.root, refused=refused)
+        """A token, or the owner's login; `refused` was shown and is not good any more."""
+        asked = response.headers.getall("WWW-Authenticate", [])
+        if challenge := parse_challenge(asked):
+            token = await self._tokens.get(
+                challenge, self.root, refused=refused.removeprefix("Bearer ")
+            )
+            return f"Bearer {token}"
+        place = self.root.authority
+        if not any(text.lower().startswith("basic") for text in asked):
+            raise ForbiddenError(f"{place} asks for a login of a kind that is not known here")
+        if not self._login or self._login == refused:
+            why = "does not take the login that you gave" if refused else "asks for a login"
+            raise ForbiddenError(f"{place} {why}: set AYLLU_REGISTRY_LOGINS=user:password@{place}")
+        self.web.private.check_clear(self.root)
+        return self._login
+
+
+def _login(entry: str) -> tuple[str, str]:
+    """A host and what to show it, of an entry `user:password@host` (RFC 7617)."""
+    login, _, host = entry.rpartition("@")
+    return host.lower(), f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
 class Source:

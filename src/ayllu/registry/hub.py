@@ -48,7 +48,7 @@ class Hub(Origin):
     """One repository. The token goes to the Hub alone, never to where its files are stored."""
 
     def __init__(self, registries: Registries, name: ModelName) -> None:
-        super().__init__(registries.web, registries.hub, registries.hub_token)
+        super().__init__(registries.web, registries.hub, registries.hub_authorization)
         self._repository = f"{name.namespace}/{name.model}"
 
     async def revision(self) -> str:

@@ -32,17 +32,17 @@ class AccessError(ForbiddenError):
 class Origin:
     """A server and the place on it, `root`, that requests are about.
 
-    `token` is a bearer token that is known beforehand. Raises ForbiddenError where the host is a
-    private address that nobody allowed, or a token would go in the clear.
+    `authorization` is what its header says from the beginning. Raises ForbiddenError where the host
+    is a private address that nobody allowed, or a secret would go in the clear.
     """
 
-    def __init__(self, web: Web, root: URL, token: str = "") -> None:
+    def __init__(self, web: Web, root: URL, authorization: str = "") -> None:
         web.private.check(root)
-        if token:
+        if authorization:
             web.private.check_clear(root)
         self.root = root
         self.web = web
-        self._token = token
+        self._authorization = authorization
 
     @asynccontextmanager
     async def follow(
@@ -88,15 +88,15 @@ class Origin:
         seconds: float | None = ANSWER_SECONDS,
         accept: Container[int] = _OK,
     ) -> AsyncIterator[ClientResponse]:
-        """One request without redirects, with a token where the registry itself wants one.
+        """One request without redirects, with a token or login where the registry itself wants one.
 
         Raises what a status outside of `accept` stands for: NotFoundError, ForbiddenError or
         RegistryError, TransientError where it may pass; the same two as Web does.
         """
         own = origin_of(url) == origin_of(self.root)
         for attempt in range(3):  # without a token, with one that was kept, with a new one
-            token = self._token if own else ""
-            sent = {**(headers or {}), **({"Authorization": f"Bearer {token}"} if token else {})}
+            shown = self._authorization if own else ""
+            sent = {**(headers or {}), **({"Authorization": shown} if shown else {})}
             async with self.web.request(
                 method, url, headers=sent, body=body, seconds=seconds
             ) as response:
@@ -105,10 +105,10 @@ class Origin:
                         raise await self._error(response)
                     yield response
                     return
-                self._token = await self.login(response, token)
+                self._authorization = await self.login(response, shown)
 
     async def login(self, response: ClientResponse, refused: str) -> str:
-        """A token where a 401 asks for one; `refused` was sent. For those that know how."""
+        """What to show where a 401 asks for it; `refused` was shown. For those that know how."""
         del refused
         raise await self._error(response)
 
