@@ -21,12 +21,12 @@ from ayllu.models.store import Store
 from ayllu.registry.downloads import Downloads
 from ayllu.registry.hub import Hub
 from ayllu.registry.hub_files import HubFile, select
+from ayllu.registry.web import ANSWER_SECONDS, TransientError
 from ayllu.torch_python import find_torch_python
 from ayllu.types import Layer, ModelName
 
 LARGEST_SMALL_FILE = 32 << 20
 """Bytes of a file whose digest the Hub does not tell; it does of those over 10 MB."""
-
 
 Make = Callable[[ModelName, CreateRequest], AsyncGenerator[Progress]]
 """Makes a model of files that are blobs: `models.create`, with what it needs."""
@@ -81,8 +81,13 @@ async def _fetch(
     if not file.digest:
         if file.size > LARGEST_SMALL_FILE:
             raise RegistryError(f"{file.path} is larger than {LARGEST_SMALL_FILE} bytes")
-        async with source.open() as response:
-            data = await hub.web.read(response, LARGEST_SMALL_FILE)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS), source.open() as response:
+                data = await hub.web.read(response, LARGEST_SMALL_FILE)
+        except TimeoutError as error:
+            raise TransientError(f"{file.path} does not come to its end") from error
+        if len(data) != file.size:
+            raise RegistryError(f"{file.path} has {len(data)} bytes, and should have {file.size}")
         layer = await asyncio.to_thread(store.write_blob, data, MODEL_TYPE)
         yield Progress(f"pulling {layer.digest[7:19]}", layer.digest, layer.size, layer.size)
         return
