@@ -16,10 +16,10 @@ from ayllu.errors import BadRequestError, GGUFError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.read import Header
+from ayllu.gguf.shards import MAX_SHARDS
 from ayllu.gguf.write import tensor_of, values_of, write_gguf
 
 NUMBER, TENSORS = "split.no", "split.tensors.count"
-MAX_FILES = 4096
 
 Name = TypeVar("Name")
 
@@ -34,8 +34,8 @@ def ordered(files: Mapping[Name, Header]) -> tuple[Name, ...]:
     if len(counts) > 1 or len(totals) > 1:
         raise BadRequestError("the files are parts of different models: give those of one")
     (count,), (total,) = counts, totals
-    if not 1 < count <= MAX_FILES:
-        raise GGUFError(f"the files say that they are {count} parts; 2 to {MAX_FILES} are allowed")
+    if not 1 < count <= MAX_SHARDS:
+        raise GGUFError(f"the files say that they are {count} parts; 2 to {MAX_SHARDS} are allowed")
     places: dict[int, Name] = {}
     for name, header in files.items():
         number = _number(header, NUMBER)

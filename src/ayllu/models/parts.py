@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, aclosing
 
 from ayllu.gguf import arch
+from ayllu.gguf.shards import set_name
 from ayllu.gguf.split import merge, ordered
 from ayllu.gguf.tool import Step
 from ayllu.models.files import draft, using
 from ayllu.models.manifest import MODEL_TYPE
 from ayllu.models.store import Store
 from ayllu.models.weights import any_header, published
-
-_NUMBERS = re.compile(r"-\d+-of-\d+(?=\.gguf$)")
 
 
 async def merge_parts(
@@ -39,7 +37,7 @@ async def merge_parts(
                     yield Step(min(done, total), total)
             layer = await published(store, new, MODEL_TYPE)
         others = {path: digest for path, digest in files.items() if path not in parts}
-        yield others | {_NUMBERS.sub("", parts[0]): layer.digest}
+        yield others | {f"{set_name(parts[0])}.gguf": layer.digest}
 
 
 def _parts_of(store: Store, files: Mapping[str, str]) -> tuple[str, ...]:

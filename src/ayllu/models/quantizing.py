@@ -10,7 +10,6 @@ from msgspec import Struct
 from ayllu.errors import BadRequestError, EngineMissingError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
-from ayllu.gguf.compat import correction
 from ayllu.gguf.quantize import SOURCES, needs_quantizing, quantize
 from ayllu.gguf.tool import REMEDY, Step
 from ayllu.models.files import draft, using
@@ -53,18 +52,12 @@ def quantizing(
     Raises BadRequestError where it may not, EngineMissingError where nothing could do it.
     """
     path = store.blob_path(layer.digest)
-    header = cached_header(path)
-    if not needs_quantizing(header, kind, again=again):
+    if not needs_quantizing(cached_header(path), kind, again=again):
         return None
-    if (odd := correction(path, header)) and odd.model:
-        raise BadRequestError(
-            f"this {arch.architecture(header)} model is in a form of Ollama's own, which runs here "
-            "but cannot be quantized: take a GGUF of it that llama.cpp's converter made"
-        )
+    check_form(path)
     if tools is None:
         raise EngineMissingError(f"there is no llama-quantize: {REMEDY}")
     check_program(tools.quantize)
-    check_form(store.blob_path(layer.digest))
     if not matrix or layer.media_type != MODEL_TYPE:
         return Task(kind, again, None, tools)
     if kind in SOURCES:

@@ -8,6 +8,8 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from ayllu.errors import BadRequestError, BusyError, EngineMissingError, TooLargeError
+from ayllu.gguf import arch
+from ayllu.gguf.cache import cached_header
 from ayllu.gguf.evaluate import memory_needed
 from ayllu.gguf.read import Header
 from ayllu.gguf.tool import REMEDY
@@ -58,8 +60,9 @@ def check_form(path: Path) -> None:
     """
     if find_correction(path) is not None:
         raise BadRequestError(
-            "this model's file is in a form of Ollama's own, which the engine's programs do not "
-            "read: get it as a GGUF that llama.cpp wrote, or import its original"
+            f"this {arch.architecture(cached_header(path))} model is in a form of Ollama's own, "
+            "which runs here but the engine's other programs do not read: get it as a GGUF that "
+            "llama.cpp wrote, or import its original"
         )
 
 
