@@ -109,12 +109,14 @@ class Serving:
 
     def create(self, name: str, *ggufs: Path, **more: Any) -> None:
         """Make a model of GGUFs through the API, as `ayllu create` does."""
-        files = {}
-        for gguf in ggufs:
-            data = gguf.read_bytes()
-            files[gguf.name] = "sha256:" + hashlib.sha256(data).hexdigest()
-            assert self.post(f"/api/blobs/{files[gguf.name]}", data).status in {200, 201}
+        files = {gguf.name: self.upload(gguf.read_bytes()) for gguf in ggufs}
         self.make(name, files=files, **more)
+
+    def upload(self, data: bytes) -> str:
+        """Make a blob of some bytes; returns its digest."""
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        assert self.post(f"/api/blobs/{digest}", data).status in {200, 201}
+        return digest
 
     def make(self, name: str, **fields: Any) -> None:
         """Make a model of what the store has."""

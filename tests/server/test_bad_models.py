@@ -29,12 +29,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, chat_gguf: Path) -> Iterato
         yield running
 
 
-def upload(server: Serving, data: bytes) -> str:
-    digest = "sha256:" + hashlib.sha256(data).hexdigest()
-    assert server.post(f"/api/blobs/{digest}", data).status in {200, 201}
-    return digest
-
-
 def still_answers(server: Serving) -> None:
     body = {"model": "chat", "messages": USER, "stream": False}
     assert server.post("/api/chat", body).json["message"]["content"] == walk(26)
@@ -62,7 +56,7 @@ def damaged(data: bytes) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", damaged(b"GGUF" + bytes(3000)))
 def test_a_damaged_file_never_becomes_a_model(server: Serving, chat_gguf: Path, kind: str) -> None:
-    digest = upload(server, damaged(whole(chat_gguf))[kind])
+    digest = server.upload(damaged(whole(chat_gguf))[kind])
     answer = server.post("/api/create", {"model": "bad", "files": {"bad.gguf": digest}})
     assert answer.status == 400
     assert "Traceback" not in answer.json["error"]

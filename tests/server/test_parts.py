@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from pathlib import Path
 
@@ -42,11 +41,7 @@ def test_a_part_on_the_command_line_brings_the_others(server: Serving, parts: li
 def test_a_set_that_is_not_whole_is_refused_before_anything_is_done(
     server: Serving, parts: list[Path]
 ) -> None:
-    files = {}
-    for part in parts:
-        data = part.read_bytes()
-        files[part.name] = "sha256:" + hashlib.sha256(data).hexdigest()
-        assert server.post(f"/api/blobs/{files[part.name]}", data).status in {200, 201}
+    files = {part.name: server.upload(part.read_bytes()) for part in parts}
     files.pop(parts[1].name)
     answer = server.post("/api/create", {"model": "bad", "files": files})
     assert answer.status == 400

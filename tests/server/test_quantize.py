@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 from collections.abc import Iterator
@@ -33,12 +32,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, base_gguf: Path) -> Iterato
     with serving(tmp_path_factory.mktemp("home")) as running:
         running.create("base", base_gguf)
         yield running
-
-
-def upload(server: Serving, data: bytes) -> str:
-    digest = "sha256:" + hashlib.sha256(data).hexdigest()
-    assert server.post(f"/api/blobs/{digest}", data).status in {200, 201}
-    return digest
 
 
 def create(server: Serving, name: str, **fields: Any) -> list[Any]:
@@ -201,7 +194,7 @@ def test_who_leaves_ends_the_work_and_leaves_nothing(
     server: Serving, path: str, body: dict[str, Any], status: str
 ) -> None:
     if path == "/api/create":
-        body = body | {"imatrix": upload(server, (TEXT * 100).encode())}
+        body = body | {"imatrix": server.upload((TEXT * 100).encode())}
     before = files(server)
     leave(server, path, body, status)
     wait_until(lambda: not programs(server), 5, "the program's end")
@@ -224,7 +217,7 @@ def test_a_program_that_is_killed_is_told(server: Serving) -> None:
 
 
 def test_a_model_is_quantized_by_a_matrix_that_is_made_once(server: Serving) -> None:
-    text = upload(server, TEXT[:20_000].encode())
+    text = server.upload(TEXT[:20_000].encode())
     lines = create(server, "by", quantize="IQ2_XXS", imatrix=text)
     steps = [line for line in lines if line["status"] == MATRIX]
     assert [step.get("completed", 0) for step in steps] == list(range(steps[0]["total"] + 1))
@@ -239,7 +232,7 @@ def test_a_model_is_quantized_by_a_matrix_that_is_made_once(server: Serving) -> 
     assert digest_of_weights(server, "again") != digest_of_weights(server, "without")
     kept = list((server.home / "models" / FOLDER).iterdir())
     assert len(kept) == 1
-    given = upload(server, kept[0].read_bytes())
+    given = server.upload(kept[0].read_bytes())
     ready = create(server, "ready", quantize="q4_0", imatrix=given)
     assert not [line for line in ready if line["status"] == MATRIX]
     assert ready[-1] == {"status": "success"}
@@ -255,12 +248,12 @@ def test_only_the_matrices_used_last_are_kept(server: Serving) -> None:
     folder.mkdir(exist_ok=True)
     for place in range(KEPT + 4):
         (folder / f"{place:064d}.gguf").touch()
-    create(server, "by", quantize="q4_0", imatrix=upload(server, TEXT[:9000].encode()))
+    create(server, "by", quantize="q4_0", imatrix=server.upload(TEXT[:9000].encode()))
     assert len(list(folder.iterdir())) == KEPT
 
 
 def bad_matrices(server: Serving) -> list[tuple[dict[str, Any], int, str]]:
-    own = upload(server, (ASSETS / "mini-f16.gguf").read_bytes())
+    own = server.upload((ASSETS / "mini-f16.gguf").read_bytes())
     return [
         ({"imatrix": True, "quantize": ""}, 400, "is for quantizing: say to which type"),
         ({"imatrix": True, "quantize": "f32"}, 400, "F32 needs no importance matrix"),
@@ -269,11 +262,11 @@ def bad_matrices(server: Serving) -> list[tuple[dict[str, Any], int, str]]:
         ({"imatrix": "../../x"}, 400, "invalid digest format"),
         ({"imatrix": 7}, 400, "does not fit"),
         ({"imatrix": own}, 400, "the file is a GGUF, but no importance matrix"),
-        ({"imatrix": upload(server, b"GGUF" + bytes(99))}, 400, "the importance matrix has GGUF"),
-        ({"imatrix": upload(server, b"  \n ")}, 400, "the text is empty"),
-        ({"imatrix": upload(server, b"too short")}, 400, "the text is too short: it has"),
-        ({"imatrix": upload(server, b"caf\xe9 " * 900)}, 400, "the text is not UTF-8 (byte 4)"),
-        ({"imatrix": upload(server, bytes(MAX_TEXT_BYTES + 1))}, 413, "larger than 16 MiB"),
+        ({"imatrix": server.upload(b"GGUF" + bytes(99))}, 400, "the importance matrix has GGUF"),
+        ({"imatrix": server.upload(b"  \n ")}, 400, "the text is empty"),
+        ({"imatrix": server.upload(b"too short")}, 400, "the text is too short: it has"),
+        ({"imatrix": server.upload(b"caf\xe9 " * 900)}, 400, "the text is not UTF-8 (byte 4)"),
+        ({"imatrix": server.upload(bytes(MAX_TEXT_BYTES + 1))}, 413, "larger than 16 MiB"),
     ]
 
 
@@ -288,9 +281,9 @@ def test_what_makes_no_matrix_is_refused_in_a_sentence(server: Serving) -> None:
 
 
 def test_a_matrix_of_another_model_is_refused(server: Serving) -> None:
-    create(server, "by", quantize="q4_0", imatrix=upload(server, TEXT[:9000].encode()))
+    create(server, "by", quantize="q4_0", imatrix=server.upload(TEXT[:9000].encode()))
     kept = [path.read_bytes() for path in (server.home / "models" / FOLDER).iterdir()]
-    matrix = upload(server, max(kept, key=len))
+    matrix = server.upload(max(kept, key=len))
     body = {"model": "x", "from": "base", "quantize": "q4_0", "imatrix": matrix, "stream": False}
     answer = server.post("/api/create", body)
     assert (answer.status, answer.json["error"]) == (
