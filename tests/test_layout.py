@@ -22,6 +22,7 @@ ROOMS = (
     "registry",
     "runner",
     "chat",
+    "cluster",
     "server",
 )
 """A room may import what stands above it; names on one line are told apart by the files alone."""

@@ -1,0 +1,145 @@
+"""What a machine says of itself: one versioned record, which it alone may change.
+
+Numbers are measured on the machine itself. Records travel as msgpack in a sealed envelope
+(`seal.py`); a reader drops what it does not know and refuses what is too large.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ayllu.errors import BadRequestError
+
+LONGEST_RECORD = 1 << 20
+_Text = Annotated[str, Meta(max_length=256)]
+_Count = Annotated[int, Meta(ge=0, le=1 << 62)]
+_Number = Annotated[float, Meta(ge=0, le=1e18)]
+NodeId = Annotated[str, Meta(pattern=r"\A[a-z2-7]{20}\Z")]
+"""base32(sha256(public key))[:20], lower-case: `identity.py`."""
+
+
+class Gpu(Struct, frozen=True):
+    """A GPU that the engine can use. Memory is in bytes."""
+
+    name: _Text
+    backend: _Text
+    vram_total: _Count
+    vram_free: _Count
+
+
+class Hardware(Struct, frozen=True):
+    """What the machine has. `isa` are the instruction sets that matter to the engine.
+
+    Memory and disk are in bytes; `disk_free` is of the disk that holds the models.
+    """
+
+    cpu: _Text
+    cores: _Count
+    threads: _Count
+    isa: Annotated[tuple[_Text, ...], Meta(max_length=64)]
+    ram_total: _Count
+    gpus: Annotated[tuple[Gpu, ...], Meta(max_length=64)]
+    system: _Text
+    """Operating system and architecture, as `Linux x86_64`."""
+
+
+class Speed(Struct, frozen=True):
+    """What was measured, once per hardware: FP32 matrix product, streaming reads, disk reads."""
+
+    tflops: _Number
+    memory_gbs: _Number
+    """GB/s, 1e9 bytes."""
+    disk_mbs: _Number
+    """MB/s, 1e6 bytes; 0 where it was not measured."""
+    measured_at: _Number
+    """Seconds since 1970."""
+
+
+class Link(Struct, frozen=True):
+    """The way to another machine: round trips of a query in ms, MB/s of a burst (0: not yet)."""
+
+    to: NodeId
+    rtt_p50: _Number
+    rtt_p95: _Number
+    mbs: _Number
+    wireless: bool
+    measured_at: _Number
+
+
+class HeldModel(Struct, frozen=True):
+    """A model in the machine's store. `digest` is its manifest's, 64 hex digits; size in bytes."""
+
+    name: Annotated[str, Meta(max_length=512)]
+    digest: _Text
+    size: _Count
+    loaded: bool = False
+
+
+class Load(Struct, frozen=True):
+    """How busy it is: free memory in bytes, requests that run and that wait, CPU share 0 to 1."""
+
+    ram_free: _Count
+    disk_free: _Count
+    running: _Count = 0
+    waiting: _Count = 0
+    cpu: _Number = 0.0
+
+
+class Endpoints(Struct, frozen=True):
+    """Where it listens: `host:port` texts, one per address.
+
+    `bus` and `bulk` are Zenoh's, `peer` the HTTP API over mutual TLS, `join` the door for machines
+    that have no certificate yet.
+    """
+
+    bus: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
+    bulk: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
+    peer: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
+    join: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """All of it. The record with the greater (`epoch`, `counter`) is the newer one.
+
+    `epoch` grows with every start of the machine's server, `counter` with every change. `returns`
+    says that the machine goes only for a moment, to come back with a new certificate.
+    """
+
+    node: NodeId
+    name: _Text
+    epoch: _Count
+    counter: _Count
+    version: _Text
+    engine: _Text
+    started: _Number
+    endpoints: Endpoints
+    hardware: Hardware
+    load: Load
+    speed: Speed | None = None
+    links: Annotated[tuple[Link, ...], Meta(max_length=256)] = ()
+    models: Annotated[tuple[HeldModel, ...], Meta(max_length=4096)] = ()
+    admin: bool = False
+    returns: bool = False
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What tells the newer of two records of one machine."""
+        return self.epoch, self.counter
+
+
+def encode(record: Record) -> bytes:
+    """The record as msgpack."""
+    return msgspec.msgpack.encode(record)
+
+
+def decode(data: bytes) -> Record:
+    """A record from another machine. Raises BadRequestError for what is none, or is too large."""
+    if len(data) > LONGEST_RECORD:
+        raise BadRequestError(f"a record of {len(data)} bytes is too large")
+    try:
+        return msgspec.msgpack.decode(data, type=Record)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError(f"this is no record of a machine: {error}") from error
