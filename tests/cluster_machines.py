@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from ayllu.cluster.credentials import Credentials
 from ayllu.cluster.door import Door
@@ -68,3 +70,8 @@ async def house(keyring: Keyring, admins: int = 1) -> AsyncIterator[House]:
         yield built
     finally:
         await built.door.close()
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run a test to its end."""
+    asyncio.run(work)

@@ -5,9 +5,6 @@ import ssl
 import stat
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,12 +18,6 @@ from ayllu.cluster.authority import DAYS, CertificateError, new_authority, self_
 from ayllu.cluster.identity import common_name
 from ayllu.cluster.keyring import Grant, Keyring
 from ayllu.errors import BadRequestError, ForbiddenError, StoreError
-
-
-@pytest.fixture
-def machines(tmp_path: Path) -> Iterator[Machines]:
-    with ExitStack() as stack:
-        yield Machines(tmp_path, stack)
 
 
 def test_whoever_makes_an_ayllu_is_its_admin_and_is_one_after_a_restart(machines: Machines) -> None:

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from cluster_machines import NOW, Machines, joined
@@ -17,12 +14,6 @@ INVITE = Invite(
     bytes(range(16)), bytes(range(100, 116)), NOW, ("192.0.2.7:17449", "[2001:db8::1]:17449")
 )
 CODE = encode(INVITE)
-
-
-@pytest.fixture
-def machines(tmp_path: Path) -> Iterator[Machines]:
-    with ExitStack() as stack:
-        yield Machines(tmp_path, stack)
 
 
 def test_a_code_says_all_that_is_needed() -> None:
