@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ayllu.cluster.bus import Close
-from ayllu.cluster.peer_server import split_endpoint
+from ayllu.cluster.endpoints import split_endpoint
 from ayllu.errors import AylluError
 
 CONNECT_SECONDS = 3.0
