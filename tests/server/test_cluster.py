@@ -16,6 +16,7 @@ from serving import Serving, serving, wait_until
 
 from ayllu.cluster.bus import Close
 from ayllu.cluster.view import Ayllu, Joined, Left, Member, Snapshot, Whole
+from ayllu.errors import EngineError
 from ayllu.server.cluster import watch
 
 HOME = Ayllu("k" * 20, "home")
@@ -61,6 +62,16 @@ def test_a_machine_without_an_ayllu_shows_itself_and_measures_itself_when_asked(
     assert node["memory_gbs"] > 0
     assert node["measured_at"] > node["since"]
     assert (alone.home / "cluster" / "measured.json").exists()
+    again = alone.post("/api/cluster/measure", {}).json
+    assert again["id"] == node["id"]
+    assert again["measured_at"] > node["measured_at"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"1"])
+def test_what_is_no_request_measures_nothing(alone: Serving, body: bytes) -> None:
+    answer = alone.post("/api/cluster/measure", body)
+    assert answer.status == 400
+    assert list(answer.json) == ["error"]
 
 
 def test_what_is_loaded_and_runs_is_told_by_events(alone: Serving) -> None:
@@ -98,6 +109,9 @@ class Program:
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         self.listeners.append(on_change)
         return lambda: self.listeners.remove(on_change)
+
+    async def measure_again(self) -> None:
+        raise EngineError("a machine of the test's own cannot be measured")
 
     def know(self, *names: str) -> None:
         members = tuple(Member(record(name)) for name in names)
