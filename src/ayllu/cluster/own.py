@@ -25,7 +25,7 @@ from ayllu.config import Settings
 from ayllu.errors import EngineError, StoreError
 from ayllu.models.name import short_name
 from ayllu.models.store import Store
-from ayllu.runner.engine import Engine
+from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 
 LOAD_SECONDS = 1.0
@@ -58,6 +58,7 @@ class OwnRecord:
         self._meter = Meter(parts.settings.models)
         self._listeners: list[Callable[[], None]] = []
         self._measuring: asyncio.Task[bool] | None = None
+        self._loaded: set[str] = set()
         self.record = Record(
             node=node,
             name=name or socket.gethostname().partition(".")[0],
@@ -149,6 +150,20 @@ class OwnRecord:
             _log.debug("the models of this machine cannot be told", reason=error.sentence)
         else:
             self.change(models=models)
+        if loaded != self._loaded:
+            self._loaded = loaded
+            await self._look_at_gpus()
+
+    async def _look_at_gpus(self) -> None:
+        """Their free memory is other once a model comes or goes; asking takes a process."""
+        if not self.record.hardware.gpus:
+            return
+        try:
+            devices = await asyncio.to_thread(list_devices, self._parts.engine)
+        except EngineError as error:
+            _log.warning("the GPUs cannot be listed", reason=error.sentence)
+        else:
+            self.change(hardware=await asyncio.to_thread(hardware, devices))
 
     def _load(self) -> Load:
         pool = self._parts.pool
