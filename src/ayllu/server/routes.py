@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from ayllu import __version__
 from ayllu.cluster.view import ClusterView
 from ayllu.cluster.view import Event as ClusterEvent
+from ayllu.cluster.view import Node as ClusterNode
 from ayllu.models.create import Progress
 from ayllu.models.describe import ShowResponse
 from ayllu.server import (
@@ -155,8 +156,13 @@ ROUTES = [
     Endpoint(
         "GET /api/cluster/events",
         cluster.events,
-        gives=None,
         streams=(cluster.FRAMING, ClusterEvent),
+    ),
+    Endpoint(
+        "POST /api/cluster/measure",
+        cluster.measure,
+        takes=cluster.MeasureRequest,
+        gives=ClusterNode,
     ),
     Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),
     Endpoint("POST /api/me", cloud.refuse_account, statuses=()),
