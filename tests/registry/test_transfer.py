@@ -23,9 +23,10 @@ from ayllu.models.name import parse_name
 from ayllu.models.store import Store
 from ayllu.registry.bandwidth import Bandwidth
 from ayllu.registry.client import Registries, Source
-from ayllu.registry.downloads import Downloads
+from ayllu.registry.downloads import Amount, Downloads
+from ayllu.registry.limits import Limits, next_streams
 from ayllu.registry.partial import CHUNK, Chunk, Partial
-from ayllu.registry.transfer import LEAST_PART, Limits, next_streams
+from ayllu.registry.transfer import LEAST_PART
 from ayllu.types import Layer
 
 QUICK = Limits(stall=0.4, backoff=0.01, slow_after=0.3, tick=0.05)
@@ -51,9 +52,9 @@ async def download(
     sizes = []
     fetching = downloads.fetch(Source(place, place.blob(layer.digest)), layer)
     try:
-        async for size in fetching:
-            sizes.append(size)
-            if until(size):
+        async for amount in fetching:
+            sizes.append(amount.size)
+            if until(amount.size):
                 break
     finally:
         await fetching.aclose()
@@ -314,13 +315,13 @@ def test_waiters_share_a_download_that_ends_with_the_last(tmp_path: Path) -> Non
         first, second, third = (downloads.fetch(source, LAYER) for _ in range(3))
         for _ in range(4):
             await anext(first)
-        seen = await anext(first)
+        seen = (await anext(first)).size
         assert seen > 0
-        assert await anext(second) >= seen
-        assert await anext(third) >= seen
+        assert (await anext(second)).size >= seen
+        assert (await anext(third)).size >= seen
         await first.aclose()
         await second.aclose()
-        assert await anext(third) >= seen
+        assert (await anext(third)).size >= seen
         await third.aclose()
         asked = len(registry.requests)
         await asyncio.sleep(0.2)
@@ -337,6 +338,6 @@ def test_waiters_share_a_download_that_ends_with_the_last(tmp_path: Path) -> Non
     assert store.blob_path(LAYER.digest).read_bytes() == DATA
 
 
-async def collect(sizes: AsyncGenerator[int]) -> None:
+async def collect(sizes: AsyncGenerator[Amount]) -> None:
     async for _ in sizes:
         pass

@@ -31,9 +31,10 @@ class Gpu(Struct, frozen=True):
 
 
 class Hardware(Struct, frozen=True):
-    """What the machine has. `isa` are the instruction sets that matter to the engine.
+    """What the machine has, as far as Ayllu may use it there. Memory is in bytes.
 
-    Memory and disk are in bytes; `disk_free` is of the disk that holds the models.
+    `cores` are physical, `threads` how many run at once; `isa` are the instruction sets that matter
+    to the engine, in Linux' words.
     """
 
     cpu: _Text
@@ -51,7 +52,7 @@ class Speed(Struct, frozen=True):
 
     tflops: _Number
     memory_gbs: _Number
-    """GB/s, 1e9 bytes."""
+    """GB/s, 1e9 bytes; 0 where it was not measured."""
     disk_mbs: _Number
     """MB/s, 1e6 bytes; 0 where it was not measured."""
     measured_at: _Number
@@ -79,7 +80,10 @@ class HeldModel(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True):
-    """How busy it is: free memory in bytes, requests that run and that wait, CPU share 0 to 1."""
+    """How busy it is: free memory in bytes, requests that run and that wait, CPU share 0 to 1.
+
+    `disk_free` is of the disk that holds the models.
+    """
 
     ram_free: _Count
     disk_free: _Count

@@ -63,13 +63,20 @@ MERGING, MERGING_KEY = "merging the parts", f"{2:019d}"
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
-    """A line of a create's progress; `total` and `completed` are bytes, or of another `unit`."""
+    """A line of a create's progress; `total` and `completed` are bytes, or of another `unit`.
+
+    Of a layer that other machines of the user's give, `from_peers` bytes came from `peers` of them
+    and `from_registry` beside them.
+    """
 
     status: str
     digest: str = ""
     total: int = 0
     completed: int = 0
     unit: str = ""
+    from_peers: int = 0
+    from_registry: int = 0
+    peers: int = 0
 
 
 Pull = Callable[[str], AsyncGenerator[Progress]]

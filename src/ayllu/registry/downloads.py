@@ -6,26 +6,44 @@ A transfer ends with the last that waits for it; what it has stays on disk for t
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncGenerator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 
+from msgspec import Struct
+
 from ayllu.errors import BusyError, StoreError
+from ayllu.models.create import Progress
 from ayllu.models.files import using
 from ayllu.models.store import Store
 from ayllu.registry.addresses import origin_of
 from ayllu.registry.bandwidth import Bandwidth
 from ayllu.registry.client import Source
+from ayllu.registry.limits import Limits, in_thread
+from ayllu.registry.neighbours import Neighbours
 from ayllu.registry.partial import Partial
-from ayllu.registry.transfer import Limits, Transfer, in_thread
+from ayllu.registry.transfer import Transfer
+from ayllu.system import free_disk
 from ayllu.types import Layer
 
 PROGRESS_SECONDS = 0.06
 LOOK_SECONDS = 0.2
 THREADS = 4
 _BLOCK = 512
+
+
+class Amount(Struct, frozen=True):
+    """How many of a layer's bytes are here, and who sent what of them.
+
+    `peers` is how many other machines of the user's gave `from_peers` bytes; `from_registry` came
+    beside them. What lay here from an earlier try is in neither.
+    """
+
+    size: int
+    from_peers: int = 0
+    from_registry: int = 0
+    peers: int = 0
 
 
 class _Download:
@@ -38,11 +56,20 @@ class _Download:
         self.task: asyncio.Task[None]
 
     @property
-    def completed(self) -> int:
-        """Bytes that are here; what was here once is not taken back."""
-        if self.transfer is not None:
-            self.seen = max(self.seen, self.transfer.completed)
-        return self.seen
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        return self.task.done()
+
+    def amount(self, size: int) -> Amount:
+        """How much is here of `size` bytes; what was here once is not taken back."""
+        transfer = self.transfer
+        if transfer is not None:
+            self.seen = max(self.seen, transfer.completed)
+        size = size if self.is_done else min(self.seen, size)
+        if transfer is None or not transfer.share.received:
+            return Amount(size)
+        share = transfer.share
+        return Amount(size, share.received, transfer.received, len(share.givers))
 
 
 class Downloads:
@@ -54,6 +81,8 @@ class Downloads:
         self._store = store
         self._bandwidth = bandwidth or Bandwidth()
         self._limits = limits or Limits()
+        self.neighbours: Neighbours | None = None
+        """The user's other machines, once this one is a member of an ayllu."""
         self._running: dict[tuple[str, str, int], _Download] = {}
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="transfer")
 
@@ -81,20 +110,22 @@ class Downloads:
         missing = {layer.digest: layer for layer in layers if not self.has(layer)}.values()
         needed = sum(layer.size - _taken(self._partial_path(layer)) for layer in missing)
         with using(self._store.root):
-            free = shutil.disk_usage(_existing(self._store.root)).free
+            free = free_disk(self._store.root)
         if needed > free:
             raise StoreError(
                 f"there is no space left in {self._store.root} for {needed:,} bytes more "
                 f"({free:,} are free): free some, or set AYLLU_MODELS to another disk"
             )
 
-    async def fetch(self, source: Source, layer: Layer) -> AsyncGenerator[int]:
-        """Get a layer; yields how many of its bytes are here, every PROGRESS_SECONDS, all at last.
+    async def fetch(self, source: Source | None, layer: Layer) -> AsyncGenerator[Amount]:
+        """Get a layer; yields how much of it is here, every PROGRESS_SECONDS, all of it at last.
 
-        Raises RegistryError, NotFoundError, ForbiddenError or StoreError, and BusyError when the
-        server stops. Closing it early ends the download, unless another waits for it.
+        Without a source it comes from the user's other machines alone. Raises RegistryError,
+        NotFoundError, ForbiddenError or StoreError, and BusyError when the server stops. Closing it
+        early ends the download, unless another waits for it.
         """
-        key = (origin_of(source.origin.root), layer.digest, layer.size)
+        origin = origin_of(source.origin.root) if source else ""
+        key = (origin, layer.digest, layer.size)
         download = self._running.get(key)
         if download is None or download.task.done():
             download = self._running[key] = _Download()
@@ -102,14 +133,14 @@ class Downloads:
         download.waiters += 1
         try:
             while not download.task.done():
-                yield min(download.completed, layer.size)
+                yield download.amount(layer.size)
                 await asyncio.wait({download.task}, timeout=PROGRESS_SECONDS)
             if download.task.cancelled():
                 raise BusyError(
                     "the server is stopping: pull again later, and it goes on from here"
                 )
             download.task.result()
-            yield layer.size
+            yield download.amount(layer.size)
         finally:
             download.waiters -= 1
             if not download.waiters:
@@ -118,7 +149,7 @@ class Downloads:
                 download.task.cancel()
                 await asyncio.gather(download.task, return_exceptions=True)
 
-    async def _run(self, download: _Download, source: Source, layer: Layer) -> None:
+    async def _run(self, download: _Download, source: Source | None, layer: Layer) -> None:
         path = self._partial_path(layer)
         while not self.has(layer):
             with ExitStack() as stack:
@@ -141,7 +172,7 @@ class Downloads:
         return path.with_name(f"{path.name}-partial")
 
     async def _transfer(
-        self, download: _Download, source: Source, layer: Layer, partial: Partial
+        self, download: _Download, source: Source | None, layer: Layer, partial: Partial
     ) -> None:
         download.transfer = Transfer(
             source,
@@ -150,6 +181,7 @@ class Downloads:
             pool=self._pool,
             bandwidth=self._bandwidth,
             limits=self._limits,
+            neighbours=self.neighbours,
         )
         try:
             await download.transfer.run()
@@ -162,6 +194,23 @@ class Downloads:
             await in_thread(self._pool, partial.publish, final)
 
 
+async def fetching(
+    downloads: Downloads, source: Source | None, layer: Layer
+) -> AsyncGenerator[Progress]:
+    """Get a layer as `Downloads.fetch` does, in lines of progress."""
+    async with aclosing(downloads.fetch(source, layer)) as amounts:
+        async for amount in amounts:
+            yield Progress(
+                f"pulling {layer.digest[7:19]}",
+                layer.digest,
+                layer.size,
+                amount.size,
+                from_peers=amount.from_peers,
+                from_registry=amount.from_registry,
+                peers=amount.peers,
+            )
+
+
 def _taken(path: Path) -> int:
     """How many bytes of a sparse file take room; 0 where there is none."""
     try:
@@ -169,8 +218,3 @@ def _taken(path: Path) -> int:
     except FileNotFoundError:
         return 0
     return getattr(facts, "st_blocks", 0) * _BLOCK  # Windows does not tell
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(place for place in (folder, *folder.parents) if place.exists())

@@ -29,6 +29,8 @@ if sys.platform != "win32":
 CHUNK = 1 << 20
 _MARK = b"ayllu 1 %d\n" % CHUNK
 _UNKNOWN = -1
+HEARSAY = 1 << 20
+"""Retries of a chunk that another machine gave and nobody vouched for: it is suspected first."""
 
 
 class OllamaPart(Struct, frozen=True, rename="pascal"):
@@ -113,11 +115,13 @@ class Partial:
         return whole - (CHUNK - self.length(last)) if last in self.chunks else whole
 
     def write(self, number: int, pieces: Sequence[memoryview], retries: int) -> None:
-        """Put a chunk in its place, and note it once it is there."""
+        """Put a chunk in its place, and note it once it is there; one that is there stays."""
         crc = 0
         for piece in pieces:
             crc = zlib.crc32(piece, crc)
         with self._lock:
+            if number in self.chunks:  # what was hashed must not change
+                return
             self._file.seek(number * CHUNK)
             for piece in pieces:
                 _write(self._file, piece)

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from msgspec import Struct
 
 from ayllu.errors import (
+    AylluError,
     BadRequestError,
     ForbiddenError,
     GGUFError,
@@ -33,12 +34,13 @@ from ayllu.models.manifest import (
     parse_config,
     parse_manifest,
 )
-from ayllu.models.name import HUB_HOSTS, parse_name, short_name, split_source
+from ayllu.models.name import HUB_HOSTS, full_name, parse_name, short_name, split_source
 from ayllu.models.pulled import Pulled, find_pull, note_pull
 from ayllu.models.store import Store
 from ayllu.registry.client import Registries, Registry, Source, choose_scheme
-from ayllu.registry.downloads import Downloads
+from ayllu.registry.downloads import Downloads, fetching
 from ayllu.registry.hub import Hub
+from ayllu.registry.neighbours import Offer
 from ayllu.registry.pull_hub import Workshop, pull_files
 from ayllu.registry.restore import find_shelved, restore
 from ayllu.registry.web import TransientError
@@ -113,19 +115,38 @@ class Puller:
     ) -> AsyncGenerator[Progress]:
         """Get a model from its registry, unless it is the one that was `pulled`."""
         yield Progress("pulling manifest")
+        offer = None
         try:
             data = await registry.manifest()
         except (ForbiddenError, NotFoundError, RegistryError) as error:
-            if name.host not in HUB_HOSTS or isinstance(error, TransientError):
-                raise
-            async with aclosing(self._put_together(name, pulled)) as lines:
-                async for line in lines:
-                    yield line
-            return
+            offer = None if pulled else await self._ask_neighbours(name, error)
+            if offer is None:
+                if name.host not in HUB_HOSTS or isinstance(error, TransientError):
+                    raise
+                async with aclosing(self._put_together(name, pulled)) as lines:
+                    async for line in lines:
+                        yield line
+                return
+            data = offer.data
+            yield Progress(f"pulling manifest {digest_of(data)[7:19]} from {offer.giver}")
         if pulled and digest_of(data) == f"sha256:{pulled.digest}":
             yield Progress(UP_TO_DATE)
             yield Progress("success")
             return
+        registry_left, scheme = (None, offer.scheme) if offer else (registry, registry.root.scheme)
+        async with aclosing(
+            self._take(name, data, registry_left, scheme=scheme, prunes=prunes)
+        ) as lines:
+            async for line in lines:
+                yield line
+
+    async def _take(
+        self, name: ModelName, data: bytes, registry: Registry | None, *, scheme: str, prunes: bool
+    ) -> AsyncGenerator[Progress]:
+        """Get the layers of a manifest, from other machines where there is no registry; name it.
+
+        `scheme` is remembered for updates; empty for a model that no registry has.
+        """
         manifest = parse_manifest(data)
         _check_layers(name, manifest)
         layers = (*manifest.layers, manifest.config)
@@ -136,16 +157,16 @@ class Puller:
             with self._store.creating():
                 await asyncio.to_thread(self._downloads.check_space, layers)
                 for layer in layers:
-                    fetching = self._fetch(registry, layer)
-                    async with aclosing(fetching):
-                        async for line in fetching:
+                    async with aclosing(self._fetch(registry, layer)) as lines:
+                        async for line in lines:
                             yield line
                 complete = True
                 yield Progress("verifying sha256 digest")
                 await asyncio.to_thread(self._check_files, name, manifest)
                 yield Progress("writing manifest")
                 stored = await asyncio.to_thread(self._store.write_manifest, name, data)
-                await asyncio.to_thread(note_pull, self._store.root, stored, registry.root.scheme)
+                if scheme:
+                    await asyncio.to_thread(note_pull, self._store.root, stored, scheme)
         except (BadRequestError, ForbiddenError):
             if complete:  # and useless; else another try goes on from here
                 await asyncio.to_thread(self._store.remove_unused, new)
@@ -154,6 +175,13 @@ class Puller:
         if await asyncio.to_thread(self._store.remove_unused, unused):
             yield Progress("removing unused layers")
         yield Progress("success")
+
+    async def _ask_neighbours(self, name: ModelName, error: AylluError) -> Offer | None:
+        """The manifest that another machine has, where the registry has none or says nothing."""
+        neighbours = self._downloads.neighbours
+        if neighbours is None or not isinstance(error, NotFoundError | TransientError):
+            return None
+        return await neighbours.manifest(full_name(name))
 
     async def _put_together(
         self, name: ModelName, pulled: Pulled | None
@@ -170,17 +198,19 @@ class Puller:
             yield Progress(UP_TO_DATE)
         yield Progress("success")
 
-    async def _fetch(self, registry: Registry, layer: Layer) -> AsyncGenerator[Progress]:
-        """Get a layer, its digest checked on the way; one that is here is one line."""
+    async def _fetch(self, registry: Registry | None, layer: Layer) -> AsyncGenerator[Progress]:
+        """Get a layer, its digest checked on the way; one that is here is one line.
+
+        Without a registry it comes from the user's other machines.
+        """
         label = f"pulling {layer.digest[7:19]}"
         if await asyncio.to_thread(self._downloads.has, layer):
             yield Progress(label, layer.digest, layer.size, layer.size)
             return
-        source = Source(registry, registry.blob(layer.digest))
-        sizes = self._downloads.fetch(source, layer)
-        async with aclosing(sizes):
-            async for size in sizes:
-                yield Progress(label, layer.digest, layer.size, size)
+        source = Source(registry, registry.blob(layer.digest)) if registry else None
+        async with aclosing(fetching(self._downloads, source, layer)) as lines:
+            async for line in lines:
+                yield line
 
     def _check_files(self, name: ModelName, manifest: Manifest) -> None:
         """Raise BadRequestError or ForbiddenError unless the files make a model that can be used.

@@ -18,7 +18,7 @@ from ayllu.models.create import CreateRequest, Progress
 from ayllu.models.manifest import MODEL_TYPE
 from ayllu.models.pulled import note_pull
 from ayllu.models.store import Store
-from ayllu.registry.downloads import Downloads
+from ayllu.registry.downloads import Downloads, fetching
 from ayllu.registry.hub import Hub
 from ayllu.registry.hub_files import HubFile, select
 from ayllu.registry.web import ANSWER_SECONDS, TransientError
@@ -92,9 +92,9 @@ async def _fetch(
         yield Progress(f"pulling {layer.digest[7:19]}", layer.digest, layer.size, layer.size)
         return
     layer = Layer(MODEL_TYPE, file.digest, file.size)
-    async with aclosing(downloads.fetch(source, layer)) as sizes:
-        async for size in sizes:
-            yield Progress(f"pulling {layer.digest[7:19]}", layer.digest, layer.size, size)
+    async with aclosing(fetching(downloads, source, layer)) as lines:
+        async for line in lines:
+            yield line
 
 
 def _name_of(file: HubFile) -> str:

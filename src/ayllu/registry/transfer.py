@@ -12,17 +12,19 @@ import hashlib
 import re
 import statistics
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
 
 from aiohttp import ClientResponse
-from msgspec import Struct
 
-from ayllu.errors import RegistryError
+from ayllu.errors import AylluError, ForbiddenError, NotFoundError, RegistryError
 from ayllu.models.files import using
 from ayllu.registry.bandwidth import Bandwidth
 from ayllu.registry.client import Source
+from ayllu.registry.landing import PartialLanding
+from ayllu.registry.limits import Limits, end, in_thread, next_streams
+from ayllu.registry.neighbours import Alone, Neighbours, Share
 from ayllu.registry.partial import CHUNK, Partial
 from ayllu.registry.ranges import Part, parts_of
 from ayllu.registry.web import TransientError
@@ -43,21 +45,7 @@ FLUSH_SECONDS = 0.2
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
-class Limits(Struct, frozen=True):
-    """When a transfer loses patience. Times are in seconds.
-
-    `stall` is the longest silence of a stream, `backoff` the wait before its second of `tries`
-    without progress (it doubles), `slow_after` the age at which a stream's speed is judged, `tick`
-    how often streams are counted anew, between `least` and `most`.
-    """
-
-    stall: float = 30.0
-    backoff: float = 1.0
-    tries: int = 6
-    slow_after: float = 5.0
-    tick: float = 1.0
-    least: int = 4
-    most: int = 16
+_FAILURES = (RegistryError, NotFoundError, ForbiddenError)
 
 
 class WholeFileError(RegistryError):
@@ -67,18 +55,20 @@ class WholeFileError(RegistryError):
 class Transfer:
     """Brings a partial file to its end; `digest` is what it must have then.
 
-    Hashing and writing happen in the threads of `pool`.
+    Without a `source`, or where it fails, all comes from `neighbours`. Hashing and writing happen
+    in the threads of `pool`.
     """
 
     def __init__(
         self,
-        source: Source,
+        source: Source | None,
         partial: Partial,
         digest: str,
         *,
         pool: Executor,
         bandwidth: Bandwidth,
         limits: Limits,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self._source = source
         self._partial = partial
@@ -87,18 +77,23 @@ class Transfer:
         self._bandwidth = bandwidth
         self._limits = limits
         self._unchecked = set(partial.chunks)
-        self._queue: deque[Part] = deque()
+        self._failure: AylluError | None = None
         self._active: dict[asyncio.Task[None], Part] = {}
         self._ranged = partial.size > CHUNK
         self._streams = limits.least
         self._failures = 0
-        self._received = self._received_before = 0
+        self._recently = self._recently_before = 0
         self._rates: deque[float] = deque(maxlen=16)
         self._heard = asyncio.get_running_loop().time()
         self._hash = hashlib.sha256()
         self._hashed = 0
-        self._stored = asyncio.Event()
+        self._stored, self._news = asyncio.Event(), asyncio.Event()
         self._room = memoryview(bytearray(CHUNK))
+        self.received = 0
+        landing = PartialLanding(partial, pool, (self._stored, self._news), self._active.values)
+        self.share: Share = Alone()
+        if neighbours is not None:
+            self.share = neighbours.open(digest, landing, fetches=source is not None)
 
     @property
     def completed(self) -> int:
@@ -111,13 +106,18 @@ class Transfer:
 
         What is there stays for another time, unless it turned out to be something else.
         """
-        await self._fetch_missing()
-        if not self._is_right() and not await self._repair():
-            await self._in_thread(self._partial.discard)
-            raise RegistryError(
-                "digest mismatch, file must be downloaded again: "
-                f"want {self._digest}, got sha256:{self._hash.hexdigest()}"
-            )
+        try:
+            await self._fetch_missing()
+            while not self._is_right() and await self.share.doubt():
+                await self._hash_again()
+            if not self._is_right() and not (self._source and await self._repair()):
+                await self._in_thread(self._partial.discard)
+                raise RegistryError(
+                    "digest mismatch, file must be downloaded again: "
+                    f"want {self._digest}, got sha256:{self._hash.hexdigest()}"
+                )
+        finally:
+            await self.share.close(right=self._is_right())
 
     def _is_right(self) -> bool:
         return self._digest == f"sha256:{self._hash.hexdigest()}"
@@ -127,13 +127,17 @@ class Transfer:
         self._plan()
         hashing = asyncio.create_task(self._hash_all())
         flushing = asyncio.create_task(self._flush_all())
+        sharing = asyncio.create_task(self.share.run())
+        news = asyncio.create_task(self._hear())
         loop = asyncio.get_running_loop()
         tick = loop.time() + self._limits.tick
         try:
             while not hashing.done():
                 self._start_streams()
+                if news.done():
+                    news = asyncio.create_task(self._hear())
                 done, _ = await asyncio.wait(
-                    {hashing, flushing, *self._active},
+                    {hashing, flushing, news, *self._active, sharing},
                     timeout=max(tick - loop.time(), 0),
                     return_when=asyncio.FIRST_COMPLETED,
                 )
@@ -142,47 +146,64 @@ class Transfer:
                     tick = loop.time() + self._limits.tick
                 await self._settle(done)
         finally:
-            await _end([hashing, flushing, *self._active])
+            await end([hashing, flushing, sharing, news, *self._active])
             self._active.clear()
 
     def _plan(self) -> None:
-        """Cut what is missing into parts; a small file, or one without ranges, is one part."""
-        missing = [n for n in range(self._partial.count) if n not in self._partial.chunks]
-        if self._ranged:
-            self._queue = deque(parts_of(missing, self._part_chunks))
-        elif missing:
-            self._queue = deque([Part(missing[0], self._partial.count)])
+        self.share.begin([n for n in range(self._partial.count) if n not in self._partial.chunks])
 
     @property
     def _part_chunks(self) -> int:
         return min(max(self._partial.size // PARTS, LEAST_PART), MOST_PART) // CHUNK
 
     def _start_streams(self) -> None:
-        while self._queue and len(self._active) < self._streams:
-            part = self._queue.popleft()
+        while self._source and len(self._active) < self._streams:
+            part = self._next_part()
+            if part is None:
+                break
             self._active[asyncio.create_task(self._fetch(part))] = part
 
+    def _next_part(self) -> Part | None:
+        """What to fetch next; a small file, or one without ranges, is one part."""
+        return self.share.take(self._part_chunks) if self._ranged else self.share.take_all()
+
     async def _settle(self, done: set[asyncio.Task[None]]) -> None:
-        """Raise what ended a task; a server without ranges is asked for the whole file."""
-        for task in done:
-            self._active.pop(task, None)
-        errors = [error for task in done if (error := task.exception())]
-        for error in errors:
-            if not isinstance(error, WholeFileError):
-                raise error
-        if errors:
-            await _end(self._active)
-            self._active.clear()
-            self._ranged = False
-            self._plan()
+        """Raise what ended a task; a server without ranges is asked for the whole file.
+
+        A registry that fails is left where others have what is missing.
+        """
+        ended = {task: self._active.pop(task, None) for task in done}
+        for task, part in ended.items():
+            error = task.exception()
+            if isinstance(error, WholeFileError):
+                await end(self._active)
+                self._active.clear()
+                self._ranged = False
+                self._plan()
+                break
+            if error is not None:
+                if not isinstance(error, _FAILURES) or not part or not self.share.hopes:
+                    raise error
+                await self._leave_registry(error)
+        is_short = len(self._partial.chunks) < self._partial.count
+        if is_short and not self._source and not self.share.hopes:
+            raise self._failure or RegistryError(
+                f"no other machine has all of {self._digest[7:19]} any more"
+            )
+
+    async def _leave_registry(self, error: AylluError) -> None:
+        self._failure, self._source = error, None
+        await end(self._active)
+        self._active.clear()
+        self.share.leave_registry()
 
     def _adapt(self) -> None:
         """Count the streams anew, and end slow ones."""
-        faster = self._received > GROWTH * self._received_before
+        faster = self._recently > GROWTH * self._recently_before
         self._streams = next_streams(
             self._streams, self._limits, failures=self._failures, faster=faster
         )
-        self._received_before, self._received, self._failures = self._received, 0, 0
+        self._recently_before, self._recently, self._failures = self._recently, 0, 0
         now = asyncio.get_running_loop().time()
         judged = [
             part for part in self._active.values() if now - part.started > self._limits.slow_after
@@ -217,7 +238,7 @@ class Transfer:
         try:
             async with asyncio.timeout(None) as part.scope:
                 with Watch(self._limits.stall, part.abort) as watch:
-                    async with self._source.open(*span) as response:
+                    async with self._origin.open(*span) as response:
                         self._check(response, *span)
                         async for piece, _ in response.content.iter_chunks():
                             watch.paused = True
@@ -255,7 +276,8 @@ class Transfer:
     async def _take(self, part: Part, piece: memoryview, position: int) -> None:
         """Put a piece that begins at `position` of the file where it belongs."""
         self._heard = asyncio.get_running_loop().time()
-        self._received += len(piece)
+        self._recently += len(piece)
+        self.received += len(piece)
         part.received += len(piece)
         await self._bandwidth.take(len(piece))
         piece = piece[max(part.position - position, 0) :]
@@ -269,6 +291,7 @@ class Transfer:
             if part.number not in self._partial.chunks:
                 await self._in_thread(self._partial.write, part.number, part.held, part.retries)
                 self._stored.set()
+                self.share.landed(part.number)
             part.held, part.held_size = [], 0
             part.number += 1
 
@@ -284,7 +307,13 @@ class Transfer:
                 await self._stored.wait()
             elif not await self._in_thread(self._hash_to, end):
                 self._partial.forget(self._hashed)
-                self._queue.append(Part(self._hashed, self._hashed + 1))
+                self.share.miss(self._hashed)
+                self._news.set()
+
+    async def _hear(self) -> None:
+        """Wait for news of the share."""
+        await self._news.wait()
+        self._news.clear()
 
     async def _flush_all(self) -> None:
         """Keep the disk at work, so that nobody waits for it at the end."""
@@ -349,33 +378,15 @@ class Transfer:
         ]
 
     @property
+    def _origin(self) -> Source:
+        assert self._source is not None  # noqa: S101 - streams live only while there is one
+        return self._source
+
+    @property
     def _place(self) -> str:
-        return self._source.origin.root.authority
+        return self._origin.origin.root.authority
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """Run what blocks. Raises StoreError where the disk does not play along."""
         with using(self._partial.path.parent.parent):
             return await in_thread(self._pool, work, *arguments)
-
-
-def next_streams(streams: int, limits: Limits, *, failures: int, faster: bool) -> int:
-    """More streams while that makes it faster, fewer after failures."""
-    wanted = streams - failures if failures else streams + 2 * faster
-    return min(max(wanted, limits.least), limits.most)
-
-
-async def in_thread(pool: Executor, work: Callable[..., T], *arguments: object) -> T:
-    """Run what blocks. It is seen to its end even when cancelled: files are in its hands."""
-    running = asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait({running})
-        raise
-
-
-async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
