@@ -20,16 +20,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from cluster_samples import sample_record
 from msgspec import Struct
 
 from ayllu.cluster import record as records
-from ayllu.cluster.authority import Authority
-from ayllu.cluster.credentials import Credentials
-from ayllu.cluster.identity import load_identity
-from ayllu.cluster.seal import Seals, seal
+from ayllu.cluster.identity import opened
+from ayllu.cluster.keyring import Keyring
+from ayllu.cluster.seal import seal, unseal
 
 CELL = 64
 GATEWAYS = 2
@@ -41,6 +40,7 @@ LINK_CPU = 2.4 / 780 / 2
 """Seconds of CPU for an end of a link: mutual TLS and the exchange of what is declared."""
 DELAYS = (0.0002, 0.001)
 START_SECONDS = 1.0
+_DIGITS = str.maketrans("0123456789", "abcdefghij")
 LARGEST_FLAT = 1000
 """A flat mesh of more has too many messages to be played through, and more links than Zenoh has."""
 
@@ -84,10 +84,12 @@ class Simulation:
         self._count = 0
 
     def at(self, moment: float, work: Callable[[], None]) -> None:
+        """Do some work at a moment, in seconds."""
         self._count += 1
         heapq.heappush(self._events, (moment, self._count, work))
 
     def delay(self) -> float:
+        """How long a message is on its way."""
         return self.random.uniform(*DELAYS)
 
     def run(self) -> float:
@@ -105,7 +107,7 @@ def mesh(simulation: Simulation, machines: Sequence[Machine], size_cost: float) 
         for machine in (one, other):
             machine.links += 1
             done = machine.handle(simulation.now, LINK_CPU)
-            simulation.at(done + simulation.delay(), lambda m=machine: arrive(m))
+            simulation.at(done + simulation.delay(), partial(arrive, machine))
 
     def arrive(machine: Machine) -> None:
         simulation.at(machine.handle(simulation.now, size_cost), lambda: None)
@@ -113,7 +115,7 @@ def mesh(simulation: Simulation, machines: Sequence[Machine], size_cost: float) 
     for index, one in enumerate(machines):
         for other in machines[index + 1 :]:
             begins = max(one.free_at, other.free_at) + simulation.delay()
-            simulation.at(begins, lambda a=one, b=other: linked(a, b))
+            simulation.at(begins, partial(linked, one, other))
 
 
 def flat(count: int, costs: Costs) -> Outcome:
@@ -163,22 +165,60 @@ def _steady(peers: int, gateways: int, costs: Costs) -> tuple[float, float]:
 
 def measure() -> Costs:
     """What a sealed record of a machine with 20 models and 63 links costs its receiver."""
-    with tempfile.TemporaryDirectory() as folder:
-        identity = load_identity(Path(folder))
-        authority = Authority.create()
-        credentials = Credentials.founded(identity, authority)
-        body = records.encode(sample_record(identity.node_id, models=20, links=CELL - 1))
+    with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as identity:
+        credentials = Keyring(identity).create()
+        body = records.encode(_record(identity.node))
         sealed = seal(credentials, "record", body)
-        seals = Seals(credentials.ca)
-        seals.open(sealed, "record")
         rounds = 200
         started = time.process_time()
         for _ in range(rounds):
-            records.decode(seals.open(sealed, "record").body)
+            records.decode(unseal(credentials, "record", sealed).body)
         return Costs(len(sealed), (time.process_time() - started) / rounds)
 
 
+def _record(node: str) -> records.Record:
+    """What a machine in a full cell says of itself."""
+    gpu = records.Gpu("NVIDIA GeForce RTX 4070", "CUDA", 12 << 30, 11 << 30)
+    address = ("192.168.100.200:17446", "[fe80::1234:5678:9abc:def0%enp3s0]:17446")
+    links = [
+        records.Link(
+            f"{'a' * 17}{n:03}".translate(_DIGITS),
+            0.4,
+            0.9,
+            112.5,
+            wireless=False,
+            measured_at=1.8e9,
+        )
+        for n in range(CELL - 1)
+    ]
+    models = [records.HeldModel(f"family{n}:8b-q4_K_M", "0" * 64, 5 << 30) for n in range(20)]
+    return records.Record(
+        node=node,
+        name="a-desktop-with-a-name",
+        epoch=12,
+        counter=3456,
+        version="0.1.0",
+        engine="0.5.0-dev",
+        started=1.8e9,
+        endpoints=records.Endpoints(address, address, address, address),
+        hardware=records.Hardware(
+            "AMD Ryzen 7 5700X 8-Core Processor",
+            8,
+            16,
+            ("avx2", "f16c", "fma"),
+            64 << 30,
+            (gpu,),
+            "Linux x86_64",
+        ),
+        load=records.Load(48 << 30, 900 << 30, 2, 0, 0.4),
+        speed=records.Speed(1.1, 38.5, 2300.0, 1.8e9),
+        links=tuple(links),
+        models=tuple(models),
+    )
+
+
 def main() -> None:
+    """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("machines", nargs="*", type=int, default=[10, 40, 100, 1000, 10_000])
     costs = measure()

@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
+from ayllu.cluster.own import OwnRecord, Parts
 from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError, StoreError
@@ -50,7 +51,8 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         keep_in(settings.home / "headers")
         if not settings.no_prune:
             _prune(store)
-        gpus = len(list_devices(engine))
+        devices = list_devices(engine)
+        gpus = len(devices)
         pool = Pool(settings, engine, gpus=gpus)
         kept = _stored(settings)
         registries = Registries(settings)
@@ -59,11 +61,24 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             tool_path(engine.folder, f"llama-{name}") for name in ("quantize", "imatrix")
         )
         tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
-        app.state.ayllu = State(settings, engine, store, pool, kept, registries, downloads, tools)
+        own = OwnRecord(Parts(settings, engine, devices, store, pool))
+        app.state.ayllu = State(
+            settings=settings,
+            engine=engine,
+            store=store,
+            pool=pool,
+            responses=kept,
+            registries=registries,
+            downloads=downloads,
+            tools=tools,
+            cluster=own,
+            stopping=asyncio.Event(),
+        )
         looking = asyncio.create_task(_look(store, extra))
         try:
             yield
         finally:
+            await own.close()
             await pool.close()
             await downloads.close()
             await registries.close()
@@ -81,6 +96,11 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         },
         lifespan=lifespan,
     )
+
+
+def end_watching(app: Starlette) -> None:
+    """End the streams that have no end of their own."""
+    app.state.ayllu.stopping.set()
 
 
 def end_answers(app: Starlette) -> None:

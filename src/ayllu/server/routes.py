@@ -9,11 +9,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ayllu import __version__
+from ayllu.cluster.view import ClusterView
+from ayllu.cluster.view import Event as ClusterEvent
 from ayllu.models.create import Progress
 from ayllu.models.describe import ShowResponse
 from ayllu.server import (
     anthropic,
     cloud,
+    cluster,
     models,
     ollama,
     openai,
@@ -147,6 +150,13 @@ ROUTES = [
         quantize.plan,
         takes=wire_quantize.QuantizationsRequest,
         gives=wire_quantize.QuantizationsResponse,
+    ),
+    Endpoint("GET /api/cluster", cluster.show, gives=ClusterView),
+    Endpoint(
+        "GET /api/cluster/events",
+        cluster.events,
+        gives=None,
+        streams=(cluster.FRAMING, ClusterEvent),
     ),
     Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),
     Endpoint("POST /api/me", cloud.refuse_account, statuses=()),

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from ayllu.chat.media import media_kind
 from ayllu.chat.request import Think
+from ayllu.cluster.view import Cluster
 from ayllu.config import Settings
 from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header, is_at_hand
@@ -38,7 +39,10 @@ that they take in JSON."""
 
 
 class State(Struct, frozen=True):
-    """One server's state, reached as `request.app.state.ayllu`."""
+    """One server's state, reached as `request.app.state.ayllu`.
+
+    `stopping` ends the streams that have no end of their own.
+    """
 
     settings: Settings
     engine: Engine
@@ -48,6 +52,8 @@ class State(Struct, frozen=True):
     registries: Registries
     downloads: Downloads
     tools: Tools
+    cluster: Cluster
+    stopping: asyncio.Event
 
 
 def state_of(request: Request) -> State:
