@@ -7,7 +7,6 @@ of each request, where nothing that a client sends can put it.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 import sys
@@ -19,6 +18,7 @@ import structlog
 import uvicorn
 from uvicorn.server import ServerState
 
+from ayllu.cluster.endpoints import join_endpoint
 from ayllu.errors import AylluError
 
 if sys.platform == "win32":
@@ -186,19 +186,3 @@ def _bind(address: str, port: int) -> socket.socket:
 def endpoint(bound: socket.socket) -> str:
     """Where a socket listens, as `host:port`."""
     return join_endpoint(*bound.getsockname()[:2])
-
-
-def join_endpoint(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def split_endpoint(text: str) -> tuple[str, int]:
-    """An address and a port. Raises ValueError for a text that is none, and for a name."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    ipaddress.ip_address(host)
-    number = int(port)
-    if not 0 < number < 1 << 16:
-        raise ValueError(f"{number} is no port")
-    return host, number

@@ -1,0 +1,206 @@
+"""This machine as one of an ayllu: all of the cluster, from the server's start to its end.
+
+A machine that is in no ayllu opens no port and imports nothing that it does not need; what goes
+wrong with the cluster never stops the server: `problem` says it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from msgspec import Struct
+
+from ayllu.cluster.bus import Close
+from ayllu.cluster.choose import choose
+from ayllu.cluster.own import OwnRecord, Parts
+from ayllu.cluster.peers import Peers
+from ayllu.cluster.record import Record
+from ayllu.cluster.view import Ayllu, Member, Sighting, Snapshot
+from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError
+from ayllu.models.name import parse_name, short_name, split_source
+from ayllu.registry.downloads import Downloads
+
+if TYPE_CHECKING:
+    from ayllu.cluster.awake import Awake
+
+CERTIFICATE = "cluster/node.crt"
+"""Where a member has its certificate, in the home folder."""
+_log = structlog.get_logger(__name__)
+
+
+class Meeting(Struct, frozen=True):
+    """A machine that could be paired with; with `digits` once both have to compare them."""
+
+    node: str
+    name: str
+    address: str
+    pairing: str = ""
+    digits: str = ""
+
+
+class Surroundings(Struct, frozen=True):
+    """What the cluster has of the server: its parts, its downloads, and the application itself."""
+
+    parts: Parts
+    downloads: Downloads
+    app: Callable[..., Any]
+
+
+class LocalNode:
+    """The machine's part in its ayllu, if it is in one. Whoever starts it closes it."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self.own = OwnRecord(around.parts, name=around.parts.settings.node_name)
+        self.problem = ""
+        self._awake: Awake | None = None
+        self._turn = asyncio.Lock()
+        self._starting: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[], None]] = []
+
+    def start(self) -> None:
+        """Take part, where this machine does; nobody waits for it."""
+        settings = self.around.parts.settings
+        is_member = (settings.home / CERTIFICATE).exists()
+        if settings.cluster == "on" or (settings.cluster == "auto" and is_member):
+            self._starting = asyncio.create_task(self._start())
+
+    async def close(self) -> None:
+        """Leave the others for as long as the server does not run."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        async with self._turn:
+            if self._awake is not None:
+                await self._awake.close()
+                self._awake = None
+        await self.own.close()
+
+    # What the ayllu is, for whoever asks.
+
+    @property
+    def ayllu(self) -> str:
+        """The id of the ayllu; empty for a machine that is in none."""
+        return self._awake.ayllu if self._awake is not None else ""
+
+    @property
+    def name(self) -> str:
+        """This machine's name for people."""
+        return self.own.record.name
+
+    @property
+    def peers(self) -> Peers | None:
+        """The way to the other machines; None for a machine that is in no ayllu."""
+        return self._awake.peers if self._awake is not None else None
+
+    def snapshot(self) -> Snapshot:
+        """What is known now. Whoever asks first has this machine measured."""
+        me = self.own.snapshot().me
+        if self._awake is None:
+            return Snapshot(me)
+        known = Ayllu(self.ayllu, self.ayllu) if self.ayllu else None
+        return Snapshot(me, known, self._awake.members(), self._awake.seen())
+
+    def subscribe(self, on_change: Callable[[], None]) -> Close:
+        """Be called on the event loop whenever another snapshot would be."""
+        ends = self.own.subscribe(on_change)
+        self._listeners.append(on_change)
+
+        def end() -> None:
+            ends()
+            self._listeners.remove(on_change)
+
+        return end
+
+    def tell(self) -> None:
+        """Something of the others is different."""
+        for listener in tuple(self._listeners):
+            listener()
+
+    def holders(self, model: str) -> tuple[str, ...]:
+        """The ids of other machines that have a model, the best to ask first."""
+        if self._awake is None or split_source(model)[1]:
+            return ()
+        records = [one.record for one in self._awake.members() if one.state == "online"]
+        rtt = {link.to: link.rtt_p50 for link in self.own.record.links}
+        return tuple(one.node for one in choose(records, short_name(parse_name(model)), rtt))
+
+    def find(self, text: str) -> Record:
+        """The machine of a name or an id, this one among them.
+
+        Raises NotFoundError where there is none, BadRequestError where several have the name.
+        """
+        known = self.snapshot()
+        records = [known.me, *(member.record for member in known.members)]
+        found = [one for one in records if one.node and one.node == text.lower()]
+        found = found or [one for one in records if one.name.lower() == text.lower()]
+        if not found:
+            names = ", ".join(sorted(one.name for one in records))
+            raise NotFoundError(f"no machine {text!r} is there: the ayllu has {names}")
+        if len(found) > 1:
+            ids = ", ".join(one.node for one in found)
+            raise BadRequestError(f"several machines are named {text!r}: say which id ({ids})")
+        return found[0]
+
+    def find_all(self, texts: Iterable[str]) -> Sequence[Record]:
+        """The machines of some names or ids, each once; `all` are all that can be used."""
+        found: dict[str, Record] = {}
+        for text in texts:
+            if text == "all":
+                known = self.snapshot()
+                others = [one.record for one in known.members if one.state != "set_aside"]
+                found |= {one.node: one for one in (known.me, *others)}
+            else:
+                record = self.find(text)
+                found[record.node] = record
+        return list(found.values())
+
+    # What the owner does.
+
+    async def up(self, *, name: str = "", trusted_lan: str = "", peers: Sequence[str] = ()) -> None:
+        """Take part in the ayllu, and make one where this machine is in none."""
+        from ayllu.cluster.choices import Choices  # noqa: PLC0415 - only a cluster needs it
+
+        chosen = Choices(name, trusted_lan, tuple(peers))
+        async with self._changing() as awake:
+            await awake.choose(chosen)
+            await awake.up()
+
+    async def invite(self, *, admin: bool | None) -> tuple[str, float]:
+        """A code that lets one machine in, and until when (seconds since 1970)."""
+        async with self._changing() as awake:
+            return awake.invite(admin=admin)
+
+    async def join(self, code: str) -> None:
+        """Join the ayllu that a code is of."""
+        async with self._changing() as awake:
+            await awake.join(code)
+
+    async def revoke(self, text: str, reason: str) -> tuple[str, str]:
+        """Take a machine out of the ayllu for good; its id and name."""
+        async with self._changing() as awake:
+            node, name = self._to_revoke(text)
+            await awake.revoke(node, reason)
+            return node, name
+
+    async def leave(self) -> str:
+        """Be in no ayllu; the id that this machine had."""
+        async with self._changing() as awake:
+            return await awake.leave()
+
+    def meetings(self) -> tuple[Meeting, ...]:
+        """The machines that could be paired with, and are about to be."""
+        return self._awake.meetings() if self._awake is not None else ()
+
+    async def pair(self, text: str) -> None:
+        """Show this machine to others and, where one is named, begin to pair with it."""
+        async with self._changing() as awake:
+            await awake.pair(text)
+
+    async def confirm(self, pairing: str, *, accept: bool) -> None:
+        """Say whether both machines show the same digits; waits for the other's owner."""
+        async with self._changing() as awake:
+            await awake.confirm(pairing, accept=accept)
