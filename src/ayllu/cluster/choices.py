@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from ayllu.cluster.identity import write
 from ayllu.errors import StoreError
 
 FILE = "choices.json"
@@ -39,3 +40,8 @@ def load(folder: Path) -> Choices:
         return Choices()
     except (OSError, msgspec.MsgspecError) as error:
         raise StoreError(f"{path} cannot be used ({error}): move it away") from error
+
+
+def save(folder: Path, choices: Choices) -> None:
+    """Keep what was chosen; only the owner can read it."""
+    write(folder / FILE, msgspec.json.encode(choices))

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from msgspec import Struct
 
 from ayllu.cluster.bus import Close
 from ayllu.cluster.choose import choose
-from ayllu.cluster.own import OwnRecord, Parts
+from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Record
+from ayllu.cluster.surroundings import Surroundings
 from ayllu.cluster.view import Ayllu, Member, Sighting, Snapshot
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError
 from ayllu.models.name import parse_name, short_name, split_source
-from ayllu.registry.downloads import Downloads
 
 if TYPE_CHECKING:
     from ayllu.cluster.awake import Awake
@@ -39,14 +39,6 @@ class Meeting(Struct, frozen=True):
     address: str
     pairing: str = ""
     digits: str = ""
-
-
-class Surroundings(Struct, frozen=True):
-    """What the cluster has of the server: its parts, its downloads, and the application itself."""
-
-    parts: Parts
-    downloads: Downloads
-    app: Callable[..., Any]
 
 
 class LocalNode:
