@@ -5,55 +5,19 @@ import ssl
 import stat
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import msgspec
 import pytest
+from cluster_machines import DAY, NOW, Machines, joined
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ayllu.cluster import credentials as files
 from ayllu.cluster.authority import DAYS, CertificateError, new_authority, self_signed
-from ayllu.cluster.credentials import Credentials
-from ayllu.cluster.identity import common_name, opened
+from ayllu.cluster.identity import common_name
 from ayllu.cluster.keyring import Grant, Keyring
 from ayllu.errors import BadRequestError, ForbiddenError, StoreError
-
-DAY = 86400.0
-NOW = 1.8e9
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Machines:
-    """Machines that share a clock, each with a folder of its own."""
-
-    def __init__(self, root: Path, stack: ExitStack) -> None:
-        self.clock = Clock()
-        self._root = root
-        self._stack = stack
-
-    def new(self, name: str) -> Keyring:
-        return Keyring(self._stack.enter_context(opened(self._root / name)), self.clock)
-
-
-@pytest.fixture
-def machines(tmp_path: Path) -> Iterator[Machines]:
-    with ExitStack() as stack:
-        yield Machines(tmp_path, stack)
-
-
-def joined(member: Keyring, other: Keyring, admin: bool | None = None) -> Credentials:
-    return other.join(member.grant(other.identity.request(), admin=admin, admins=1))
 
 
 def test_whoever_makes_an_ayllu_is_its_admin_and_is_one_after_a_restart(machines: Machines) -> None:

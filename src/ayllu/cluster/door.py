@@ -117,8 +117,10 @@ class Door:
         try:
             async with asyncio.timeout(SECONDS):
                 await self._receive(client, host)
-        except (OSError, EOFError, TimeoutError) as error:
-            self._dropped.warn("a visitor broke off", host=host, reason=str(error) or "too slow")
+        except TimeoutError:
+            self._dropped.warn("a visitor was too slow", host=host)
+        except (OSError, EOFError) as error:
+            self._dropped.warn("a visitor broke off", host=host, reason=str(error))
         except AylluError as error:
             self._dropped.warn("a visitor was dropped", host=host, reason=error.sentence)
         except Exception:  # noqa: BLE001 - an accident with one visitor is not the door's end
@@ -134,26 +136,20 @@ class Door:
         context, leaf = self._certificate()
         reader = asyncio.StreamReader(limit=LARGEST_REQUEST + 4)
         protocol = asyncio.StreamReaderProtocol(reader)
-        try:
-            transport, _ = await loop.connect_accepted_socket(
-                lambda: protocol,
-                client,
-                ssl=context,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            )
-        except BaseException:
-            client.close()
-            raise
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol, client, ssl=context, ssl_handshake_timeout=HANDSHAKE_SECONDS
+        )
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         try:
             request = read_request(await read_frame(reader, LARGEST_REQUEST))
             writer.write(frame(await self._reply(request, Visitor(host, leaf))))
             await writer.drain()
-            with suppress(OSError):
-                writer.close()
-                await writer.wait_closed()
+            writer.close()
+            await writer.wait_closed()
         finally:
             transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _reply(self, request: Any, visitor: Visitor) -> Reply:  # noqa: ANN401 - any request
         answer = self._answers.get(type(request))

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from ayllu.cluster.authority import moment
@@ -73,7 +73,9 @@ class Caller:
         except (OSError, EOFError) as error:
             raise DoorError(f"{self.address} broke off: it may be busy, try again") from error
         except BadRequestError as error:
-            raise DoorError(f"what answers at {self.address} is no join door of Ayllu") from error
+            raise DoorError(
+                f"what answers at {self.address} is no join door of Ayllu, or of another version"
+            ) from error
         if isinstance(reply, Refused):
             raise RefusedError(shown(reply.sentence, 500))
         if not isinstance(reply, kind):
@@ -108,6 +110,8 @@ async def knock(address: str) -> AsyncIterator[Caller]:
         yield Caller(address, reader, writer)
     finally:
         writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 async def hello(address: str) -> About:

@@ -8,7 +8,7 @@ pass it on: `statement` is what proofs are made of.
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -27,7 +27,7 @@ _Proof = Annotated[bytes, Meta(min_length=32, max_length=32)]
 _Signature = Annotated[bytes, Meta(max_length=80)]
 _Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
 _Time = Annotated[float, Meta(ge=0, le=1e12)]
-_Cluster = NodeId | Literal[""]
+_Cluster = Annotated[str, Meta(pattern=r"\A([a-z2-7]{20})?\Z")]
 
 
 class Hello(Struct, frozen=True, tag="hello"):

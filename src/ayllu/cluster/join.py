@@ -208,13 +208,11 @@ async def _first(invite: Invite) -> tuple[str, About, Authority]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    for error in errors:
-        if not isinstance(error, DoorError):
-            raise error
-    raise DoorError(
-        "the machine that issued the invite cannot be asked: "
-        + "; ".join(error.sentence for error in errors)
-    )
+    for found in errors:
+        if not isinstance(found, DoorError):
+            raise found
+    reasons = "; ".join(found.sentence for found in errors)
+    raise DoorError(f"the machine that issued the invite cannot be asked: {reasons}")
 
 
 def _proof(key: bytes, leaf: bytes, request: bytes, name: str) -> bytes:
