@@ -160,6 +160,18 @@ class Client:
                 async for line in lines:
                     yield self._read(line, kind)
 
+    async def events(self, path: str, kind: type[T]) -> AsyncGenerator[T, None]:
+        """GET server-sent events of JSON and yield them. Closing it cancels the request.
+
+        An event that is an error is raised as an AylluError.
+        """
+        async with self._ask("GET", path) as response:
+            lines = split_lines(response.content.iter_any())
+            async with aclosing(lines):
+                async for line in lines:
+                    if line.startswith(b"data:"):
+                        yield self._read(line.removeprefix(b"data:"), kind)
+
     @asynccontextmanager
     async def _ask(
         self, method: str, path: str, body: Json = None
