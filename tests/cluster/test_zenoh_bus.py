@@ -3,80 +3,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
-from cluster.pki import Authority
+from ayllus import Ayllu, run, until
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from msgspec.structs import replace
 
+from ayllu.cluster.authority import Authority
 from ayllu.cluster.bus import BusError
-from ayllu.cluster.bus_config import BusConfig, free_port, group, join, zenoh_words
-from ayllu.cluster.zenoh_bus import LinkTo, ZenohBus, open_bus
+from ayllu.cluster.bus_config import group, zenoh_words
+from ayllu.cluster.credentials import Credentials
+from ayllu.cluster.endpoints import join_endpoint
+from ayllu.cluster.identity import common_name
+from ayllu.cluster.zenoh_bus import LinkTo, ZenohBus
 from ayllu.errors import BadRequestError
-
-LOOPBACK = ("127.0.0.1",)
-
-
-class Ayllu:
-    """Buses of one test on loopback, each with a certificate, each told of the first one."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.authority = Authority()
-        self.buses: list[ZenohBus] = []
-        self.ids: dict[str, str] = {}
-
-    def config(self, name: str, authority: Authority | None = None) -> BusConfig:
-        folder = self.folder / name
-        self.ids[name] = (authority or self.authority).issue(folder)
-        return BusConfig(
-            cluster=self.authority.cluster,
-            ca=folder / "ca.crt",
-            certificate=folder / "node.crt",
-            key=folder / "key.pem",
-            listen=LOOPBACK,
-            port=free_port(LOOPBACK, 0),
-            peers=self.buses[0].endpoints if self.buses else (),
-        )
-
-    async def open(self, config: BusConfig) -> ZenohBus:
-        bus = await open_bus(config)
-        self.buses.append(bus)
-        return bus
-
-    async def join(self, name: str) -> ZenohBus:
-        return await self.open(self.config(name))
-
-
-@contextlib.asynccontextmanager
-async def an_ayllu(folder: Path) -> AsyncIterator[Ayllu]:
-    ayllu = Ayllu(folder)
-    try:
-        yield ayllu
-    finally:
-        await asyncio.gather(*(bus.close() for bus in ayllu.buses))
-
-
-async def until(holds: Callable[[], object], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come to hold"
-        await asyncio.sleep(0.01)
-
-
-def run(folder: Path, scene: Callable[[Ayllu], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with an_ayllu(folder) as ayllu:
-            await scene(ayllu)
-
-    asyncio.run(whole())
 
 
 def test_what_is_announced_is_seen_until_its_bus_closes_and_before_one_watches(
@@ -224,21 +173,34 @@ def test_links_name_the_machine_by_its_certificate(tmp_path: Path) -> None:
         first = await ayllu.join("1")
         second = await ayllu.join("2")
         await until(lambda: first.links() and second.links())
-        assert {link.node for link in first.links()} == {ayllu.ids["2"]}
-        assert set(second.links()) == {LinkTo(ayllu.ids["1"], "127.0.0.1", "127.0.0.1")}
+        assert {link.node for link in first.links()} == {ayllu.keyrings["2"].identity.node}
+        assert set(second.links()) == {
+            LinkTo(ayllu.keyrings["1"].identity.node, "127.0.0.1", "127.0.0.1")
+        }
 
     run(tmp_path, scene)
 
 
-@pytest.mark.parametrize("who", ["other CA", "no certificate", "revoked", "plain TCP"])
-def test_who_is_no_member_learns_nothing(tmp_path: Path, who: str) -> None:
+def stranger_of(ayllu: Ayllu, who: str) -> Credentials:
+    """Somebody who is no member, or none any more."""
+    if who == "revoked":
+        credentials = ayllu.member("stranger")
+        admin = ayllu.keyrings["1"].member().revoked
+        admin.revoke(credentials.node, "", time.time())
+        ayllu.keyrings["2"].member().revoked.merge(admin.encode())
+        return credentials
+    credentials = Ayllu(ayllu.root / "other").member("stranger")
+    if who == "our CA, another's certificate":
+        shutil.copy(ayllu.keyrings["1"].member().ca_file, credentials.ca_file)
+    return credentials
+
+
+@pytest.mark.parametrize("who", ["other CA", "our CA, another's certificate", "revoked"])
+def test_who_is_no_member_learns_nothing_and_is_not_heard(tmp_path: Path, who: str) -> None:
     async def scene(ayllu: Ayllu) -> None:
-        stranger = ayllu.config("stranger", Authority("ayllu") if who == "other CA" else None)
-        config = ayllu.config("1")
-        if who == "revoked":
-            config = replace(config, revoked=frozenset({ayllu.ids["stranger"]}))
-        first = await ayllu.open(config)
-        second = await ayllu.join("2")
+        members = [ayllu.member("1"), ayllu.member("2")]
+        stranger = stranger_of(ayllu, who)
+        first, second = [await ayllu.open(ayllu.config(member)) for member in members]
         asked_by: list[bytes] = []
 
         def answer(data: bytes) -> bytes:
@@ -246,39 +208,79 @@ def test_who_is_no_member_learns_nothing(tmp_path: Path, who: str) -> None:
             return b"secret"
 
         first.announce("live/1")
+        second.announce("live/2")
         first.serve("record/1", answer)
         heard: list[object] = []
         first.subscribe("record/*", lambda *_: heard.append(1))
         first.watch("live/*", lambda key, _: heard.append(key))
         await asked(second, "record/1")
         asked_by.clear()
-        if who == "plain TCP":
-            host, _, port = first.endpoints[0].rpartition(":")
-            with socket.create_connection((host, int(port)), timeout=5) as plain:
-                plain.sendall(b"GET / HTTP/1.1\r\n\r\n" + os.urandom(500))
-                plain.settimeout(20)
-                assert b"secret" not in received(plain)
-        else:
-            if who == "no certificate":
-                other = ayllu.config("own", Authority("own"))
-                stranger = replace(stranger, certificate=other.certificate, key=other.key)
-            outside = await ayllu.open(replace(stranger, peers=first.endpoints))
-            seen: list[str] = []
-            outside.watch("live/*", lambda key, _: seen.append(key))
-            outside.subscribe("**", lambda key, _: seen.append(key))
-            outside.announce("live/stranger")
-            for _ in range(10):
-                outside.publish("record/stranger", b"lies")
-                first.publish("record/1", b"secret")
-                with pytest.raises(BusError):
-                    await outside.call("record/1", seconds=0.2)
-            assert await outside.gather("record/*", seconds=0.5) == {}
-            assert seen == []
-        assert heard == []
-        assert asked_by == []
+        outside = await ayllu.open(ayllu.config(stranger))
+        outside._prefix = first._prefix
+        seen: list[str] = []
+        outside.watch("live/*", lambda key, _: seen.append(key))
+        outside.subscribe("**", lambda key, _: seen.append(key))
+        outside.announce("live/stranger")
+        for _ in range(5):
+            outside.publish("record/stranger", b"lies")
+            first.publish("record/1", b"secret")
+            with pytest.raises(BusError):
+                await outside.call("record/1", seconds=0.2)
+        assert await outside.gather("record/*", seconds=0.5) == {}
+        assert (seen, heard, asked_by) == ([], ["live/2"], [])
         assert await second.call("record/1") == b"secret"
 
     run(tmp_path, scene)
+
+
+def test_what_is_no_tls_is_hung_up_on(tmp_path: Path) -> None:
+    async def scene(ayllu: Ayllu) -> None:
+        first = await ayllu.join("1")
+        first.serve("record/1", lambda _: b"secret")
+        host, _, port = first.endpoints[0].rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\n\r\n" + os.urandom(500))
+            assert b"secret" not in await asyncio.to_thread(received, plain)
+        second = await ayllu.join("2")
+        assert await asked(second, "record/1") == b"secret"
+
+    run(tmp_path, scene)
+
+
+def test_a_bus_leaves_when_it_meets_a_name_that_is_no_members(tmp_path: Path) -> None:
+    async def scene(ayllu: Ayllu) -> None:
+        first = await ayllu.join("1")
+        stranger = ayllu.member("stranger")
+        authority = ayllu.keyrings["1"].member().authority
+        certificate = named(authority, stranger, "www.example.org")
+        stranger.certificate_file.write_bytes(certificate)
+        await ayllu.open(ayllu.config(stranger))
+        await until(lambda: first.is_closed)
+        assert ayllu.strangers[:1] == ["127.0.0.1"]
+        first.publish("record/1", b"to nobody")
+        assert first.links() == ()
+        with pytest.raises(BusError, match="is closed"):
+            await first.call("record/stranger")
+
+    run(tmp_path, scene)
+
+
+def named(authority: Authority, member: Credentials, name: str) -> bytes:
+    """A certificate (PEM) of a member's key under another name."""
+    assert authority.key is not None
+    own = x509.load_der_x509_certificate(member.certificate)
+    builder = x509.CertificateBuilder(
+        issuer_name=own.issuer,
+        subject_name=common_name(name),
+        public_key=own.public_key(),
+        serial_number=own.serial_number,
+        not_valid_before=own.not_valid_before_utc,
+        not_valid_after=own.not_valid_after_utc,
+    )
+    for extension in own.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    signed = builder.sign(authority.key, hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM)
 
 
 def received(plain: socket.socket) -> bytes:
@@ -292,10 +294,10 @@ def received(plain: socket.socket) -> bytes:
 
 def test_a_taken_port_is_replaced_by_a_free_one(tmp_path: Path) -> None:
     async def scene(ayllu: Ayllu) -> None:
-        config = ayllu.config("1")
+        config = ayllu.config(ayllu.member("1"))
         with socket.create_server(("127.0.0.1", config.port)):
             first = await ayllu.open(config)
-        assert first.endpoints != (join("127.0.0.1", config.port),)
+        assert first.endpoints != (join_endpoint("127.0.0.1", config.port),)
         second = await ayllu.join("2")
         await until(second.links)
 
@@ -304,14 +306,14 @@ def test_a_taken_port_is_replaced_by_a_free_one(tmp_path: Path) -> None:
 
 def test_a_bus_that_cannot_open_says_why_in_one_sentence(tmp_path: Path) -> None:
     async def scene(ayllu: Ayllu) -> None:
-        config = ayllu.config("1")
+        config = ayllu.config(ayllu.member("1"))
         with pytest.raises(BusError, match=r"^cannot listen on 192\.0\.2\.77: "):
-            await open_bus(replace(config, listen=("192.0.2.77",)))
-        config.key.write_text("no key")
+            await ayllu.open(replace(config, listen=("192.0.2.77",)))
+        config.credentials.key_file.write_text("no key")
         with pytest.raises(
             BusError, match=r"^cannot open the ayllu's bus on 127\.0\.0\.1:"
         ) as caught:
-            await open_bus(config)
+            await ayllu.open(config)
         assert ".rs" not in caught.value.sentence
 
     run(tmp_path, scene)
@@ -321,7 +323,7 @@ def test_without_multicast_the_bus_opens_all_the_same(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def scene(ayllu: Ayllu) -> None:
-        config = ayllu.config("1")
+        config = ayllu.config(ayllu.member("1"))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
             taken.bind(("0.0.0.0", 0))
             await ayllu.open(replace(config, scout=taken.getsockname()[1]))
@@ -336,24 +338,27 @@ def test_without_multicast_the_bus_opens_all_the_same(
 def test_zenoh_writes_nothing_of_its_own_and_a_process_ends_with_its_bus_open(
     tmp_path: Path,
 ) -> None:
-    config = Ayllu(tmp_path).config("1")
+    ayllu = Ayllu(tmp_path)
+    ayllu.member("1")
+    ayllu.unlock()
     program = f"""
 import asyncio
 from pathlib import Path
 from ayllu.cluster.bus_config import BusConfig
+from ayllu.cluster.identity import opened
+from ayllu.cluster.keyring import Keyring
 from ayllu.cluster.zenoh_bus import open_bus
 
 async def whole():
-    folder = Path({str(tmp_path / "1")!r})
-    bus = await open_bus(BusConfig(
-        cluster={config.cluster!r}, ca=folder / "ca.crt", certificate=folder / "node.crt",
-        key=folder / "key.pem", listen=("127.0.0.1",), port={config.port},
-        peers=("127.0.0.1:9", "no-such-host.invalid:1"),
-    ))
-    bus.watch("live/*", print)
-    bus.announce("live/1")
-    await asyncio.sleep(0.5)
-    print("done")
+    with opened(Path({str(tmp_path / "1")!r})) as identity:
+        bus = await open_bus(BusConfig(
+            credentials=Keyring(identity).member(), listen=("127.0.0.1",), port=0,
+            peers=("127.0.0.1:9", "no-such-host.invalid:1"),
+        ), print)
+        bus.watch("live/*", print)
+        bus.announce("live/1")
+        await asyncio.sleep(0.5)
+        print("done")
 
 asyncio.run(whole())
 """
@@ -374,6 +379,7 @@ def test_each_ayllu_has_a_multicast_group_of_its_own() -> None:
 
 
 def test_link_local_addresses_name_their_interface(tmp_path: Path) -> None:
-    config = replace(Ayllu(tmp_path).config("1"), listen=("fe80::1%eth0", "10.0.0.1"), port=5)
+    ayllu = Ayllu(tmp_path)
+    config = replace(ayllu.config(ayllu.member("1")), listen=("fe80::1%eth0", "10.0.0.1"), port=5)
     words = zenoh_words(config)
     assert words["listen/endpoints"] == ["tls/[fe80::1]:5#iface=eth0", "tls/10.0.0.1:5"]

@@ -11,12 +11,13 @@ import errno
 import hashlib
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from ayllu.cluster.bus import BusError
+from ayllu.cluster.credentials import Credentials
+from ayllu.cluster.endpoints import join_endpoint
 
 LEASE = 2000
 """Milliseconds without a sign of life after which a link is given up; four signs are sent in it."""
@@ -39,29 +40,20 @@ class BusConfig(Struct, frozen=True, kw_only=True):
 
     `listen` are addresses of this machine, link-local ones with `%interface`. `scout` is the UDP
     port of multicast discovery, 0 for none. `peers` are `host:port` texts to connect to, again and
-    again until they answer. `revoked` are node ids.
+    again until they answer. Whoever is revoked later is not denied until it is opened anew.
     """
 
-    cluster: str
-    ca: Path
-    certificate: Path
-    key: Path
+    credentials: Credentials
     listen: tuple[str, ...]
     port: int
     scout: int = 0
     peers: tuple[str, ...] = ()
-    revoked: frozenset[str] = frozenset()
 
 
 def group(cluster: str) -> str:
     """The multicast address of an ayllu's discovery: 239.0.0.0/8 is for private use (RFC 2365)."""
     first, second, third = hashlib.sha256(cluster.encode()).digest()[:3]
     return f"239.{first}.{second}.{third}"
-
-
-def join(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def free_port(hosts: Sequence[str], wanted: int) -> int:
@@ -105,6 +97,7 @@ def _probe(host: str, port: int) -> socket.socket:
 
 def zenoh_words(config: BusConfig) -> dict[str, Any]:
     """The same by the keys of Zenoh's configuration (its DEFAULT_CONFIG.json5, version 1.10)."""
+    own = config.credentials
     words: dict[str, Any] = {
         "mode": "peer",
         "listen/endpoints": [_endpoint(host, config.port) for host in config.listen],
@@ -117,29 +110,29 @@ def zenoh_words(config: BusConfig) -> dict[str, Any]:
         "transport/link/tx/lease": LEASE,
         "transport/link/tx/keep_alive": 4,
         "transport/link/rx/max_message_size": LONGEST_MESSAGE,
-        "transport/link/tls/root_ca_certificate": str(config.ca),
-        "transport/link/tls/listen_private_key": str(config.key),
-        "transport/link/tls/listen_certificate": str(config.certificate),
-        "transport/link/tls/connect_private_key": str(config.key),
-        "transport/link/tls/connect_certificate": str(config.certificate),
+        "transport/link/tls/root_ca_certificate": str(own.ca_file),
+        "transport/link/tls/listen_private_key": str(own.key_file),
+        "transport/link/tls/listen_certificate": str(own.certificate_file),
+        "transport/link/tls/connect_private_key": str(own.key_file),
+        "transport/link/tls/connect_certificate": str(own.certificate_file),
         "transport/link/tls/enable_mtls": True,
         "transport/link/tls/verify_name_on_connect": False,
         "transport/link/tls/close_link_on_expiration": True,
     }
     if config.scout:
-        words["scouting/multicast/address"] = f"{group(config.cluster)}:{config.scout}"
+        words["scouting/multicast/address"] = f"{group(own.cluster)}:{config.scout}"
         words["scouting/multicast/interface"] = ",".join(
             host for host in config.listen if ":" not in host
         )
-    if config.revoked:
-        words["access_control"] = _denial(sorted(config.revoked))
+    if len(own.revoked):
+        words["access_control"] = _denial([entry.node for entry in own.revoked.entries])
     return words
 
 
 def _endpoint(host: str, port: int) -> str:
     """Zenoh takes the interface of a link-local address after a `#`."""
     address, _, interface = host.partition("%")
-    return f"tls/{join(address, port)}" + (f"#iface={interface}" if interface else "")
+    return f"tls/{join_endpoint(address, port)}" + (f"#iface={interface}" if interface else "")
 
 
 def _denial(revoked: Sequence[str]) -> dict[str, Any]:

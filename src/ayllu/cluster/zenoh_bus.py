@@ -11,6 +11,7 @@ import asyncio
 import atexit
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,14 +23,18 @@ import zenoh
 from msgspec import Struct
 
 from ayllu.cluster.bus import BusError, Close
-from ayllu.cluster.bus_config import BusConfig, free_port, join, zenoh_words
+from ayllu.cluster.bus_config import BusConfig, free_port, zenoh_words
+from ayllu.cluster.endpoints import join_endpoint
 from ayllu.cluster.quiet import Quiet
 from ayllu.errors import AylluError
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
+_NODE: Final = re.compile(r"[a-z2-7]{20}")
 _ASKING_THREADS: Final = 8
 _ANSWERING_THREADS: Final = 16
+_GRACE: Final = 1.0
+"""Seconds that Zenoh keeps a question longer than we do."""
 _MOST_QUESTIONS: Final = 512
 """Questions that may wait for a thread; more are refused."""
 
@@ -49,15 +54,20 @@ class _Declared(Protocol):
     def undeclare(self) -> object: ...
 
 
-async def open_bus(config: BusConfig) -> ZenohBus:
+async def open_bus(config: BusConfig, on_stranger: Callable[[str], None]) -> ZenohBus:
     """Join the bus of an ayllu; it is the caller's to close.
 
     A port that is taken is replaced by a free one, and where multicast cannot be had, the bus opens
     without it. Raises BusError with a sentence when it cannot be opened at all.
+
+    Zenoh 1.10 connects to machines whose certificate any public authority has signed (its
+    zenoh-link-tls/src/utils.rs adds those to our CA). Certificates of ours name a node id, which
+    none of theirs can: at the first other name the bus closes, and `on_stranger` is told the
+    address, so that the owner opens it anew without multicast.
     """
     loop = asyncio.get_running_loop()
     config = msgspec.structs.replace(config, port=free_port(config.listen, config.port))
-    return ZenohBus(await asyncio.to_thread(_session, config), loop, config)
+    return ZenohBus(await asyncio.to_thread(_session, config), loop, config, on_stranger)
 
 
 def _session(config: BusConfig) -> zenoh.Session:
@@ -75,7 +85,7 @@ def _session(config: BusConfig) -> zenoh.Session:
     try:
         return _opened(config)
     except zenoh.ZError as error:
-        where = ", ".join(join(host, config.port) for host in config.listen)
+        where = ", ".join(join_endpoint(host, config.port) for host in config.listen)
         raise BusError(f"cannot open the ayllu's bus on {where}: {_reason(error)}") from error
 
 
@@ -103,27 +113,56 @@ class ZenohBus:
     """An open bus: `Bus` of `bus.py`, and who is connected."""
 
     def __init__(
-        self, session: zenoh.Session, loop: asyncio.AbstractEventLoop, config: BusConfig
+        self,
+        session: zenoh.Session,
+        loop: asyncio.AbstractEventLoop,
+        config: BusConfig,
+        on_stranger: Callable[[str], None],
     ) -> None:
         self._session = session
         self._loop = loop
-        self._prefix = f"ayllu/{config.cluster}/"
+        self._prefix = f"ayllu/{config.credentials.cluster}/"
         self._announced: dict[str, int] = {}
         self._declared: list[_Declared] = []
         """Zenoh ends what nobody holds."""
         self._quiet = Quiet()
         self._waiting = 0
+        self._leaving: asyncio.Task[None] | None = None
         self._asking = ThreadPoolExecutor(_ASKING_THREADS, "bus-asks")
         self._answering = ThreadPoolExecutor(_ANSWERING_THREADS, "bus-answers")
-        self.endpoints = tuple(join(host, config.port) for host in config.listen)
+        self.endpoints = tuple(join_endpoint(host, config.port) for host in config.listen)
         """Where it listens, as `host:port`."""
+        self._on_stranger = on_stranger
+        self._listener = session.info.declare_link_events_listener(
+            _direct(self._look_at), history=True
+        )
+
+    def _look_at(self, event: zenoh.LinkEvent) -> None:
+        """Leave, if it is no member who is connected."""
+        if event.kind == zenoh.SampleKind.PUT and not _is_node(event.link.auth_identifier):
+            self._pass_on(self._leave, event.link.dst)
+
+    def _leave(self, stranger: str) -> None:
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self.close())
+            _log.warning(
+                "a machine that is no member was met, so the bus closed", stranger=stranger
+            )
+            self._on_stranger(_host(stranger))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed, by its owner or because it met a stranger."""
+        return self._session.is_closed()
 
     def links(self) -> tuple[LinkTo, ...]:
         """The machines connected now, by their certificates; a machine may have two links."""
+        if self.is_closed:
+            return ()
         return tuple(
             LinkTo(link.auth_identifier, _host(link.src), _host(link.dst))
             for link in self._session.info.links()
-            if link.auth_identifier
+            if link.auth_identifier is not None
         )
 
     def announce(self, key: str) -> Close:
@@ -157,7 +196,8 @@ class ZenohBus:
 
     def publish(self, key: str, data: bytes) -> None:
         """Send to whoever is subscribed now; it may be lost where a link is full."""
-        self._session.put(self._prefix + key, data)
+        if not self.is_closed:
+            self._session.put(self._prefix + key, data)
 
     def subscribe(self, pattern: str, on_data: Callable[[str, bytes], None]) -> Close:
         """Be given what others publish."""
@@ -254,6 +294,8 @@ class ZenohBus:
         everybody: bool = False,
     ) -> AsyncIterator[None]:
         """A question that is under way within the block. Sending it may block, so a thread does."""
+        if self.is_closed:
+            raise BusError("the bus of the ayllu is closed")
         token = zenoh.CancellationToken()
         ask = partial(
             self._session.get,
@@ -261,25 +303,25 @@ class ZenohBus:
             zenoh.handlers.Callback(hear, end, indirect=False),
             target=zenoh.QueryTarget.ALL if everybody else zenoh.QueryTarget.BEST_MATCHING,
             consolidation=zenoh.ConsolidationMode.NONE,
-            timeout=seconds,
+            timeout=seconds + _GRACE,
             payload=data,
             allowed_destination=zenoh.Locality.REMOTE if everybody else zenoh.Locality.ANY,
             cancellation_token=token,
         )
         try:
-            await self._loop.run_in_executor(self._asking, ask)
+            try:
+                await self._loop.run_in_executor(self._asking, ask)
+            except (zenoh.ZError, RuntimeError) as error:  # it was closed meanwhile
+                raise BusError(f"the question could not be sent: {_reason(error)}") from error
             yield
-        except zenoh.ZError as error:
-            raise BusError(f"the question could not be sent: {_reason(error)}") from error
         finally:
             with contextlib.suppress(RuntimeError):  # the bus has closed, and the question with it
                 self._asking.submit(token.cancel)
 
     async def close(self) -> None:
         """Leave: what was announced dies, what was served is no more."""
-        if self._session not in _open:
-            return
-        _open.remove(self._session)
+        if self._session in _open:
+            _open.remove(self._session)
         await asyncio.to_thread(self._session.close)
         self._asking.shutdown(wait=False, cancel_futures=True)
         self._answering.shutdown(wait=False, cancel_futures=True)
@@ -297,7 +339,7 @@ class ZenohBus:
 
         def end() -> None:
             self._declared.remove(declared)
-            if not self._session.is_closed():
+            if not self.is_closed:
                 declared.undeclare()
 
         return end
@@ -313,6 +355,10 @@ def _result(reply: zenoh.Reply) -> bytes | BusError:
         return reply.ok.payload.to_bytes()
     text = reply.err.payload.to_bytes()[:300].decode("utf-8", "replace") if reply.err else ""
     return BusError(text or "nobody answers to this")
+
+
+def _is_node(name: str | None) -> bool:
+    return name is not None and _NODE.fullmatch(name) is not None
 
 
 def _settle(future: asyncio.Future[Any], value: object) -> None:
