@@ -51,7 +51,9 @@ def _where(model: AylluModel) -> str:
     """The machines that have a model, this one first."""
     nodes = sorted(model.nodes, key=lambda node: (not node.here, node.name))
     names = ("here" if node.here else node.name for node in nodes)
-    return ", ".join(f"{name}*" * node.loaded or name for name, node in zip(names, nodes, strict=True))
+    return ", ".join(
+        f"{name}*" * node.loaded or name for name, node in zip(names, nodes, strict=True)
+    )
 
 
 async def print_models(client: Client, prefix: str = "") -> None:

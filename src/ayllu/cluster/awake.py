@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 class Awake:
     """An identity in use. `open` it before anything else; whoever made it closes it.
 
-    `on_change` is called when something of the others is different, `on_problem` with what is wrong.
+    `on_change` is called when something of the others is different, `on_problem` told what is wrong.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Awake:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._part: Part | None = None
-        self._watched: Credentials | None = None
+        self._followed: Credentials | None = None
         self._joined_by: tuple[str, ...] = ()
 
     async def open(self) -> None:
@@ -141,7 +141,6 @@ class Awake:
             raise BadRequestError("this machine cannot revoke itself: `ayllu leave` takes it out")
         own = self._keyring.admin()
         own.revoked.revoke(node, reason, self._keyring.clock())
-        await self._follow()
 
     async def leave(self) -> str:
         """Be in no ayllu; the id that this machine had."""
@@ -183,11 +182,19 @@ class Awake:
                     self._hosts,
                     (*self._settings.cluster_peers, *self._choices.peers),
                     self._on_change,
+                    lambda: self._spawn(self._renew()),
                 )
             )
+            now.revoked.watch(lambda _: self._spawn(self._renew()))
             await self._part.open()
-        elif now != self._watched:
+        elif now is not self._followed:
             await self._part.renew()
+        self._followed = now
+
+    async def _renew(self) -> None:
+        """Somebody was revoked, or the buses have to be opened anew."""
+        self._followed = None
+        await self._follow()
 
     async def _close_part(self) -> None:
         part, self._part = self._part, None

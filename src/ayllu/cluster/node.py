@@ -7,25 +7,29 @@ wrong with the cluster never stops the server: `problem` says it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
 from msgspec import Struct
 
 from ayllu.cluster.bus import Close
+from ayllu.cluster.choices import Choices
 from ayllu.cluster.choose import choose
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Record
 from ayllu.cluster.surroundings import Surroundings
-from ayllu.cluster.view import Ayllu, Member, Sighting, Snapshot
+from ayllu.cluster.view import Ayllu, Snapshot
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError
 from ayllu.models.name import parse_name, short_name, split_source
 
 if TYPE_CHECKING:
     from ayllu.cluster.awake import Awake
 
+_ID = re.compile(r"[a-z2-7]{20}")
 CERTIFICATE = "cluster/node.crt"
 """Where a member has its certificate, in the home folder."""
 _log = structlog.get_logger(__name__)
@@ -94,7 +98,7 @@ class LocalNode:
         if self._awake is None:
             return Snapshot(me)
         known = Ayllu(self.ayllu, self.ayllu) if self.ayllu else None
-        return Snapshot(me, known, self._awake.members(), self._awake.seen())
+        return Snapshot(me, known, self._awake.members())
 
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop whenever another snapshot would be."""
@@ -154,12 +158,8 @@ class LocalNode:
 
     async def up(self, *, name: str = "", trusted_lan: str = "", peers: Sequence[str] = ()) -> None:
         """Take part in the ayllu, and make one where this machine is in none."""
-        from ayllu.cluster.choices import Choices  # noqa: PLC0415 - only a cluster needs it
-
-        chosen = Choices(name, trusted_lan, tuple(peers))
         async with self._changing() as awake:
-            await awake.choose(chosen)
-            await awake.up()
+            await awake.up(Choices(name, trusted_lan, tuple(peers)))
 
     async def invite(self, *, admin: bool | None) -> tuple[str, float]:
         """A code that lets one machine in, and until when (seconds since 1970)."""
@@ -174,7 +174,14 @@ class LocalNode:
     async def revoke(self, text: str, reason: str) -> tuple[str, str]:
         """Take a machine out of the ayllu for good; its id and name."""
         async with self._changing() as awake:
-            node, name = self._to_revoke(text)
+            try:
+                found = self.find(text)
+            except NotFoundError:
+                if not _ID.fullmatch(text):
+                    raise
+                node, name = text, text  # one that is not here now
+            else:
+                node, name = found.node, found.name
             await awake.revoke(node, reason)
             return node, name
 
@@ -183,16 +190,35 @@ class LocalNode:
         async with self._changing() as awake:
             return await awake.leave()
 
-    def meetings(self) -> tuple[Meeting, ...]:
-        """The machines that could be paired with, and are about to be."""
-        return self._awake.meetings() if self._awake is not None else ()
+    async def _start(self) -> None:
+        try:
+            async with self._changing() as awake:
+                if self.around.parts.settings.cluster == "on" and not awake.ayllu:
+                    await awake.up(Choices())
+        except AylluError as error:
+            self.problem = error.sentence
+            _log.warning("this machine cannot take part in an ayllu", reason=error.sentence)
 
-    async def pair(self, text: str) -> None:
-        """Show this machine to others and, where one is named, begin to pair with it."""
-        async with self._changing() as awake:
-            await awake.pair(text)
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[Awake]:
+        """The identity in use, for one at a time. Raises AylluError where it cannot be had."""
+        if self.around.parts.settings.cluster == "off":
+            raise ForbiddenError("this machine stays alone: AYLLU_CLUSTER is off")
+        async with self._turn:
+            if self._awake is None:
+                self._awake = await self._wake()
+            yield self._awake
 
-    async def confirm(self, pairing: str, *, accept: bool) -> None:
-        """Say whether both machines show the same digits; waits for the other's owner."""
-        async with self._changing() as awake:
-            await awake.confirm(pairing, accept=accept)
+    async def _wake(self) -> Awake:
+        from ayllu.cluster.awake import Awake  # noqa: PLC0415 - it imports all of the cluster
+
+        awake = Awake(self.around, self.own, self.tell, self._note_problem)
+        try:
+            await awake.open()
+        except BaseException:
+            await awake.close()
+            raise
+        return awake
+
+    def _note_problem(self, sentence: str) -> None:
+        self.problem = sentence

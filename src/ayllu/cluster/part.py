@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from ayllu.cluster.bus_config import BusConfig
 from ayllu.cluster.credentials import Credentials
 from ayllu.cluster.keyring import Keyring
-from ayllu.cluster.links import Links, serve_links
+from ayllu.cluster.links import serve_links
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.peer_server import PeerServer
 from ayllu.cluster.peers import Peers
@@ -39,6 +39,8 @@ class Ground(Struct, frozen=True):
     hosts: tuple[str, ...]
     peers: tuple[str, ...]
     on_change: Callable[[], None]
+    on_stranger: Callable[[], None]
+    """Asks for `Part.renew`."""
 
     def port(self, number: int) -> int:
         """The port of that number among the cluster's; 0 for any."""
@@ -53,6 +55,7 @@ class Part:
         self._ground = ground
         self._contexts: tuple[ssl.SSLContext, ...] = ()
         self._server = PeerServer(ground.around.app, self._is_refused)
+        self._scouts = True
         self._buses: AsyncExitStack | None = None
         self._membership: Membership | None = None
         self._links: tuple[Link, ...] = ()
@@ -112,22 +115,18 @@ class Part:
         return found[0] if found else ()
 
     async def _open_buses(self, credentials: Credentials) -> None:
-        ground, settings = self._ground, self._ground.around.parts.settings
+        ground = self._ground
         async with AsyncExitStack() as stack:
             buses = []
             for number in (_BUS, _BULK):
                 config = BusConfig(
-                    cluster=credentials.cluster,
-                    ca=credentials.ca_file,
-                    certificate=credentials.certificate_file,
-                    key=credentials.key_file,
+                    credentials=credentials,
                     listen=ground.hosts,
                     port=ground.port(number),
-                    scout=ground.port(number),
+                    scout=ground.port(number) if self._scouts else 0,
                     peers=ground.peers if number == _BUS else (),
-                    revoked=frozenset(one.node for one in credentials.revoked.entries),
                 )
-                bus = await open_bus(config)
+                bus = await open_bus(config, self._met_stranger)
                 stack.push_async_callback(bus.close)
                 buses.append(bus)
             control, bulk = buses
@@ -137,7 +136,11 @@ class Part:
             self._membership = Membership(control, credentials, ground.own, ground.on_change)
             stack.push_async_callback(self._membership.close)
             self._buses = stack.pop_all()
-        del settings
+
+    def _met_stranger(self, _: str) -> None:
+        """Somebody answers to our multicast with a certificate that any authority has signed."""
+        self._scouts = False
+        self._ground.on_stranger()
 
     async def _close_buses(self) -> None:
         stack, self._buses = self._buses, None

@@ -42,7 +42,9 @@ async def answer_elsewhere(request: Request, error: Exception) -> Response:
     assert isinstance(error, ElsewhereError)  # noqa: S101 - registered for it alone
     peers = state_of(request).cluster.peers
     problem: AylluError = error
-    for node in error.nodes if peers is not None else ():
+    if peers is None:  # this machine left the ayllu a moment ago
+        return error_response(problem, request.url.path)
+    for node in error.nodes:
         try:
             answer = await until_left(
                 request,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ayllu.cluster.node import LocalNode, Meeting
+from ayllu.cluster.node import LocalNode
 from ayllu.gotime import format_time
 from ayllu.server import wire_joining as wire
+from ayllu.server.openapi import Endpoint
 from ayllu.server.state import read_body, state_of
 from ayllu.server.stream import json_response
 
@@ -40,25 +41,6 @@ async def join(request: Request) -> Response:
     return json_response(_membership(node))
 
 
-async def pairings(request: Request) -> Response:
-    """GET /api/cluster/pair: list the machines that could be paired, and are about to be."""
-    return json_response(_pairings(state_of(request).cluster))
-
-
-async def pair(request: Request) -> Response:
-    """POST /api/cluster/pair: show this machine to others, and begin to pair it with one."""
-    body, node = await read_body(request, wire.PairRequest), state_of(request).cluster
-    await node.pair(body.node)
-    return json_response(_pairings(node))
-
-
-async def confirm(request: Request) -> Response:
-    """POST /api/cluster/pair/confirm: say whether both machines show the same digits."""
-    body, node = await read_body(request, wire.ConfirmRequest), state_of(request).cluster
-    await node.confirm(body.pairing, accept=body.accept)
-    return json_response(_membership(node))
-
-
 async def revoke(request: Request) -> Response:
     """POST /api/cluster/revoke: take a machine out of the ayllu for good."""
     body, node = await read_body(request, wire.RevokeRequest), state_of(request).cluster
@@ -85,15 +67,11 @@ def _membership(node: LocalNode) -> wire.Membership:
     )
 
 
-def _pairings(node: LocalNode) -> wire.Pairings:
-    return wire.Pairings(tuple(map(_pairing, node.meetings())))
-
-
-def _pairing(meeting: Meeting) -> wire.Pairing:
-    return wire.Pairing(
-        pairing=meeting.pairing,
-        node=meeting.node,
-        name=meeting.name,
-        address=meeting.address,
-        digits=meeting.digits,
-    )
+ROUTES = [
+    Endpoint("POST /api/cluster/up", up, takes=wire.UpRequest, gives=wire.Membership),
+    Endpoint("POST /api/cluster/invite", invite, takes=wire.InviteRequest, gives=wire.Invitation),
+    Endpoint("POST /api/cluster/join", join, takes=wire.JoinRequest, gives=wire.Membership),
+    Endpoint("POST /api/cluster/revoke", revoke, takes=wire.RevokeRequest, gives=wire.Gone),
+    Endpoint("POST /api/cluster/leave", leave, gives=wire.Gone),
+]
+"""The routes, none of which other machines may ask."""

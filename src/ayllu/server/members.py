@@ -98,25 +98,21 @@ async def _pull_each(
     yield PullOnLine("success")
 
 
-async def _pull_on(
-    state: State, body: PullOnRequest, record: Record
-) -> AsyncGenerator[PullOnLine]:
+async def _pull_on(state: State, body: PullOnRequest, record: Record) -> AsyncGenerator[PullOnLine]:
     """The steps of one machine, its failure among them."""
     is_here = record.node == state.cluster.snapshot().me.node
     source = _pull_here(state, body) if is_here else _pull_there(state, body, record.node)
-    who = {"node": record.node, "name": record.name}
+    who = PullOnLine("failed", node=record.node, name=record.name)
     try:
         async with aclosing(source) as steps:
             async for step in steps:
-                yield PullOnLine(**structs.asdict(step), **who)
+                yield structs.replace(who, **structs.asdict(step))
     except AylluError as error:
-        yield PullOnLine("failed", failed=error.sentence, **who)
+        yield structs.replace(who, failed=error.sentence)
 
 
 async def _pull_here(state: State, body: PullOnRequest) -> AsyncGenerator[Progress]:
-    order = Order(
-        text=body.model, insecure=body.insecure, prunes=not state.settings.no_prune
-    )
+    order = Order(text=body.model, insecure=body.insecure, prunes=not state.settings.no_prune)
     async with aclosing(puller(state).pull(order)) as steps:
         async for step in steps:
             yield step

@@ -35,19 +35,6 @@ class JoinRequest(Struct, frozen=True):
     code: _Needed = ""
 
 
-class PairRequest(Struct, frozen=True):
-    """POST /api/cluster/pair: a machine by its name, id or address."""
-
-    node: _Needed = ""
-
-
-class ConfirmRequest(Struct, frozen=True):
-    """POST /api/cluster/pair/confirm."""
-
-    pairing: _Needed = ""
-    accept: bool = True
-
-
 class RevokeRequest(Struct, frozen=True):
     """POST /api/cluster/revoke: a member by its name or id."""
 
@@ -75,25 +62,11 @@ class Invitation(Struct, frozen=True, kw_only=True):
     admin: bool | None
 
 
-class Pairing(Struct, frozen=True, kw_only=True):
-    """Two machines that show the same digits, and wait for their owner's word on both.
+class Gone(Struct, frozen=True):
+    """The machine that was a member."""
 
-    `state` is `waiting`, `accepted` (here, not yet there), `done`, or `refused`.
-    """
-
-    pairing: str
     node: str
     name: str
-    address: str
-    digits: str
-    state: str
-    expires_at: str
-
-
-class Pairings(Struct, frozen=True):
-    """GET /api/cluster/pair: pairings that are under way, and machines that could be paired."""
-
-    pairings: tuple[Pairing, ...]
 
 
 class Holder(Struct, frozen=True, kw_only=True):
@@ -124,7 +97,7 @@ class PullOnRequest(Struct, frozen=True):
     """POST /api/cluster/pull: `on` are machines by their names or ids, or `all`."""
 
     model: Name = ""
-    on: Annotated[list[_Text], Meta(min_length=1, max_length=256)] = ["all"]
+    on: Annotated[tuple[_Text, ...], Meta(min_length=1, max_length=256)] = ("all",)
     insecure: bool = False
     stream: bool = True
 
