@@ -79,7 +79,8 @@ async def _relayed(request: Request, answer: PeerAnswer) -> Response:
 
     Raises PeerGoneError where the machine goes before the latter.
     """
-    headers = {name: value for name, value in answer.headers.items() if name.lower() not in _KEPT}
+    given = {name.lower(): value for name, value in answer.headers.items()}
+    headers = {name: value for name, value in given.items() if name not in _KEPT}
     headers[NODE_HEADER] = answer.node
     framing = _framing(request, headers.get("content-type", ""))
     if framing is not None:
