@@ -29,6 +29,7 @@ COMMANDS = {
     "ps": Entry("ayllu.cli.models", "ps", "List running models"),
     "cp": Entry("ayllu.cli.models", "copy", "Copy a model"),
     "rm": Entry("ayllu.cli.models", "remove", "Remove models"),
+    "nodes": Entry("ayllu.cli.nodes", "nodes", "Show the machines of this ayllu"),
     "engine": Entry("ayllu.cli.engine", "engine", "Show the engine, llama-server"),
     "doctor": Entry("ayllu.cli.doctor", "doctor", "Check this machine and say what to mend"),
 }

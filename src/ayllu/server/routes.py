@@ -11,12 +11,15 @@ from starlette.responses import PlainTextResponse, Response
 from ayllu import __version__
 from ayllu.cluster.view import ClusterView
 from ayllu.cluster.view import Event as ClusterEvent
+from ayllu.cluster.view import Node as ClusterNode
 from ayllu.models.create import Progress
 from ayllu.models.describe import ShowResponse
 from ayllu.server import (
     anthropic,
     cloud,
     cluster,
+    joining,
+    members,
     models,
     ollama,
     openai,
@@ -26,6 +29,7 @@ from ayllu.server import (
     responses,
     tokens,
     wire_anthropic,
+    wire_joining,
     wire_ollama,
     wire_openai,
     wire_quantize,
@@ -155,9 +159,23 @@ ROUTES = [
     Endpoint(
         "GET /api/cluster/events",
         cluster.events,
-        gives=None,
         streams=(cluster.FRAMING, ClusterEvent),
     ),
+    Endpoint(
+        "POST /api/cluster/measure",
+        cluster.measure,
+        takes=cluster.MeasureRequest,
+        gives=ClusterNode,
+    ),
+    Endpoint("GET /api/cluster/models", members.models, gives=wire_joining.AylluModels),
+    Endpoint(
+        "POST /api/cluster/pull",
+        members.pull,
+        takes=wire_joining.PullOnRequest,
+        gives=wire_joining.PullOnLine,
+        streams=(NDJSON, wire_joining.PullOnLine),
+    ),
+    *joining.ROUTES,
     Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),
     Endpoint("POST /api/me", cloud.refuse_account, statuses=()),
     Endpoint("POST /api/signout", cloud.refuse_account, statuses=()),
