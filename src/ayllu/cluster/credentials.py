@@ -15,12 +15,20 @@ from cryptography.hazmat.primitives import serialization
 from msgspec import Struct
 
 from ayllu.cluster.authority import Authority, CertificateError, Certified, parse
-from ayllu.cluster.identity import KEY, Identity, Time, private_pem, read_key, write
+from ayllu.cluster.identity import (
+    CERTIFICATE,
+    KEY,
+    Identity,
+    Time,
+    private_pem,
+    read_key,
+    set_aside,
+    write,
+)
 from ayllu.cluster.revoked import FILE as REVOKED
 from ayllu.cluster.revoked import Revoked
 from ayllu.errors import StoreError
 
-CERTIFICATE = "node.crt"
 CA_CERTIFICATE = "ca.crt"
 CA_KEY = "ca.key"
 
@@ -149,6 +157,12 @@ def save(credentials: Credentials) -> None:
     write(folder / CA_CERTIFICATE, pem(authority.der))
     write(folder / REVOKED, credentials.revoked.encode())
     save_certificate(credentials)
+
+
+def remove(credentials: Credentials) -> None:
+    """Set the credentials aside; the identity stays."""
+    names = (CERTIFICATE, CA_CERTIFICATE, CA_KEY, REVOKED)
+    set_aside(credentials.identity.folder, credentials.node, names)
 
 
 def save_certificate(credentials: Credentials) -> None:
