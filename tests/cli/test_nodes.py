@@ -181,6 +181,19 @@ def test_the_table_goes_to_stdout_and_advice_to_stderr(shell: Shell) -> None:
     assert done.returncode == 0
 
 
+def test_measuring_comes_first_where_it_is_asked_for(shell: Shell) -> None:
+    measured = {"body": encoded(THREE.nodes[0])}
+    shown = {"body": encoded(view(Snapshot(DESK, HOME, problem="its certificate\nhas expired")))}
+    fake = shell.serve({"POST /api/cluster/measure": measured, "GET /api/cluster": shown})
+    done = shell.run("nodes", "--measure")
+    assert done.stdout.startswith("NAME")
+    assert done.stderr == "It cannot take part in an ayllu: its certificate has expired\n"
+    assert [fact["path"] for fact in fake.facts() if fact["method"] != "HEAD"] == [
+        "/api/cluster/measure",
+        "/api/cluster",
+    ]
+
+
 def test_json_is_what_the_server_says(shell: Shell) -> None:
     scripted(shell, THREE, views.Whole(THREE), views.Seen(()))
     done = shell.run("nodes", "--json")

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
+from ayllus import until
 from cluster_maker import link, node_id
 from memory_bus import Medium, MemoryBus
 
@@ -103,11 +104,6 @@ def at_home(work: Callable[[Home], Awaitable[None]]) -> None:
         await asyncio.wait_for(work(Home()), 30)
 
     asyncio.run(whole())
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - it is of another's state
-        await asyncio.sleep(0.01)
 
 
 def test_machines_that_meet_are_measured_once_each() -> None:

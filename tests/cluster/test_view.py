@@ -113,6 +113,8 @@ def test_joining_an_ayllu_shows_everything_anew() -> None:
     before = view(Snapshot(ME, None, (), (NEIGHBOUR,)))
     after = view_of(Member(record("attic")))
     assert list(changes(before, after)) == [Whole(after)]
+    refused = view(Snapshot(ME, HOME, problem="its certificate has expired"))
+    assert list(changes(after, refused)) == [Whole(refused)]
 
 
 def test_a_record_that_is_no_news_changes_nothing() -> None:

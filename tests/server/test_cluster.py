@@ -16,6 +16,8 @@ from serving import Serving, serving, wait_until
 
 from ayllu.cluster.bus import Close
 from ayllu.cluster.view import Ayllu, Joined, Left, Member, Snapshot, Whole
+from ayllu.errors import EngineError
+from ayllu.runner.engine import built_folder
 from ayllu.server.cluster import watch
 
 HOME = Ayllu("k" * 20, "home")
@@ -61,6 +63,16 @@ def test_a_machine_without_an_ayllu_shows_itself_and_measures_itself_when_asked(
     assert node["memory_gbs"] > 0
     assert node["measured_at"] > node["since"]
     assert (alone.home / "cluster" / "measured.json").exists()
+    again = alone.post("/api/cluster/measure", {}).json
+    assert again["id"] == node["id"]
+    assert again["measured_at"] > node["measured_at"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"1"])
+def test_what_is_no_request_measures_nothing(alone: Serving, body: bytes) -> None:
+    answer = alone.post("/api/cluster/measure", body)
+    assert answer.status == 400
+    assert list(answer.json) == ["error"]
 
 
 def test_what_is_loaded_and_runs_is_told_by_events(alone: Serving) -> None:
@@ -75,6 +87,34 @@ def test_what_is_loaded_and_runs_is_told_by_events(alone: Serving) -> None:
             names = [model["name"] for model in event["node"]["models"] if model["loaded"]]
             if names == ["mini:latest"]:
                 break
+
+
+LISTING_ENGINE = """#!/bin/sh
+if [ "$1" = --list-devices ]; then cat "{list}"; else exec "{engine}" "$@"; fi
+"""
+
+
+def test_the_free_memory_of_gpus_is_read_again_when_a_model_comes(tmp_path: Path) -> None:
+    """The engine is a real one that lists a GPU which it does not have."""
+    listed, engine, built = tmp_path / "devices", tmp_path / "engine", built_folder()
+    assert built is not None
+    engine.mkdir()
+    (engine / "ggml-rpc-server").symlink_to(built / "ggml-rpc-server")
+    program = engine / "llama-server"
+    program.write_text(LISTING_ENGINE.format(list=listed, engine=built / "llama-server"))
+    program.chmod(0o755)
+    listed.write_text("Available devices:\n  CUDA0: A card (8000 MiB, 7000 MiB free)\n")
+
+    def gpus() -> Any:
+        return server.get("/api/cluster").json["nodes"][0]["gpus"]
+
+    with serving(tmp_path / "home", AYLLU_LLAMA_BIN=str(engine)) as server:
+        card = {"name": "A card", "backend": "CUDA", "vram_total": 8000 << 20}
+        assert gpus() == [card | {"vram_free": 7000 << 20}]
+        listed.write_text("Available devices:\n  CUDA0: A card (8000 MiB, 500 MiB free)\n")
+        options = {"num_gpu": 0}
+        server.post("/api/generate", {"model": "mini", "stream": False, "options": options})
+        wait_until(lambda: gpus() == [card | {"vram_free": 500 << 20}])
 
 
 def test_a_reader_of_events_does_not_hold_up_the_end_of_the_server(tmp_path: Path) -> None:
@@ -98,6 +138,9 @@ class Program:
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         self.listeners.append(on_change)
         return lambda: self.listeners.remove(on_change)
+
+    async def measure_again(self) -> None:
+        raise EngineError("a machine of the test's own cannot be measured")
 
     def know(self, *names: str) -> None:
         members = tuple(Member(record(name)) for name in names)

@@ -113,6 +113,7 @@ LEFT_OUT = {
     "/api/perplexity": "each request that fits measures for seconds; test_quantize.py has the rest",
     "/api/quantizations": "the same: 35 runs of the engine's",
     "/api/push": "it asks registries; test_push.py has what may be wrong",
+    "/api/cluster/measure": "each request measures for seconds; test_cluster.py has the rest",
     "/api/cluster/events": "it has no end; test_cluster.py reads its beginning",
     "/api/blobs/{digest}": "almost a digest takes long to draw; test_bad_models.py has some",
 }

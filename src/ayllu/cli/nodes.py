@@ -13,17 +13,20 @@ import msgspec
 
 from ayllu.cli.client import Client, ProtocolError, call
 from ayllu.cli.nodes_table import nodes_text
-from ayllu.cli.print import note
+from ayllu.cli.print import clean_line, note
+from ayllu.cli.progress import spinning
 from ayllu.cli.wire_nodes import ClusterEvent, ClusterReply, follow
 
 PATH = "/api/cluster"
 EVENTS = "/api/cluster/events"
+MEASURE = "/api/cluster/measure"
 
 
 @click.command()
 @click.option("-w", "--watch", is_flag=True, help="Stay, and show each change.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: with --watch a line per event.")
-def nodes(*, watch: bool, as_json: bool) -> None:
+@click.option("--measure", is_flag=True, help="Measure this machine anew first: some seconds.")
+def nodes(*, watch: bool, as_json: bool, measure: bool) -> None:
     """Show the machines of this ayllu: what they have, and what they do.
 
     TFLOPS and GB/s are measured: FP32 on the processor's cores, and reads from memory. RAM and VRAM
@@ -31,10 +34,17 @@ def nodes(*, watch: bool, as_json: bool) -> None:
     run + wait. LINK is from here: round trip, rate, and whether it is wired. A narrow terminal has
     fewer columns, --json all there is.
     """
+    if measure:
+        call(_measure)
     if watch:
         call(_watch_json if as_json else _watch)
     else:
         call(_print_json if as_json else _print)
+
+
+async def _measure(client: Client) -> None:
+    async with spinning("measuring this machine"):
+        await client.post(MEASURE, {}, dict)
 
 
 async def _print(client: Client) -> None:
@@ -43,7 +53,9 @@ async def _print(client: Client) -> None:
     here = next((node for node in known.nodes if node.id == known.node), None)
     if here is not None and here.measured_at is None:
         note("This machine is being measured: ask again in some seconds.")
-    if known.ayllu is None:
+    if known.problem:
+        note(f"It cannot take part in an ayllu: {clean_line(known.problem)}")
+    elif known.ayllu is None:
         note("It is in no ayllu: 'ayllu up' starts one, 'ayllu join CODE' enters another's.")
 
 

@@ -89,6 +89,7 @@ class ClusterReply(Struct, frozen=True):
     node: str
     nodes: tuple[Node, ...]
     ayllu: Ayllu | None = None
+    problem: str = ""
     seen: tuple[Sighting, ...] = ()
     totals: Totals = Totals()
 

@@ -22,10 +22,10 @@ from ayllu.cluster.measure import measured_speed
 from ayllu.cluster.record import Endpoints, HeldModel, Load, Record
 from ayllu.cluster.view import Snapshot
 from ayllu.config import Settings
-from ayllu.errors import StoreError
+from ayllu.errors import EngineError, StoreError
 from ayllu.models.name import short_name
 from ayllu.models.store import Store
-from ayllu.runner.engine import Engine
+from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 
 LOAD_SECONDS = 1.0
@@ -57,7 +57,8 @@ class OwnRecord:
         self._parts = parts
         self._meter = Meter(parts.settings.models)
         self._listeners: list[Callable[[], None]] = []
-        self._measuring: asyncio.Task[None] | None = None
+        self._measuring: asyncio.Task[bool] | None = None
+        self._loaded: set[str] = set()
         self.record = Record(
             node=node,
             name=name or socket.gethostname().partition(".")[0],
@@ -96,21 +97,33 @@ class OwnRecord:
     def measure(self) -> None:
         """Measure how fast the machine is, once, unless that was done in an earlier life."""
         if self._measuring is None:
-            self._measuring = asyncio.create_task(self._measure())
+            self._measuring = asyncio.create_task(self._measure(again=False))
+
+    async def measure_again(self) -> None:
+        """Measure how fast the machine is now. Raises EngineError where that fails."""
+        if self._measuring is None or self._measuring.done():
+            self._measuring = asyncio.create_task(self._measure(again=True))
+        if not await asyncio.shield(self._measuring):
+            raise EngineError("this machine could not be measured: the server's log says why")
 
     async def close(self) -> None:
         """Keep it no more."""
-        tasks = [*self._tasks, *([self._measuring] if self._measuring else [])]
+        tasks: list[asyncio.Task[Any]] = [*self._tasks]
+        if self._measuring is not None:
+            tasks.append(self._measuring)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _measure(self) -> None:
+    async def _measure(self, *, again: bool) -> bool:
+        """Whether it could be measured; what was known stays where it could not."""
         await self._quiet()
         settings = self._parts.settings
         file = settings.home / "cluster" / "measured.json"
-        speed = await measured_speed(file, self.record.hardware, settings.models)
-        self.change(speed=speed)
+        speed = await measured_speed(file, self.record.hardware, settings.models, again=again)
+        if speed is not None:
+            self.change(speed=speed)
+        return speed is not None
 
     async def _quiet(self) -> None:
         """Wait a while for whoever else uses the processors, for the figures are kept."""
@@ -137,6 +150,20 @@ class OwnRecord:
             _log.debug("the models of this machine cannot be told", reason=error.sentence)
         else:
             self.change(models=models)
+        if loaded != self._loaded:
+            self._loaded = loaded
+            await self._look_at_gpus()
+
+    async def _look_at_gpus(self) -> None:
+        """Their free memory is other once a model comes or goes; asking takes a process."""
+        if not self.record.hardware.gpus:
+            return
+        try:
+            devices = await asyncio.to_thread(list_devices, self._parts.engine)
+        except EngineError as error:
+            _log.warning("the GPUs cannot be listed", reason=error.sentence)
+        else:
+            self.change(hardware=await asyncio.to_thread(hardware, devices))
 
     def _load(self) -> Load:
         pool = self._parts.pool

@@ -49,12 +49,16 @@ class Member(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """All that is known now. Without an ayllu there are no members."""
+    """All that is known now. Without an ayllu there are no members.
+
+    `problem` is why this machine cannot take part in its ayllu, empty where it can.
+    """
 
     me: Record
     ayllu: Ayllu | None = None
     members: tuple[Member, ...] = ()
     seen: tuple[Sighting, ...] = ()
+    problem: str = ""
 
 
 class Cluster(Protocol):
@@ -65,6 +69,9 @@ class Cluster(Protocol):
 
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop whenever another snapshot would be."""
+
+    async def measure_again(self) -> None:
+        """Measure this machine now. Raises EngineError where that fails."""
 
 
 class NodeLoad(Struct, frozen=True):
@@ -131,6 +138,7 @@ class ClusterView(Struct, frozen=True):
     """GET /api/cluster. `node` is the id of the machine that answers, the first of `nodes`."""
 
     ayllu: Ayllu | None
+    problem: str
     node: str
     nodes: tuple[Node, ...]
     seen: tuple[Sighting, ...]
@@ -138,7 +146,7 @@ class ClusterView(Struct, frozen=True):
 
 
 class Whole(Struct, frozen=True, tag_field="type", tag="snapshot"):
-    """How it is: the first event, and whenever this machine joined or left an ayllu."""
+    """How it is: the first event, and when this machine joins or leaves an ayllu, or cannot."""
 
     cluster: ClusterView
 
@@ -185,7 +193,14 @@ def view(known: Snapshot) -> ClusterView:
     """A snapshot as the API shows it: this machine first, the others by name."""
     others = sorted(known.members, key=lambda member: (member.record.name, member.record.node))
     nodes = tuple(map(_node, (Member(known.me, "here"), *others)))
-    return ClusterView(known.ayllu, known.me.node, nodes, known.seen, totals(nodes))
+    return ClusterView(
+        ayllu=known.ayllu,
+        problem=known.problem,
+        node=known.me.node,
+        nodes=nodes,
+        seen=known.seen,
+        totals=totals(nodes),
+    )
 
 
 def totals(nodes: Iterable[Node]) -> Totals:
@@ -204,7 +219,7 @@ def totals(nodes: Iterable[Node]) -> Totals:
 
 def changes(before: ClusterView, after: ClusterView) -> Iterator[Event]:
     """The events that lead from one view to another."""
-    if (before.ayllu, before.node) != (after.ayllu, after.node):
+    if _belongs(before) != _belongs(after):
         yield Whole(after)
         return
     were = {node.id: node for node in before.nodes}
@@ -221,6 +236,10 @@ def changes(before: ClusterView, after: ClusterView) -> Iterator[Event]:
             yield Changed(node, after.totals)
     if before.seen != after.seen:
         yield Seen(after.seen)
+
+
+def _belongs(view: ClusterView) -> tuple[object, ...]:
+    return view.ayllu, view.problem, view.node
 
 
 def _node(member: Member) -> Node:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ayllu.cluster.view import Cluster, Event, Whole, changes, view
-from ayllu.server.state import state_of
-from ayllu.server.stream import Framing, framed_response, json_response
+from ayllu.server.state import read_body, state_of
+from ayllu.server.stream import Framing, framed_response, json_response, until_left
 from ayllu.server.wire import encode
 from ayllu.server.wire_ollama import ErrorResponse
 
@@ -18,9 +19,21 @@ QUIET_SECONDS = 0.2
 """The least time between two looks: machines that say much at once are shown at once."""
 
 
+class MeasureRequest(Struct, frozen=True):
+    """POST /api/cluster/measure: an empty object."""
+
+
 async def show(request: Request) -> Response:
     """GET /api/cluster: show the machines of the ayllu, this one first."""
     return json_response(view(state_of(request).cluster.snapshot()))
+
+
+async def measure(request: Request) -> Response:
+    """POST /api/cluster/measure: measure this machine again, and show it."""
+    await read_body(request, MeasureRequest)
+    cluster = state_of(request).cluster
+    await until_left(request, cluster.measure_again())
+    return json_response(view(cluster.snapshot()).nodes[0])
 
 
 async def events(request: Request) -> Response:

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from ayllu import __version__
 from ayllu.cluster.view import ClusterView
 from ayllu.cluster.view import Event as ClusterEvent
+from ayllu.cluster.view import Node as ClusterNode
 from ayllu.models.create import Progress
 from ayllu.models.describe import ShowResponse
 from ayllu.server import (
@@ -158,8 +159,13 @@ ROUTES = [
     Endpoint(
         "GET /api/cluster/events",
         cluster.events,
-        gives=None,
         streams=(cluster.FRAMING, ClusterEvent),
+    ),
+    Endpoint(
+        "POST /api/cluster/measure",
+        cluster.measure,
+        takes=cluster.MeasureRequest,
+        gives=ClusterNode,
     ),
     Endpoint("GET /api/cluster/models", members.models, gives=wire_joining.AylluModels),
     Endpoint(
