@@ -52,6 +52,8 @@ class Buses:
                 known=self._known,
             )
             stack.push_async_callback(self._close_links)
+            for member in membership.members():
+                self._links.meet(member.record.node)
             membership.attach(control)
             stack.push_async_callback(membership.detach)
             self._bulk = bulk

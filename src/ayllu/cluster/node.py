@@ -97,9 +97,9 @@ class LocalNode:
         """What is known now. Whoever asks first has this machine measured."""
         me = self.own.snapshot().me
         if self._awake is None:
-            return Snapshot(me)
+            return Snapshot(me, problem=self.problem)
         known = Ayllu(self.ayllu, self.ayllu) if self.ayllu else None
-        return Snapshot(me, known, self._awake.members())
+        return Snapshot(me, known, self._awake.members(), problem=self.problem)
 
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop whenever another snapshot would be."""
@@ -111,6 +111,10 @@ class LocalNode:
             self._listeners.remove(on_change)
 
         return end
+
+    async def measure_again(self) -> None:
+        """Measure this machine now. Raises EngineError where that fails."""
+        await self.own.measure_again()
 
     def tell(self) -> None:
         """Something of the others is different."""

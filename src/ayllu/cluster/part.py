@@ -45,6 +45,7 @@ class Part:
         peer = await self._server.start(self._contexts[0], ground.hosts, ground.port(PEER))
         ground.tell_endpoints(peer=peer)
         await self._buses.open()
+        ground.own.measure()
 
     async def renew(self) -> None:
         """Go on with the credentials as they are now: another certificate, others revoked."""
