@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import structlog
@@ -214,9 +215,9 @@ class LocalNode:
             yield self._awake
 
     async def _wake(self) -> Awake:
-        from ayllu.cluster.awake import Awake  # noqa: PLC0415 - it imports all of the cluster
-
-        awake = Awake(self.around, self.own, self.tell, self._note_problem)
+        # It imports all of the cluster: that takes a second, in which the server goes on.
+        module = await asyncio.to_thread(import_module, "ayllu.cluster.awake")
+        awake: Awake = module.Awake(self.around, self.own, self.tell, self._note_problem)
         try:
             await awake.open()
         except BaseException:

@@ -52,7 +52,10 @@ class Part:
         credentials = self._ground.keyring.member()
         for context in self._contexts:
             context.load_cert_chain(credentials.certificate_file, credentials.key_file)
-        for node in {*self._server.connections, *(entry.node for entry in credentials.revoked.entries)}:
+        for node in {
+            *self._server.connections,
+            *(entry.node for entry in credentials.revoked.entries),
+        }:
             if self._is_refused(node):
                 self._server.drop(node)
                 self.peers.drop(node)
