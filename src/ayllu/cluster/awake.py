@@ -17,6 +17,7 @@ from ayllu.cluster import choices
 from ayllu.cluster.choices import Choices
 from ayllu.cluster.credentials import Credentials
 from ayllu.cluster.door import Door
+from ayllu.cluster.ground import DOOR, Ground
 from ayllu.cluster.identity import opened
 from ayllu.cluster.interfaces import hosts, interfaces
 from ayllu.cluster.invite import Invites, decode, encode
@@ -24,22 +25,21 @@ from ayllu.cluster.join import Admission, Known, join, keep_renewed
 from ayllu.cluster.keyring import Keyring
 from ayllu.cluster.listening import bind_each, endpoint
 from ayllu.cluster.own import OwnRecord
-from ayllu.cluster.part import Ground, Part
+from ayllu.cluster.part import Part
 from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Endpoints
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.cluster.view import Member
-from ayllu.errors import AylluError, BadRequestError
+from ayllu.errors import AylluError, BadRequestError, ForbiddenError
 
-_DOOR = 3
-"""The join door's port, after the first one of the cluster."""
 _log = structlog.get_logger(__name__)
 
 
 class Awake:
     """An identity in use. `open` it before anything else; whoever made it closes it.
 
-    `on_change` is called when something of the others is different, `on_problem` told what is wrong.
+    `on_change` is called when something of the others is different, `on_problem` told of what is
+    wrong.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Awake:
         Raises AylluError where the identity or the door cannot be had.
         """
         settings = self._settings
-        self._hosts = hosts(interfaces(settings.cluster_interfaces))
+        self._interfaces = interfaces(settings.cluster_interfaces)
         identity = await asyncio.to_thread(self._stack.enter_context, opened(settings.home))
         self._keyring = Keyring(identity)
         self._choices = choices.load(identity.folder)
@@ -73,7 +73,7 @@ class Awake:
         self._door = Door(self._keyring, self._choices.name or settings.node_name)
         Admission(self._door, self._keyring, self._invites, self._known)
         first = settings.cluster_port
-        listeners = bind_each(self._hosts, first + _DOOR if first else 0)
+        listeners = bind_each(hosts(self._interfaces), first + DOOR if first else 0)
         await self._door.open(listeners)
         self._own.change(
             epoch=identity.epoch,
@@ -173,16 +173,22 @@ class Awake:
         )
         if now is None:
             await self._close_part()
+        elif now.node in now.revoked:
+            reason = now.revoked.reason(now.node)
+            raise ForbiddenError(
+                f"this machine was revoked{f' ({reason})' if reason else ''}: run `ayllu leave`, "
+                "then join again by a new invite"
+            )
         elif self._part is None:
             self._part = Part(
                 Ground(
-                    self._around,
-                    self._own,
-                    self._keyring,
-                    self._hosts,
-                    (*self._settings.cluster_peers, *self._choices.peers),
-                    self._on_change,
-                    lambda: self._spawn(self._renew()),
+                    around=self._around,
+                    own=self._own,
+                    keyring=self._keyring,
+                    interfaces=self._interfaces,
+                    peers=(*self._settings.cluster_peers, *self._choices.peers),
+                    changed=self._on_change,
+                    renew=lambda: self._spawn(self._renew()),
                 )
             )
             now.revoked.watch(lambda _: self._spawn(self._renew()))

@@ -6,28 +6,18 @@ opened anew for that. The bulk bus is opened anew by itself, too, for a machine 
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
-import structlog
-
 from ayllu.cluster.bus_config import BusConfig
-from ayllu.cluster.endpoints import join_endpoint
 from ayllu.cluster.ground import BULK, BUS, Ground
 from ayllu.cluster.links import Links, serve_links
 from ayllu.cluster.membership import Membership
 from ayllu.cluster.record import Link
 from ayllu.cluster.table import Change
 from ayllu.cluster.zenoh_bus import ZenohBus, open_bus
-from ayllu.config import DEFAULT_CLUSTER_PORT
-from ayllu.errors import AylluError
 
 _MOST_REMEMBERED = 32
-_LOOK_SECONDS = 3.0
-_REOPEN_SECONDS = 30.0
-_log = structlog.get_logger(__name__)
 
 
 class Buses:
@@ -62,6 +52,8 @@ class Buses:
                 known=self._known,
             )
             stack.push_async_callback(self._close_links)
+            for member in membership.members():
+                self._links.meet(member.record.node)
             membership.attach(control)
             stack.push_async_callback(membership.detach)
             self._bulk = bulk

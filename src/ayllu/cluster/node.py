@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import structlog
@@ -96,9 +97,9 @@ class LocalNode:
         """What is known now. Whoever asks first has this machine measured."""
         me = self.own.snapshot().me
         if self._awake is None:
-            return Snapshot(me)
+            return Snapshot(me, problem=self.problem)
         known = Ayllu(self.ayllu, self.ayllu) if self.ayllu else None
-        return Snapshot(me, known, self._awake.members())
+        return Snapshot(me, known, self._awake.members(), problem=self.problem)
 
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop whenever another snapshot would be."""
@@ -110,6 +111,10 @@ class LocalNode:
             self._listeners.remove(on_change)
 
         return end
+
+    async def measure_again(self) -> None:
+        """Measure this machine now. Raises EngineError where that fails."""
+        await self.own.measure_again()
 
     def tell(self) -> None:
         """Something of the others is different."""
@@ -210,9 +215,9 @@ class LocalNode:
             yield self._awake
 
     async def _wake(self) -> Awake:
-        from ayllu.cluster.awake import Awake  # noqa: PLC0415 - it imports all of the cluster
-
-        awake = Awake(self.around, self.own, self.tell, self._note_problem)
+        # It imports all of the cluster: that takes a second, in which the server goes on.
+        module = await asyncio.to_thread(import_module, "ayllu.cluster.awake")
+        awake: Awake = module.Awake(self.around, self.own, self.tell, self._note_problem)
         try:
             await awake.open()
         except BaseException:

@@ -45,13 +45,17 @@ class Part:
         peer = await self._server.start(self._contexts[0], ground.hosts, ground.port(PEER))
         ground.tell_endpoints(peer=peer)
         await self._buses.open()
+        ground.own.measure()
 
     async def renew(self) -> None:
         """Go on with the credentials as they are now: another certificate, others revoked."""
         credentials = self._ground.keyring.member()
         for context in self._contexts:
             context.load_cert_chain(credentials.certificate_file, credentials.key_file)
-        for node in {*self._server.connections, *(entry.node for entry in credentials.revoked.entries)}:
+        for node in {
+            *self._server.connections,
+            *(entry.node for entry in credentials.revoked.entries),
+        }:
             if self._is_refused(node):
                 self._server.drop(node)
                 self.peers.drop(node)
