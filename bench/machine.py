@@ -22,9 +22,11 @@ from typing import Any
 
 import numpy as np
 import psutil
+from ayllus import Ayllu
 from measure import run, show
 
 from ayllu.cluster import measure_child
+from ayllu.cluster.links import burst_rate, percentile, round_trips, serve_links
 from ayllu.cluster.own import OwnRecord, Parts
 from ayllu.config import load_settings
 from ayllu.models.shelf import PackagedShelf
@@ -54,6 +56,8 @@ async def main() -> None:
         other_disk(Path(folder))
         print(f"\nkeeping the record for {IDLE_SECONDS:.0f} s")
         await keeping(Path(folder))
+        print("\na link on loopback, both ends in this process")
+        await linked(Path(folder))
 
 
 def children(
@@ -207,6 +211,25 @@ async def keeping(folder: Path) -> None:
     await pool.close()
     print(f"{spent / IDLE_SECONDS:.2%} of a core, {changes} changes worth telling")
     print(f"{statistics.mean([time_of(own) for _ in range(100)]):.2f} ms to read the load")
+
+
+async def linked(folder: Path) -> None:
+    """What a link is measured as where no network is between."""
+    ayllu = Ayllu(folder / "homes")
+    try:
+        desk, attic = ayllu.member("desk"), ayllu.member("attic")
+        control, far_control, bulk, far_bulk = [
+            await ayllu.open(ayllu.config(one)) for one in (desk, attic, desk, attic)
+        ]
+        serve_links(far_control, far_bulk, attic.node)
+        await round_trips(control, attic.node)
+        times = [await round_trips(control, attic.node) for _ in range(ROUNDS)]
+        show("round trips, p50", [percentile(ones, 0.5) for ones in times], "ms")
+        show("round trips, p95", [percentile(ones, 0.95) for ones in times], "ms")
+        rates = [await burst_rate(bulk, attic.node) for _ in range(ROUNDS)]
+        show("bursts of 8 MiB", rates, "MB/s")
+    finally:
+        await ayllu.close()
 
 
 def time_of(own: OwnRecord) -> float:

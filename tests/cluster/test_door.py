@@ -22,9 +22,12 @@ from ayllu.cluster.door_messages import (
     Granted,
     Hello,
     Join,
+    PairAnswer,
+    PairReveal,
     PairStart,
     Refused,
     Renew,
+    Trusted,
     read_reply,
 )
 from ayllu.cluster.endpoints import join_endpoint, split_endpoint
@@ -57,7 +60,7 @@ def test_what_a_door_does_not_do_is_refused(machines: Machines) -> None:
     async def go() -> None:
         async with house(machines.new("a")) as home, knock(home.address) as door:
             with pytest.raises(RefusedError, match="does not do that"):
-                await door.ask(PairStart(b"", "x"), Granted)
+                await door.ask(Trusted(b"", "x", bytes(32), 1, bytes(32)), Granted)
 
     run(go())
 
@@ -113,7 +116,7 @@ def test_oversized_cut_and_plain_messages_get_no_answer(open_door: House) -> Non
 
 
 @given(st.binary(max_size=2000), st.binary(max_size=80), st.text(max_size=200))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_well_formed_nonsense_is_refused_in_a_sentence(
     open_door: House, der: bytes, other: bytes, text: str
 ) -> None:
@@ -121,6 +124,10 @@ def test_well_formed_nonsense_is_refused_in_a_sentence(
         Join(other[:8].ljust(8), der, text, bytes(32)),
         Renew(der, other, other),
         Renew(open_door.keyring.member().certificate, der, other),
+        PairStart(der, text),
+        PairReveal(other[:16].ljust(16), bytes(32)),
+        PairAnswer(other[:16].ljust(16), None, der[:80]),
+        Trusted(der, text, bytes(32), 1, bytes(32)),
     )
     for request in requests:
         sent = msgspec.msgpack.encode(request)

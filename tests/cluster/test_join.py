@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
-from cluster_machines import DAY, PEERS, Machines, house, joined, run
+from cluster_machines import DAY, PEERS, Machines, house, joined, proxy, run
 
 from ayllu.cluster.authority import CertificateError
 from ayllu.cluster.door_client import DoorError, RefusedError, knock
@@ -16,46 +13,11 @@ from ayllu.cluster.door_messages import (
     Granted,
     Join,
 )
-from ayllu.cluster.endpoints import join_endpoint, split_endpoint
+from ayllu.cluster.endpoints import join_endpoint
 from ayllu.cluster.invite import Invite
 from ayllu.cluster.join import join
 from ayllu.cluster.keyring import Keyring
 from ayllu.errors import BadRequestError, ForbiddenError
-
-
-@asynccontextmanager
-async def proxy(to: str, own: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Someone in between; with a TLS context of its own it reads along, else it only passes on."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(1 << 16):
-                target.write(data)
-                await target.drain()
-        except OSError:
-            pass
-        finally:
-            target.close()
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tls = None
-        if own is not None:
-            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            tls.check_hostname = False
-            tls.verify_mode = ssl.CERT_NONE
-        far_reader, far_writer = await asyncio.open_connection(*split_endpoint(to), ssl=tls)
-        for work in (copy(reader, far_writer), copy(far_reader, writer)):
-            task = asyncio.create_task(work)
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=own)
-    async with server:
-        yield join_endpoint(*server.sockets[0].getsockname()[:2])
-    for task in list(tasks):
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def at(invite: Invite, *addresses: str) -> Invite:

@@ -13,7 +13,7 @@ import structlog
 
 from ayllu.cluster import measure
 from ayllu.cluster.hardware import hardware
-from ayllu.cluster.measure import Measured, fingerprint, measured_speed
+from ayllu.cluster.measure import Measured, fingerprint, kept_speed, measured_speed
 from ayllu.cluster.record import Hardware, Speed
 
 HARDWARE = hardware(())
@@ -24,8 +24,9 @@ def speed_of(
 ) -> tuple[Speed | None, list[str]]:
     """What is measured or kept, and what is logged meanwhile."""
     with structlog.testing.capture_logs() as logs:
-        file = folder / "cluster" / "measured.json"
-        found = asyncio.run(measured_speed(file, of, folder / "models", again=again))
+        file, models = folder / "cluster" / "measured.json", folder / "models"
+        found = None if again else kept_speed(file, of, models)
+        found = found or asyncio.run(measured_speed(file, of, models))
     return found, [" ".join(map(str, (log["event"], log.get("reason", "")))) for log in logs]
 
 

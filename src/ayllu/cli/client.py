@@ -96,6 +96,8 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.host.client_url
+        self.answered_by = ""
+        """The id of the machine of the ayllu that gave the last answer, if it was another one."""
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             headers=_headers(settings),
@@ -194,6 +196,7 @@ class Client:
             async with self._session.request(
                 method, self.url + path, data=data, headers=headers
             ) as response:
+                self.answered_by = response.headers.get("x-ayllu-node", "")
                 yield response
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, ConnectionRefusedError):

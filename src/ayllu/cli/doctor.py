@@ -125,7 +125,7 @@ def _settings(_: Settings) -> Iterator[Finding]:
     known = {name for s in SETTINGS for name in (s.variable, s.other_variable)}
     for name in sorted(os.environ):
         if name in known and os.environ[name]:
-            shown = "(hidden)" if re.search("KEY|TOKEN|LOGIN", name) else os.environ[name]
+            shown = "(hidden)" if re.search("KEY|TOKEN|LOGIN|TRUSTED", name) else os.environ[name]
             yield Finding("settings", fine=True, text=f"{name}={shown}")
         elif name.startswith("AYLLU_"):
             yield Finding("settings", fine=False, text=f"{name} is not a setting")

@@ -141,7 +141,7 @@ class Authority:
     def _verify(self, data: bytes) -> Certified:
         certificate = parse(data)
         try:
-            public = certificate.public_key()
+            public = key_of(data)
             name, issuer = _name_of(certificate.subject), _name_of(certificate.issuer)
         except _UNREADABLE as error:
             raise CertificateError("damaged", "the certificate cannot be read") from error
@@ -154,7 +154,7 @@ class Authority:
                 f"({issuer or 'unnamed'}), not of {self.cluster}",
                 name,
             ) from error
-        if not isinstance(public, ec.EllipticCurvePublicKey) or name != node_id(public):
+        if name != node_id(public):
             raise CertificateError("damaged", "the certificate's name is not the hash of its key")
         return Certified(
             name,
@@ -221,6 +221,17 @@ def parse(certificate: bytes) -> x509.Certificate:
         return x509.load_der_x509_certificate(certificate)
     except _UNREADABLE as error:
         raise CertificateError("damaged", "this is no certificate") from error
+
+
+def key_of(certificate: bytes) -> ec.EllipticCurvePublicKey:
+    """The key that a certificate (DER) names, whoever signed it. Raises CertificateError."""
+    try:
+        key = parse(certificate).public_key()
+    except _UNREADABLE as error:
+        raise CertificateError("damaged", "the certificate's key cannot be read") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise CertificateError("damaged", "the certificate's key is not an elliptic-curve key")
+    return key
 
 
 def moment(when: Time) -> str:

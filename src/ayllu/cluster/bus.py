@@ -20,7 +20,10 @@ REVOKED = "revoked/{node}"
 PING = "ping/{node}"
 BURST = "burst/{node}"
 HAVE = "have/{digest}/{node}"
+HOLDS = "holds/{node}"
+MANIFEST = "manifest/{node}"
 PIECE = "piece/{node}"
+HASHES = "hashes/{node}"
 """The keys, by what they carry. `digest` is 64 hex digits."""
 
 Close = Callable[[], None]

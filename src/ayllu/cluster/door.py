@@ -11,8 +11,9 @@ import asyncio
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,10 @@ class Door:
 
     async def close(self) -> None:
         """Listen no more, and break off whoever is being answered."""
+        for listener in self._listeners:
+            with suppress(NotImplementedError):  # of a loop without readers
+                asyncio.get_running_loop().remove_reader(listener)
+        await asyncio.sleep(0)  # whoever was just accepted is among the tasks then
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -91,10 +96,11 @@ class Door:
             listener.close()
         self._listeners.clear()
 
-    def _start(self, work: Any) -> None:  # noqa: ANN401 - a coroutine
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _listen(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -105,13 +111,14 @@ class Door:
                 self._crowd.warn("the join door cannot answer", reason=str(error))
                 await asyncio.sleep(0.1)
                 continue
-            host = str(address[0])
+            host = _host(address)
             if self._visits.total() >= MOST_VISITS or self._visits[host] >= MOST_VISITS_OF_ONE:
                 client.close()
                 self._crowd.warn("too many knock at the join door at once", host=host)
                 continue
             self._visits[host] += 1
-            self._start(self._visit(client, host))
+            visit = self._start(self._visit(client, host))
+            visit.add_done_callback(partial(self._gone, client, host))
 
     async def _visit(self, client: socket.socket, host: str) -> None:
         try:
@@ -125,10 +132,13 @@ class Door:
             self._dropped.warn("a visitor was dropped", host=host, reason=error.sentence)
         except Exception:  # noqa: BLE001 - an accident with one visitor is not the door's end
             _log.exception("the join door failed", host=host)
-        finally:
-            self._visits[host] -= 1
-            if not self._visits[host]:
-                del self._visits[host]
+
+    def _gone(self, client: socket.socket, host: str, _: asyncio.Task[None]) -> None:
+        """A visit is over, even one that was cancelled before it began."""
+        client.close()
+        self._visits[host] -= 1
+        if not self._visits[host]:
+            del self._visits[host]
 
     async def _receive(self, client: socket.socket, host: str) -> None:
         """Read one request, write one reply. Raises BadRequestError for what is none."""
@@ -193,6 +203,12 @@ class Door:
             context.load_cert_chain(path, identity.folder / KEY)
             self._shown = context, _der(path)
         return self._shown
+
+
+def _host(address: tuple[Any, ...]) -> str:
+    """The IP address of a socket's, with the scope of a link-local one."""
+    scoped = len(address) == 4 and address[3] and "%" not in address[0]
+    return f"{address[0]}%{address[3]}" if scoped else str(address[0])
 
 
 def _der(path: Path) -> bytes:

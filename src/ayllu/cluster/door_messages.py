@@ -73,16 +73,19 @@ class Trusted(Struct, frozen=True, tag="trusted"):
 
 
 class Granted(Struct, frozen=True, tag="granted"):
-    """Come in. `proof` says that the door knows the LAN's secret too, where that was asked."""
+    """Come in."""
 
     grant: Grant
-    proof: Annotated[bytes, Meta(max_length=32)] = b""
 
 
-class Deferred(Struct, frozen=True, tag="deferred"):
-    """I know the secret and am in no ayllu either; yours to make one, and I shall knock."""
+class Admitted(Struct, frozen=True, tag="admitted"):
+    """I know the secret too: `proof` is over the grant.
+
+    Without a grant neither machine is in an ayllu; the asker makes one, and I shall knock there.
+    """
 
     proof: _Proof
+    grant: Grant | None = None
 
 
 class Renew(Struct, frozen=True, tag="renew"):
@@ -157,7 +160,7 @@ class Refused(Struct, frozen=True, tag="refused"):
 
 
 Request = Hello | Join | Trusted | Renew | PairStart | PairReveal | PairAnswer
-Reply = About | Granted | Deferred | Renewed | PairOffer | PairNonce | PairState | Refused
+Reply = About | Granted | Admitted | Renewed | PairOffer | PairNonce | PairState | Refused
 
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)

@@ -12,12 +12,13 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 
 import structlog
 from msgspec import Struct
 
 from ayllu.cluster.bus import BURST, PING, Bus, BusError, Close
-from ayllu.cluster.record import Link
+from ayllu.cluster.record import MOST_LINKS, Link
 
 PINGS = 20
 PING_SECONDS = 2.0
@@ -150,8 +151,9 @@ class Links:
 
     @property
     def links(self) -> tuple[Link, ...]:
-        """What is known of the links to the machines that are there."""
-        return tuple(self._known[node] for node in sorted(self._tried) if node in self._known)
+        """What is known of the links to the machines that are there, as many as a record holds."""
+        known = (self._known[node] for node in sorted(self._tried) if node in self._known)
+        return tuple(islice(known, MOST_LINKS))
 
     async def close(self) -> None:
         """Measure no more."""

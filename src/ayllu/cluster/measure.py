@@ -69,17 +69,15 @@ def fingerprint(hardware: Hardware, models: Path) -> Fingerprint:
     )
 
 
-async def measured_speed(
-    file: Path, hardware: Hardware, models: Path, *, again: bool = False
-) -> Speed | None:
-    """What was measured before and kept in `file`, if of this hardware; else measured now.
+def kept_speed(file: Path, hardware: Hardware, models: Path) -> Speed | None:
+    """What was measured before and kept in a file, if it was of this hardware."""
+    kept = _load(file)
+    return kept.speed if kept is not None and kept.of == fingerprint(hardware, models) else None
 
-    None where it cannot be measured; the log says why.
-    """
-    of = fingerprint(hardware, models)
-    kept = None if again else await asyncio.to_thread(_load, file)
-    if kept is not None and kept.of == of:
-        return kept.speed
+
+async def measured_speed(file: Path, hardware: Hardware, models: Path) -> Speed | None:
+    """What is measured now, and kept in the file. None where that fails; the log says why."""
+    of = await asyncio.to_thread(fingerprint, hardware, models)
     started = time.monotonic()
     try:
         async with asyncio.timeout(LIMIT_SECONDS):
@@ -99,7 +97,7 @@ async def measure(of: Fingerprint, models: Path) -> Speed:
     """Measure now, in a child of low priority. Raises EngineError where the child fails."""
     room = memory().available // 4
     sample = _SAMPLE_SECONDS if of.quota is None else _QUOTA_SAMPLE_SECONDS
-    figures = (of.threads, largest_cache(), room, sample)
+    figures = (of.threads, await asyncio.to_thread(largest_cache), room, sample)
     arguments = ["-P", str(_CHILD), *map(str, figures), str(nearest_folder(models))]
     program, doing = Path(sys.executable), "measuring this machine"
     async with running(program, arguments) as child:

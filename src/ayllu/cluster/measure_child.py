@@ -8,7 +8,8 @@ What is measured, and how far it can be trusted:
 
 - TFLOPS: 1e12 operations a second of an FP32 matrix product by NumPy's BLAS (OpenBLAS; Accelerate
   on a Mac), of a size that takes about 50 ms, 2n^3 operations each. This is the CPU alone: NumPy
-  knows no GPU, and the engine's kernels for quantized weights are others.
+  knows no GPU, the engine's kernels for quantized weights are others, and the OpenBLAS of NumPy's
+  wheels runs 64 threads at most.
 - GB/s: 1e9 bytes read a second, by every thread over a slice of its own of a buffer that is four
   times the last-level cache, so that no pass finds what the pass before it left there. The pages
   are written to before (untouched ones are all the same page of zeros, in the cache). The

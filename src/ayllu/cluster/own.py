@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -18,11 +18,11 @@ from msgspec import Struct, structs
 from ayllu import __version__
 from ayllu.cluster.bus import Close
 from ayllu.cluster.hardware import Meter, engine_build, hardware
-from ayllu.cluster.measure import measured_speed
-from ayllu.cluster.record import Endpoints, HeldModel, Load, Record
+from ayllu.cluster.measure import kept_speed, measured_speed
+from ayllu.cluster.record import MOST_MODELS, Endpoints, HeldModel, Load, Record
 from ayllu.cluster.view import Snapshot
 from ayllu.config import Settings
-from ayllu.errors import EngineError, StoreError
+from ayllu.errors import AylluError, EngineError
 from ayllu.models.name import short_name
 from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
@@ -34,7 +34,7 @@ MODELS_SECONDS = 5.0
 
 QUIET_CPU = 0.3
 MOST_QUIET_WAITS = 15
-"""A machine is measured when this share of its processors is busy, or after so many looks."""
+"""A machine is measured when a smaller share of its processors is busy, or after so many looks."""
 
 _log = structlog.get_logger(__name__)
 
@@ -72,8 +72,8 @@ class OwnRecord:
             load=self._load(),
         )
         self._tasks = [
-            asyncio.create_task(self._follow(LOAD_SECONDS, self._look_at_load)),
-            asyncio.create_task(self._follow(MODELS_SECONDS, self._look_at_models)),
+            asyncio.create_task(_again(LOAD_SECONDS, self._look_at_load)),
+            asyncio.create_task(_again(MODELS_SECONDS, self._look_at_models)),
         ]
 
     def snapshot(self) -> Snapshot:
@@ -117,13 +117,15 @@ class OwnRecord:
 
     async def _measure(self, *, again: bool) -> bool:
         """Whether it could be measured; what was known stays where it could not."""
-        await self._quiet()
-        settings = self._parts.settings
+        settings, hardware = self._parts.settings, self.record.hardware
         file = settings.home / "cluster" / "measured.json"
-        speed = await measured_speed(file, self.record.hardware, settings.models, again=again)
-        if speed is not None:
-            self.change(speed=speed)
-        return speed is not None
+        kept = await asyncio.to_thread(kept_speed, file, hardware, settings.models)
+        if kept is None or again:
+            await self._quiet()
+            kept = await measured_speed(file, hardware, settings.models)
+        if kept is not None:
+            self.change(speed=kept)
+        return kept is not None
 
     async def _quiet(self) -> None:
         """Wait a while for whoever else uses the processors, for the figures are kept."""
@@ -131,11 +133,6 @@ class OwnRecord:
             await asyncio.sleep(LOAD_SECONDS)
             if self.record.load.cpu < QUIET_CPU:
                 return
-
-    async def _follow(self, seconds: float, look: Callable[[], Any]) -> None:
-        while True:
-            await look()
-            await asyncio.sleep(seconds)
 
     async def _look_at_load(self) -> None:
         load = await asyncio.to_thread(self._load)
@@ -146,7 +143,7 @@ class OwnRecord:
         loaded = {row.model.digest for row in self._parts.pool.loaded()}
         try:
             models = await asyncio.to_thread(held_models, self._parts.store, loaded)
-        except StoreError as error:
+        except AylluError as error:
             _log.debug("the models of this machine cannot be told", reason=error.sentence)
         else:
             self.change(models=models)
@@ -170,13 +167,24 @@ class OwnRecord:
         return self._meter.load(running=pool.running, waiting=pool.waiting)
 
 
+async def _again(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+    """Look again and again; a bug in it is logged, and ends it."""
+    try:
+        while True:
+            await look()
+            await asyncio.sleep(seconds)
+    except Exception:
+        _log.exception("this machine's record is not kept up to date any more")
+        raise
+
+
 def held_models(store: Store, loaded: set[str]) -> tuple[HeldModel, ...]:
-    """The models of a store by name; `loaded` are the digests of those in memory."""
+    """The models of a store by name, as many as a record may hold; `loaded` are digests."""
     models = (
         HeldModel(short_name(model.name), model.digest, model.size, model.digest in loaded)
         for model in store.models()
     )
-    return tuple(sorted(models, key=lambda model: model.name))
+    return tuple(sorted(models, key=lambda model: model.name))[:MOST_MODELS]
 
 
 def is_news(old: Load, new: Load, ram_total: int) -> bool:

@@ -7,19 +7,16 @@ of each request, where nothing that a client sends can put it.
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import structlog
 import uvicorn
 from uvicorn.server import ServerState
 
-from ayllu.cluster.endpoints import join_endpoint
-from ayllu.errors import AylluError
+from ayllu.cluster.listening import bind_each, endpoint
 
 if sys.platform == "win32":
     from uvicorn.protocols.http.h11_impl import H11Protocol as HttpProtocol
@@ -142,47 +139,3 @@ def common_name(certificate: Mapping[str, Any] | None) -> str:
     subject = certificate.get("subject", ()) if certificate else ()
     names = [value for part in subject for key, value in part if key == "commonName"]
     return str(names[0]) if len(names) == 1 else ""
-
-
-def bind_each(addresses: Iterable[str], port: int) -> list[socket.socket]:
-    """Listening sockets, one per address that can be had, at `port` or else at any free one.
-
-    Raises AylluError where there is none.
-    """
-    found: list[socket.socket] = []
-    reason = "no address"
-    for address in addresses:
-        for wanted in dict.fromkeys((port, 0)):
-            try:
-                found.append(_bind(address, wanted))
-                break
-            except OSError as error:
-                reason = f"{address}: {error.strerror or error}"
-    if not found:
-        raise AylluError(f"cannot listen for the other machines of the ayllu ({reason})")
-    return found
-
-
-def _bind(address: str, port: int) -> socket.socket:
-    family, kind, protocol, _, target = socket.getaddrinfo(
-        address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-    )[0]
-    bound = socket.socket(family, kind, protocol)
-    try:
-        if sys.platform != "win32":
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            with suppress(OSError):
-                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind(target)
-        bound.listen(128)
-        bound.setblocking(False)  # noqa: FBT003 - socket's own
-    except OSError:
-        bound.close()
-        raise
-    return bound
-
-
-def endpoint(bound: socket.socket) -> str:
-    """Where a socket listens, as `host:port`."""
-    return join_endpoint(*bound.getsockname()[:2])

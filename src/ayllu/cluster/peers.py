@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -51,6 +51,21 @@ class PeerAnswer:
                 yield piece
         except (aiohttp.ClientError, OSError) as error:
             raise PeerGoneError("the machine that answered has left the ayllu") from error
+
+    async def lines(self, longest: int = 1 << 20) -> AsyncGenerator[bytes]:
+        """The lines of the body. Raises PeerGoneError, also for a line that is too long."""
+        rest = bytearray()
+        async with aclosing(self.pieces()) as pieces:
+            async for piece in pieces:
+                *whole, last = piece.split(b"\n")
+                for part in whole:
+                    yield bytes(rest + part)
+                    rest.clear()
+                rest += last
+                if len(rest) > longest:
+                    raise PeerGoneError("the machine's answer has a line without an end")
+        if rest:
+            yield bytes(rest)
 
     async def read(self, most: int) -> bytes:
         """The whole body. Raises PeerGoneError, also where it is longer than `most` bytes."""

@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from ayllu.errors import BadRequestError
 
 LONGEST_RECORD = 1 << 20
+MOST_LINKS = 256
+MOST_MODELS = 4096
 _Text = Annotated[str, Meta(max_length=256)]
 _Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 _Number = Annotated[float, Meta(ge=0, le=1e18)]
@@ -123,8 +125,8 @@ class Record(Struct, frozen=True, kw_only=True):
     hardware: Hardware
     load: Load
     speed: Speed | None = None
-    links: Annotated[tuple[Link, ...], Meta(max_length=256)] = ()
-    models: Annotated[tuple[HeldModel, ...], Meta(max_length=4096)] = ()
+    links: Annotated[tuple[Link, ...], Meta(max_length=MOST_LINKS)] = ()
+    models: Annotated[tuple[HeldModel, ...], Meta(max_length=MOST_MODELS)] = ()
     admin: bool = False
     returns: bool = False
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import msgspec
 import structlog
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from ayllu.cluster.endpoints import split_endpoint
 from ayllu.cluster.identity import Time, write
@@ -24,18 +24,25 @@ MOST = 256
 DAYS = 30
 """Machines that were not met for so long are forgotten."""
 _PLACES = 4
+_Endpoints = Annotated[tuple[str, ...], Meta(max_length=_PLACES)]
 _DAY = 86400.0
 _log = structlog.get_logger()
 
 
 class Met(Struct, frozen=True):
-    """A machine, its addresses on the two buses as `host:port`, and when it was met last."""
+    """A machine, where it listens (`host:port`), and when it was met last.
+
+    The doors of admin machines renew a certificate that has run out, when no bus can be entered.
+    """
 
     node: str
     name: str
-    bus: Annotated[tuple[str, ...], Meta(max_length=_PLACES)]
-    bulk: Annotated[tuple[str, ...], Meta(max_length=_PLACES)]
+    bus: _Endpoints
+    bulk: _Endpoints
     met: Time
+    peer: _Endpoints = ()
+    join: _Endpoints = ()
+    admin: bool = False
 
 
 class Remembered:
@@ -49,15 +56,18 @@ class Remembered:
     def note(self, record: Record, now: Time | None = None) -> None:
         """Remember where a member listens."""
         met = Met(
-            record.node,
-            record.name,
-            _places(record.endpoints.bus),
-            _places(record.endpoints.bulk),
-            time.time() if now is None else now,
+            node=record.node,
+            name=record.name,
+            bus=_places(record.endpoints.bus),
+            bulk=_places(record.endpoints.bulk),
+            met=time.time() if now is None else now,
+            peer=_places(record.endpoints.peer),
+            join=_places(record.endpoints.join),
+            admin=record.admin,
         )
         before = self._met.get(record.node)
         self._met[record.node] = met
-        if before is None or (before.bus, before.bulk) != (met.bus, met.bulk):
+        if before is None or structs.replace(before, met=met.met) != met:
             self._changed = True
 
     def forget(self, node: str) -> None:

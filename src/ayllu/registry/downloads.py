@@ -183,15 +183,17 @@ class Downloads:
             limits=self._limits,
             neighbours=self.neighbours,
         )
+        complete = False
         try:
             await download.transfer.run()
-        except BaseException:
-            if not partial.chunks:  # there is nothing to go on with
+            with using(self._store.root):
+                final = self._store.new_blob_path(layer.digest)
+                await in_thread(self._pool, partial.publish, final)
+            complete = True
+        finally:
+            download.transfer.share.close(complete=complete)
+            if not complete and not partial.chunks:  # there is nothing to go on with
                 await in_thread(self._pool, partial.discard)
-            raise
-        with using(self._store.root):
-            final = self._store.new_blob_path(layer.digest)
-            await in_thread(self._pool, partial.publish, final)
 
 
 async def fetching(

@@ -82,8 +82,11 @@ class Share(Protocol):
     def miss(self, number: int) -> None:
         """A piece that was here is missing."""
 
-    def leave_registry(self, part: Part | None = None) -> None:
-        """The registry gives no more, least of all what is left of a part."""
+    def ended(self, part: Part) -> None:
+        """A part that was taken is fetched no more, though some of it may be missing."""
+
+    def leave_registry(self) -> None:
+        """The registry gives no more."""
 
     @property
     def hopes(self) -> bool:
@@ -98,8 +101,11 @@ class Share(Protocol):
         Returns whether there was anything; then the missing pieces have to come anew.
         """
 
-    async def close(self, *, right: bool) -> None:
-        """The download has ended; `right` says that the whole has the digest that it should."""
+    async def conclude(self) -> None:
+        """The whole has the digest that it should, and is about to get its name."""
+
+    def close(self, *, complete: bool) -> None:
+        """The download has ended; `complete` says that the whole lies in the store."""
 
 
 class Neighbours(Protocol):
@@ -150,7 +156,10 @@ class Alone:
         """A piece is missing after all."""
         self._missing.append(number)
 
-    def leave_registry(self, part: Part | None = None) -> None:
+    def ended(self, part: Part) -> None:
+        """It ends when all of it is here, or with the download."""
+
+    def leave_registry(self) -> None:
         """There is nobody else to ask."""
 
     @property
@@ -166,5 +175,8 @@ class Alone:
         """Nobody else is to blame."""
         return False
 
-    async def close(self, *, right: bool) -> None:
+    async def conclude(self) -> None:
+        """There is nobody to tell."""
+
+    def close(self, *, complete: bool) -> None:
         """There is nobody to tell."""

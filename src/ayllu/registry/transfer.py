@@ -106,18 +106,16 @@ class Transfer:
 
         What is there stays for another time, unless it turned out to be something else.
         """
-        try:
-            await self._fetch_missing()
-            while not self._is_right() and await self.share.doubt():
-                await self._hash_again()
-            if not self._is_right() and not (self._source and await self._repair()):
-                await self._in_thread(self._partial.discard)
-                raise RegistryError(
-                    "digest mismatch, file must be downloaded again: "
-                    f"want {self._digest}, got sha256:{self._hash.hexdigest()}"
-                )
-        finally:
-            await self.share.close(right=self._is_right())
+        await self._fetch_missing()
+        while not self._is_right() and await self.share.doubt():
+            await self._hash_again()
+        if not self._is_right() and not (self._source and await self._repair()):
+            await self._in_thread(self._partial.discard)
+            raise RegistryError(
+                "digest mismatch, file must be downloaded again: "
+                f"want {self._digest}, got sha256:{self._hash.hexdigest()}"
+            )
+        await self.share.conclude()
 
     def _is_right(self) -> bool:
         return self._digest == f"sha256:{self._hash.hexdigest()}"
@@ -161,6 +159,8 @@ class Transfer:
             part = self._next_part()
             if part is None:
                 break
+            if not self._active:
+                self._heard = asyncio.get_running_loop().time()
             self._active[asyncio.create_task(self._fetch(part))] = part
 
     def _next_part(self) -> Part | None:
@@ -174,6 +174,8 @@ class Transfer:
         """
         ended = {task: self._active.pop(task, None) for task in done}
         for task, part in ended.items():
+            if part is not None:
+                self.share.ended(part)
             error = task.exception()
             if isinstance(error, WholeFileError):
                 await end(self._active)
@@ -294,6 +296,8 @@ class Transfer:
                 self.share.landed(part.number)
             part.held, part.held_size = [], 0
             part.number += 1
+            if self._ranged and part.number in self._partial.chunks:  # it came from elsewhere
+                part.end = part.number
 
     async def _hash_all(self) -> None:
         """Follow what is there without a gap to the end; what was damaged on disk is missing."""

@@ -14,7 +14,9 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from ayllu.cluster.own import OwnRecord, Parts
+from ayllu.cluster.node import LocalNode
+from ayllu.cluster.own import Parts
+from ayllu.cluster.surroundings import Surroundings
 from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError, StoreError
@@ -30,11 +32,12 @@ from ayllu.runner.engine import Engine, list_devices, tool_path
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
 from ayllu.server import stored
+from ayllu.server.elsewhere import answer_elsewhere
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
 from ayllu.server.models import rows
 from ayllu.server.routes import ROUTES
-from ayllu.server.state import State
+from ayllu.server.state import ElsewhereError, State
 from ayllu.server.stream import ClientLeftError, error_response, json_response
 
 _log = structlog.get_logger(__name__)
@@ -61,7 +64,8 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             tool_path(engine.folder, f"llama-{name}") for name in ("quantize", "imatrix")
         )
         tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
-        own = OwnRecord(Parts(settings, engine, devices, store, pool))
+        parts = Parts(settings, engine, devices, store, pool)
+        node = LocalNode(Surroundings(parts, downloads, app))
         app.state.ayllu = State(
             settings=settings,
             engine=engine,
@@ -71,14 +75,15 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             registries=registries,
             downloads=downloads,
             tools=tools,
-            cluster=own,
+            cluster=node,
             stopping=asyncio.Event(),
         )
+        node.start()
         looking = asyncio.create_task(_look(store, extra))
         try:
             yield
         finally:
-            await own.close()
+            await node.close()
             await pool.close()
             await downloads.close()
             await registries.close()
@@ -90,6 +95,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         middleware=[Middleware(Guard, settings=settings)],
         exception_handlers={
             AylluError: _on_error,
+            ElsewhereError: answer_elsewhere,
             HTTPException: _on_http_error,
             ClientDisconnect: _on_disconnect,
             Exception: _on_bug,

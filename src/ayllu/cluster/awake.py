@@ -1,0 +1,224 @@
+"""What runs once this machine takes part in anything: its identity, the join door, and its ayllu.
+
+`Part` is what only a member runs. It follows the credentials: it is opened when the machine joins,
+goes on with a new certificate or list of the revoked, and is closed when the machine leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from typing import Any
+
+import structlog
+
+from ayllu.cluster import choices
+from ayllu.cluster.choices import Choices
+from ayllu.cluster.credentials import Credentials
+from ayllu.cluster.door import Door
+from ayllu.cluster.ground import DOOR, Ground
+from ayllu.cluster.identity import opened
+from ayllu.cluster.interfaces import hosts, interfaces
+from ayllu.cluster.invite import Invites, decode, encode
+from ayllu.cluster.join import Admission, Known, join, keep_renewed
+from ayllu.cluster.keyring import Keyring
+from ayllu.cluster.listening import bind_each, endpoint
+from ayllu.cluster.own import OwnRecord
+from ayllu.cluster.part import Part
+from ayllu.cluster.peers import Peers
+from ayllu.cluster.record import Endpoints
+from ayllu.cluster.surroundings import Surroundings
+from ayllu.cluster.view import Member
+from ayllu.errors import AylluError, BadRequestError, ForbiddenError
+
+_log = structlog.get_logger(__name__)
+
+
+class Awake:
+    """An identity in use. `open` it before anything else; whoever made it closes it.
+
+    `on_change` is called when something of the others is different, `on_problem` told of what is
+    wrong.
+    """
+
+    def __init__(
+        self,
+        around: Surroundings,
+        own: OwnRecord,
+        on_change: Callable[[], None],
+        on_problem: Callable[[str], None],
+    ) -> None:
+        self._around, self._own = around, own
+        self._settings = around.parts.settings
+        self._on_change, self._on_problem = on_change, on_problem
+        self._stack = ExitStack()
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._part: Part | None = None
+        self._followed: Credentials | None = None
+        self._joined_by: tuple[str, ...] = ()
+
+    async def open(self) -> None:
+        """Use the identity, open the join door, and take part in the ayllu if there is one.
+
+        Raises AylluError where the identity or the door cannot be had.
+        """
+        settings = self._settings
+        self._interfaces = interfaces(settings.cluster_interfaces)
+        identity = await asyncio.to_thread(self._stack.enter_context, opened(settings.home))
+        self._keyring = Keyring(identity)
+        self._choices = choices.load(identity.folder)
+        self._invites = Invites(self._keyring)
+        self._door = Door(self._keyring, self._choices.name or settings.node_name)
+        Admission(self._door, self._keyring, self._invites, self._known)
+        first = settings.cluster_port
+        listeners = bind_each(hosts(self._interfaces), first + DOOR if first else 0)
+        await self._door.open(listeners)
+        self._own.change(
+            epoch=identity.epoch,
+            name=self._choices.name or settings.node_name,
+            endpoints=Endpoints(join=tuple(map(endpoint, listeners))),
+        )
+        self._keyring.watch(lambda: self._spawn(self._follow()))
+        await self._follow()
+        self._spawn(keep_renewed(self._keyring, self._admin_doors))
+
+    async def close(self) -> None:
+        """Use the identity no more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with self._turn:
+            await self._close_part()
+        if hasattr(self, "_door"):
+            await self._door.close()
+        await asyncio.to_thread(self._stack.close)
+
+    # What it is now.
+
+    @property
+    def ayllu(self) -> str:
+        """The ayllu's id; empty outside of any."""
+        return self._keyring.credentials.cluster if self._keyring.credentials else ""
+
+    @property
+    def peers(self) -> Peers | None:
+        """The way to the others."""
+        return self._part.peers if self._part is not None else None
+
+    def members(self) -> tuple[Member, ...]:
+        """The others that are known now."""
+        return self._part.members() if self._part is not None else ()
+
+    # What the owner does.
+
+    async def up(self, chosen: Choices) -> None:
+        """Make an ayllu where this machine is in none."""
+        self._choices = chosen.over(self._choices)
+        choices.save(self._keyring.identity.folder, self._choices)
+        if chosen.name:
+            self._own.change(name=chosen.name)
+        if self._keyring.credentials is None:
+            self._keyring.create()
+        await self._follow()
+
+    def invite(self, *, admin: bool | None) -> tuple[str, float]:
+        """A code, and until when it is good."""
+        invite = self._invites.issue(self._own.record.endpoints.join, admin=admin)
+        return encode(invite), invite.expires
+
+    async def join(self, code: str) -> None:
+        """Join the ayllu of a code."""
+        _, self._joined_by = await join(self._keyring, decode(code), self._own.record.name)
+        self._choices = Choices(peers=self._joined_by).over(self._choices)
+        choices.save(self._keyring.identity.folder, self._choices)
+        await self._follow()
+
+    async def revoke(self, node: str, reason: str) -> None:
+        """Revoke a member for good."""
+        if node == self._keyring.identity.node:
+            raise BadRequestError("this machine cannot revoke itself: `ayllu leave` takes it out")
+        own = self._keyring.admin()
+        own.revoked.revoke(node, reason, self._keyring.clock())
+
+    async def leave(self) -> str:
+        """Be in no ayllu; the id that this machine had."""
+        gone = self._keyring.member().node
+        self._keyring.leave()
+        await self._follow()
+        return gone
+
+    # What follows from it.
+
+    async def _follow(self) -> None:
+        """Bring what runs in line with the credentials. Whatever cannot run is a problem."""
+        async with self._turn:
+            try:
+                await self._follow_now()
+            except AylluError as error:
+                _log.warning("this machine cannot take part in its ayllu", reason=error.sentence)
+                await self._close_part()
+                self._on_problem(error.sentence)
+            else:
+                self._on_problem("")
+            self._on_change()
+
+    async def _follow_now(self) -> None:
+        now = self._keyring.credentials
+        self._own.change(
+            node=self._keyring.identity.node,
+            epoch=self._keyring.identity.epoch,
+            admin=now is not None and now.is_admin,
+        )
+        if now is None:
+            await self._close_part()
+        elif now.node in now.revoked:
+            reason = now.revoked.reason(now.node)
+            raise ForbiddenError(
+                f"this machine was revoked{f' ({reason})' if reason else ''}: run `ayllu leave`, "
+                "then join again by a new invite"
+            )
+        elif self._part is None:
+            self._part = Part(
+                Ground(
+                    around=self._around,
+                    own=self._own,
+                    keyring=self._keyring,
+                    interfaces=self._interfaces,
+                    peers=(*self._settings.cluster_peers, *self._choices.peers),
+                    changed=self._on_change,
+                    renew=lambda: self._spawn(self._renew()),
+                )
+            )
+            now.revoked.watch(lambda _: self._spawn(self._renew()))
+            await self._part.open()
+        elif now is not self._followed:
+            await self._part.renew()
+        self._followed = now
+
+    async def _renew(self) -> None:
+        """Somebody was revoked, or the buses have to be opened anew."""
+        self._followed = None
+        await self._follow()
+
+    async def _close_part(self) -> None:
+        part, self._part = self._part, None
+        if part is not None:
+            await part.close()
+
+    def _known(self) -> Known:
+        """What a machine that joins is told."""
+        me = self._own.record
+        records = [me, *(member.record for member in self.members())]
+        admins = sum(record.admin for record in records)
+        return Known(admins, tuple(place for one in records for place in one.endpoints.bus))
+
+    def _admin_doors(self) -> tuple[str, ...]:
+        records = (member.record for member in self.members())
+        return tuple(place for one in records if one.admin for place in one.endpoints.join)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,136 @@
+"""Models shared between the machines of an ayllu: the Neighbours of this machine's downloads.
+
+Everything that is had is said as state, in maps: whoever comes late asks for them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from ayllu.cluster.bus import HASHES, HOLDS, LIVE, MANIFEST, PIECE, Bus, Close
+from ayllu.cluster.exchange import Exchange
+from ayllu.cluster.giving import Giving
+from ayllu.cluster.have import ManifestReply, ManifestRequest, decode, encode
+from ayllu.cluster.quiet import Quiet
+from ayllu.errors import BadRequestError
+from ayllu.models.manifest import digest_of, parse_manifest
+from ayllu.models.store import Store
+from ayllu.registry.bandwidth import Bandwidth
+from ayllu.registry.neighbours import Landing, Offer
+
+MANIFEST_SECONDS = 2.0
+
+
+class Members(Struct, frozen=True):
+    """What sharing asks membership: whom to trust, what machines are called, and whom to tell."""
+
+    trusts: Callable[[str], bool]
+    name_of: Callable[[str], str]
+    on_liar: Callable[[str, str], None]
+
+
+class Sharing:
+    """Gives models to other machines, and gets pieces from them; `close` it.
+
+    `serves` is the setting `share_models`: without it this machine only takes.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        store: Store,
+        bandwidth: Bandwidth,
+        members: Members,
+        *,
+        control: Bus,
+        bulk: Bus,
+        serves: bool = True,
+    ) -> None:
+        self.node = node
+        self.control = control
+        self.bulk = bulk
+        self.bandwidth = bandwidth
+        self.quiet = Quiet()
+        self.serves = serves
+        self.members: set[str] = set()
+        self.on_liar = members.on_liar
+        self.trusts = members.trusts
+        self._name_of = members.name_of
+        self._giving = Giving(store, bandwidth, self._find)
+        self._exchanges: dict[str, Exchange] = {}
+        self._closes: list[Close] = []
+
+    def start(self) -> None:
+        """Begin to answer the others."""
+        self._closes.append(self.control.watch(LIVE.format(node="*"), self._on_change))
+        if self.serves:
+            giving = self._giving
+            for bus, key, answer in (
+                (self.control, HOLDS, giving.holds),
+                (self.control, MANIFEST, giving.manifest),
+                (self.bulk, PIECE, giving.piece),
+                (self.bulk, HASHES, giving.hashes),
+            ):
+                self._closes.append(bus.serve(key.format(node=self.node), answer))
+
+    def close(self) -> None:
+        """Answer no more. Downloads under way go on with their registries."""
+        for close in self._closes:
+            close()
+        self._closes.clear()
+
+    def open(self, digest: str, landing: Landing, *, fetches: bool) -> Exchange:
+        """Share a blob's download."""
+        text = digest.removeprefix("sha256:")
+        exchange = self._exchanges[text] = Exchange(self, text, landing, fetches=fetches)
+        return exchange
+
+    def got(self, digest: str) -> None:
+        """A blob is here, though no model has it yet."""
+        self._giving.note_download(digest)
+
+    def ended(self, digest: str) -> None:
+        """An exchange has ended."""
+        self._exchanges.pop(digest, None)
+
+    async def manifest(self, name: str) -> Offer | None:
+        """The manifest that most other machines have of a model."""
+        answers = await self.control.gather(
+            MANIFEST.format(node="*"), encode(ManifestRequest(name)), seconds=MANIFEST_SECONDS
+        )
+        found: dict[str, tuple[str, ManifestReply]] = {}
+        for key, data in sorted(answers.items()):
+            node = key.rpartition("/")[2]
+            if node == self.node or not self.trusts(node):
+                continue
+            try:
+                reply = decode(data, ManifestReply)
+                parse_manifest(reply.data)
+            except BadRequestError as error:
+                reason = error.sentence
+                self.quiet.warn("a manifest cannot be read", node=node, reason=reason)
+                continue
+            found[node] = (digest_of(reply.data), reply)
+        if not found:
+            return None
+        digest = Counter(digest for digest, _ in found.values()).most_common(1)[0][0]
+        node, reply = next((n, reply) for n, (known, reply) in found.items() if known == digest)
+        return Offer(reply.data, self._name_of(node), reply.scheme)
+
+    def _find(self, digest: str) -> Exchange | None:
+        return self._exchanges.get(digest)
+
+    def _on_change(self, key: str, alive: bool) -> None:
+        """A machine has come or gone."""
+        node = key.rpartition("/")[2]
+        if node == self.node:
+            return
+        if alive:
+            self.members.add(node)
+        else:
+            self.members.discard(node)
+            for exchange in self._exchanges.values():
+                exchange.left(node)

@@ -1,0 +1,77 @@
+"""What the owner of a machine does with its ayllu: make it, invite, join, pair, revoke, leave."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ayllu.cluster.node import LocalNode
+from ayllu.gotime import format_time
+from ayllu.server import wire_joining as wire
+from ayllu.server.openapi import Endpoint
+from ayllu.server.state import read_body, state_of
+from ayllu.server.stream import json_response
+
+
+async def up(request: Request) -> Response:
+    """POST /api/cluster/up: take part in an ayllu, and make one where this machine is in none."""
+    body, node = await read_body(request, wire.UpRequest), state_of(request).cluster
+    await node.up(name=body.name, trusted_lan=body.trusted_lan, peers=body.peers)
+    return json_response(_membership(node))
+
+
+async def invite(request: Request) -> Response:
+    """POST /api/cluster/invite: make a code that lets one machine in, once."""
+    body = await read_body(request, wire.InviteRequest)
+    code, expires = await state_of(request).cluster.invite(admin=body.admin)
+    return json_response(
+        wire.Invitation(
+            code=code,
+            expires_at=format_time(round(expires * 1e9)),
+            command=f"ayllu join {code}",
+            admin=body.admin,
+        )
+    )
+
+
+async def join(request: Request) -> Response:
+    """POST /api/cluster/join: join the ayllu that a code is of."""
+    body, node = await read_body(request, wire.JoinRequest), state_of(request).cluster
+    await node.join(body.code)
+    return json_response(_membership(node))
+
+
+async def revoke(request: Request) -> Response:
+    """POST /api/cluster/revoke: take a machine out of the ayllu for good."""
+    body, node = await read_body(request, wire.RevokeRequest), state_of(request).cluster
+    gone, name = await node.revoke(body.node, body.reason)
+    return json_response(wire.Gone(node=gone, name=name))
+
+
+async def leave(request: Request) -> Response:
+    """POST /api/cluster/leave: take this machine out of its ayllu."""
+    node = state_of(request).cluster
+    gone = await node.leave()
+    return json_response(wire.Gone(node=gone, name=node.name))
+
+
+def _membership(node: LocalNode) -> wire.Membership:
+    me = node.own.record
+    return wire.Membership(
+        ayllu=node.ayllu,
+        node=me.node,
+        name=me.name,
+        admin=me.admin,
+        endpoints=me.endpoints.peer,
+        problem=node.problem,
+    )
+
+
+ROUTES = [
+    Endpoint("POST /api/cluster/up", up, takes=wire.UpRequest, gives=wire.Membership),
+    Endpoint("POST /api/cluster/invite", invite, takes=wire.InviteRequest, gives=wire.Invitation),
+    Endpoint("POST /api/cluster/join", join, takes=wire.JoinRequest, gives=wire.Membership),
+    Endpoint("POST /api/cluster/revoke", revoke, takes=wire.RevokeRequest, gives=wire.Gone),
+    Endpoint("POST /api/cluster/leave", leave, gives=wire.Gone),
+]
+"""The routes, none of which other machines may ask."""
