@@ -32,7 +32,7 @@ TICK_SECONDS = 1.0
 TOGETHER_SECONDS = 0.2
 """Changes of the own record that come so close to each other are said at once."""
 ASK_SECONDS = 3.0
-_SAVE_SECONDS = 60.0
+_SAVE_SECONDS = 5.0
 _OLDEST = 7200.0
 """Seconds; the clocks of members may differ by one hour, as their certificates have it."""
 _log = structlog.get_logger()
