@@ -76,6 +76,7 @@ CLIENTS: dict[str, tuple[Any, ...]] = {
 """What the Python clients can send on each route."""
 
 OURS = {
+    "POST /api/cluster/measure": "ours",
     "POST /api/perplexity": "ours",
     "POST /api/quantizations": "ours",
     "POST /api/rerank": "ours",

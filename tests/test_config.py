@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,31 @@ def test_a_broken_settings_file_is_named(tmp_path: Path, text: str, words: str) 
     (tmp_path / "config.toml").write_text(text)
     with pytest.raises(ConfigError, match=words):
         load_settings({"AYLLU_HOME": str(tmp_path)})
+
+
+def test_a_machine_has_its_hosts_name_in_the_ayllu_unless_it_is_given_another(
+    tmp_path: Path,
+) -> None:
+    home = {"AYLLU_HOME": str(tmp_path)}
+    assert load_settings(home).node_name == socket.gethostname()[:64]
+    assert load_settings(home | {"AYLLU_NODE_NAME": " La  cocina "}).node_name == "La cocina"
+    assert len(load_settings(home | {"AYLLU_NODE_NAME": "x" * 100}).node_name) == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("CLUSTER", "perhaps", "none of auto, on, off"),
+        ("CLUSTER_PORT", "80", "no port from 1024 to 65532"),
+        ("CLUSTER_PORT", "65533", "no port from 1024 to 65532"),
+        ("CLUSTER_PEERS", "box:17446,box:99999", "out of range"),
+        ("CLUSTER_PEERS", "10.0.0.0/8", "no address of a machine"),
+        ("NODE_NAME", "a\x1bb", "cannot be shown"),
+        ("TRUSTED_LAN", "llama", "shorter than 12 characters"),
+    ],
+)
+def test_what_the_ayllu_cannot_use_is_refused(
+    tmp_path: Path, name: str, text: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"AYLLU_{name} .*{reason}"):
+        load_settings({"AYLLU_HOME": str(tmp_path), f"AYLLU_{name}": text})

@@ -13,7 +13,7 @@ SOURCE = ROOT / "src" / "ayllu"
 
 ROOMS = (
     "types errors gotime",
-    "watch",
+    "watch values",
     "config",
     "db log system torch_python",
     "gguf",

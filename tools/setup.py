@@ -36,7 +36,7 @@ TORCH_VENV = ROOT / ".venv-torch"
 TEST_PROGRAMS = {"go": "golang-go", "docker-registry": "docker-registry"}
 """Programs that tests run, and the Debian packages that hold them."""
 
-ROOTS_PROGRAMS = {"mkfs.xfs": "xfsprogs"}
+ROOTS_PROGRAMS = {"ip": "iproute2", "mkfs.xfs": "xfsprogs"}
 """The same of tests that only root can run."""
 
 CLIENTS = ROOT / "tests" / "clients"

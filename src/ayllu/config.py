@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from ayllu import values
 from ayllu.errors import AylluError
-from ayllu.gotime import FOREVER, parse_duration, parse_keep_alive
+from ayllu.gotime import parse_keep_alive
 
 DEFAULT_PORT = 11434
-MIB = 1 << 20
 KV_CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 
 
@@ -86,6 +86,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     torch_python: str
     hf_token: str
     hf_endpoint: str
+    cluster: str
+    cluster_port: int
+    cluster_peers: tuple[str, ...]
+    cluster_interfaces: tuple[str, ...]
+    node_name: str
+    trusted_lan: str
+    share_models: bool
 
 
 def parse_address(text: str) -> Address:
@@ -106,61 +113,8 @@ def parse_address(text: str) -> Address:
     return Address(scheme, host, default if port is None else port, parts.path.rstrip("/"))
 
 
-def _boolean(text: str) -> bool:
-    """Go's ParseBool, with anything else that is not empty meaning true."""
-    return text not in {"", "0", "f", "F", "false", "FALSE", "False"}
-
-
-def _whether(text: str) -> bool | None:
-    """A boolean, or None where nobody decides."""
-    return _boolean(text) if text else None
-
-
-def _size(text: str) -> int:
-    """Bytes in `512`, `64K`, `64M` or `4G` (binary multiples)."""
-    unit = {"K": 1 << 10, "M": MIB, "G": 1 << 30}.get(text[-1:].upper(), 1)
-    return int(float(text if unit == 1 else text[:-1]) * unit)
-
-
-def _timeout(text: str) -> float:
-    """Seconds; zero or less means no limit."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = parse_duration(text)
-    return seconds if seconds > 0 else FOREVER
-
-
-def _count(usual: int) -> Callable[[str], int]:
-    """Reads a number of things; 0 means the usual one, as it does in Ollama."""
-
-    def parse(text: str) -> int:
-        number = int(text)
-        if number < 0:
-            raise ValueError("it is negative")
-        return number or usual
-
-    return parse
-
-
-def _one_of(*words: str, **synonyms: str) -> Callable[[str], str]:
-    """Reads one of some words or of their synonyms, in any case."""
-
-    def parse(text: str) -> str:
-        word = synonyms.get(text.lower(), text.lower())
-        if word not in words:
-            raise ValueError(f"it is none of {', '.join(words)}")
-        return word
-
-    return parse
-
-
 _SWITCH = {"1": "on", "0": "off", "true": "on", "false": "off"}
 """Ollama's flash attention is a boolean."""
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _hosts(text: str) -> tuple[str, ...]:
@@ -168,7 +122,7 @@ def _hosts(text: str) -> tuple[str, ...]:
 
     `registry/addresses.py` says what they mean.
     """
-    words = _words(text)
+    words = values.words(text)
     for word in words:
         if "/" in word:
             ip_network(word, strict=False)
@@ -177,32 +131,23 @@ def _hosts(text: str) -> tuple[str, ...]:
     return words
 
 
-def _paths(text: str) -> tuple[Path, ...]:
-    """Folders between commas, or as in PATH where each is absolute and the whole is none itself."""
-    pieces = _words(text)
-    if len(pieces) == 1 and not Path(text).expanduser().exists():
-        parted = [piece.strip() for piece in text.split(os.pathsep) if piece.strip()]
-        if all(Path(piece).expanduser().is_absolute() for piece in parted):
-            pieces = tuple(parted)
-    return tuple(dict.fromkeys(Path(piece).expanduser().absolute() for piece in pieces))
+def _peers(text: str) -> tuple[str, ...]:
+    """Addresses of machines, `host` or `host:port`. Raises ValueError."""
+    words = values.words(text)
+    for word in words:
+        if not parse_address(word).host or "/" in word:
+            raise ValueError(f"{word!r} is no address of a machine")
+    return words
 
 
 def _logins(text: str) -> tuple[str, ...]:
-    words = _words(text)
+    words = values.words(text)
     for word in words:
         login, _, host = word.rpartition("@")
         if ":" not in login or not host:
             raise ValueError("a login is written user:password@host")
         parse_address(host)
     return words
-
-
-def _web_address(text: str) -> str:
-    """An address that begins with http:// or https://, without a slash at its end."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("it is no web address")
-    return text.rstrip("/")
 
 
 class Setting(Struct, frozen=True):
@@ -233,63 +178,75 @@ SETTINGS = (
     Setting("models", str, "", "models folder, in Ollama's layout; empty: `models` in the home"),
     Setting(
         "extra_models",
-        _paths,
+        values.paths,
         "",
         "folders with more models, only read: Ollama's, LM Studio's, of GGUFs; comma-separated",
     ),
     Setting("host", parse_address, "127.0.0.1:11434", "address to listen on and to connect to"),
-    Setting("origins", _words, "", "web origins allowed besides this machine's, comma-separated"),
-    Setting("api_keys", _words, "", "keys that other machines must show, comma-separated"),
-    Setting("no_auth", _boolean, "false", "let other machines in without a key"),
+    Setting(
+        "origins", values.words, "", "web origins allowed besides this machine's, comma-separated"
+    ),
+    Setting("api_keys", values.words, "", "keys that other machines must show, comma-separated"),
+    Setting("no_auth", values.boolean, "false", "let other machines in without a key"),
     Setting("keep_alive", parse_keep_alive, "5m", "how long an idle model stays; -1 for ever"),
     Setting(
-        "load_timeout", _timeout, "5m", "longest silence of the engine while it loads; 0: none"
+        "load_timeout",
+        values.timeout,
+        "5m",
+        "longest silence of the engine while it loads; 0: none",
     ),
-    Setting("first_token_timeout", _timeout, "10m", "longest wait for a first token; 0: none"),
-    Setting("token_timeout", _timeout, "2m", "longest wait between two tokens; 0: no limit"),
-    Setting("num_parallel", _count(4), "4", "requests one loaded model serves at once"),
-    Setting("max_loaded_models", _count(3), "3", "models kept in memory at once"),
-    Setting("max_queue", _count(512), "512", "requests that may wait for a model"),
-    Setting("context_length", _count(4096), "4096", "context in tokens where nobody asks for one"),
     Setting(
-        "flash_attention", _one_of("on", "off", "auto", **_SWITCH), "auto", "`on`, `off` or `auto`"
+        "first_token_timeout", values.timeout, "10m", "longest wait for a first token; 0: none"
+    ),
+    Setting("token_timeout", values.timeout, "2m", "longest wait between two tokens; 0: no limit"),
+    Setting("num_parallel", values.count(4), "4", "requests one loaded model serves at once"),
+    Setting("max_loaded_models", values.count(3), "3", "models kept in memory at once"),
+    Setting("max_queue", values.count(512), "512", "requests that may wait for a model"),
+    Setting(
+        "context_length", values.count(4096), "4096", "context in tokens where nobody asks for one"
+    ),
+    Setting(
+        "flash_attention",
+        values.one_of("on", "off", "auto", **_SWITCH),
+        "auto",
+        "`on`, `off` or `auto`",
     ),
     Setting(
         "kv_cache_type",
-        _one_of(*KV_CACHE_TYPES),
+        values.one_of(*KV_CACHE_TYPES),
         "f16",
         "type of the KV cache: f16, q8_0, q4_0, ...",
     ),
-    Setting("cache_ram", _size, "1G", "memory per loaded model for prompts seen before"),
+    Setting("cache_ram", values.size, "1G", "memory per loaded model for prompts seen before"),
     Setting(
         "go_template",
-        _whether,
+        values.whether,
         "",
         "render with a model's Go template, or with its Jinja one; empty: what they can do decides",
     ),
-    Setting("max_body", _size, "160M", "largest request body, blobs apart"),
+    Setting("max_body", values.size, "160M", "largest request body, blobs apart"),
     Setting(
         "response_space",
-        _size,
+        values.size,
         "256M",
         "disk space for answers of `/v1/responses`; the longest unused go; 0: none is stored",
     ),
     Setting(
         "response_age",
-        _timeout,
+        values.timeout,
         "720h",
         "how long a stored answer is kept after its last use; 0: no limit",
     ),
     Setting(
         "serve_registry",
-        _one_of("off", "on", "open"),
+        values.one_of("off", "on", "open"),
         "off",
         "`on` lets others pull these models at `/v2/`, `open` without a key too",
     ),
-    Setting("no_prune", _boolean, "false", "keep unused blobs at start", ollama="noprune"),
-    Setting("no_history", _boolean, "false", "no prompt history on disk", ollama="nohistory"),
-    Setting("no_autostart", _boolean, "false", "commands start no server when none runs"),
-    Setting("debug", _boolean, "false", "log more"),
+    Setting("no_prune", values.boolean, "false", "keep unused blobs at start", ollama="noprune"),
+    Setting("no_history", values.boolean, "false", "no prompt history on disk", ollama="nohistory"),
+    Setting("no_autostart", values.boolean, "false", "commands start no server when none runs"),
+    Setting("debug", values.boolean, "false", "log more"),
     Setting(
         "registries",
         _hosts,
@@ -304,17 +261,54 @@ SETTINGS = (
         "logins for registries, `user:password@host:port`, comma-separated; for an Ayllu, its API "
         "key as the password of any user",
     ),
-    Setting("max_bandwidth", _size, "0", "bytes per second for downloads and uploads; 0: no limit"),
+    Setting(
+        "max_bandwidth", values.size, "0", "bytes per second for downloads and uploads; 0: no limit"
+    ),
     Setting(
         "hf_token", str, "", "token for your private Hugging Face repositories", other="HF_TOKEN"
     ),
     Setting(
         "hf_endpoint",
-        _web_address,
+        values.web_address,
         "https://huggingface.co",
         "where models of `hf.co` come from: the Hub or a mirror of it",
         other="HF_ENDPOINT",
     ),
+    Setting(
+        "cluster",
+        values.one_of("auto", "on", "off", **_SWITCH),
+        "auto",
+        "`auto` takes part in the ayllu that this machine is in, `on` makes one where there is "
+        "none, `off` stays alone",
+    ),
+    Setting(
+        "cluster_port",
+        values.port,
+        "17446",
+        "first of the ayllu's four TCP ports (bus, pieces, API, joining) and of its UDP ports",
+    ),
+    Setting(
+        "cluster_peers",
+        _peers,
+        "",
+        "addresses of machines of the ayllu where multicast does not find them, comma-separated",
+    ),
+    Setting(
+        "cluster_interfaces",
+        values.words,
+        "",
+        "network interfaces to use, comma-separated; empty: all that are wired or wireless",
+    ),
+    Setting(
+        "node_name", values.node_name, "", "this machine's name in the ayllu; empty: the host's"
+    ),
+    Setting(
+        "trusted_lan",
+        values.secret,
+        "",
+        "a secret: machines of this network that have the same make one ayllu by themselves",
+    ),
+    Setting("share_models", values.boolean, "true", "give models to other machines of the ayllu"),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
     Setting(
         "torch_python",
@@ -330,18 +324,18 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if environ is None else environ
     home = Path(env.get("AYLLU_HOME") or "~/.ayllu").expanduser()
     table = _read_toml(home / "config.toml")
-    values: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for setting in SETTINGS:
         text, source = _text_of(setting, env, table)
         try:
-            values[setting.name] = setting.parse(text)
+            found[setting.name] = setting.parse(text)
         except ValueError as error:
             raise ConfigError(
                 f"{source} has the value {text!r}, which is not usable: {error}"
             ) from error
-    values["home"] = home
-    values["models"] = Path(values["models"] or home / "models").expanduser()
-    return Settings(**values)
+    found["home"] = home
+    found["models"] = Path(found["models"] or home / "models").expanduser()
+    return Settings(**found)
 
 
 def _text_of(setting: Setting, env: Mapping[str, str], table: Mapping[str, Any]) -> tuple[str, str]:

@@ -246,9 +246,11 @@ def test_a_full_queue_is_told(home: Path, base_gguf: Path) -> None:
         async with pool.acquire(a, NOTHING):
             waiting = asyncio.create_task(hold(pool, a))
             await asyncio.sleep(0.05)
+            assert (pool.running, pool.waiting) == (1, 1)
             with pytest.raises(BusyError, match="maximum pending requests"):
                 await hold(pool, a)
         await waiting
+        assert (pool.running, pool.waiting) == (0, 0)
 
     with_pool(home, work, num_parallel="1", max_queue="1")
 

@@ -96,6 +96,8 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.host.client_url
+        self.answered_by = ""
+        """The id of the machine of the ayllu that gave the last answer, if it was another one."""
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             headers=_headers(settings),
@@ -158,6 +160,18 @@ class Client:
                 async for line in lines:
                     yield self._read(line, kind)
 
+    async def events(self, path: str, kind: type[T]) -> AsyncGenerator[T, None]:
+        """GET server-sent events of JSON and yield them. Closing it cancels the request.
+
+        An event that is an error is raised as an AylluError.
+        """
+        async with self._ask("GET", path) as response:
+            lines = split_lines(response.content.iter_any())
+            async with aclosing(lines):
+                async for line in lines:
+                    if line.startswith(b"data:"):
+                        yield self._read(line.removeprefix(b"data:"), kind)
+
     @asynccontextmanager
     async def _ask(
         self, method: str, path: str, body: Json = None
@@ -182,6 +196,7 @@ class Client:
             async with self._session.request(
                 method, self.url + path, data=data, headers=headers
             ) as response:
+                self.answered_by = response.headers.get("x-ayllu-node", "")
                 yield response
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, ConnectionRefusedError):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -71,21 +69,23 @@ def _engine(settings: Settings) -> Iterator[Finding]:
 
 
 def _machine(_: Settings) -> Iterator[Finding]:
-    from ayllu.system import memory, processor
+    from ayllu.system import memory, processor, usable_threads
 
     ram = memory()
     gib = 1 << 30
-    yield Finding("machine", fine=True, text=f"{processor()}, {os.cpu_count()} CPUs")
+    yield Finding("machine", fine=True, text=f"{processor()}, {usable_threads()} CPUs")
     free = f"{ram.available / gib:.1f} of {ram.total / gib:.1f} GiB of memory available"
     yield Finding("machine", fine=True, text=free)
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
-    folder = _existing(settings.models)
+    from ayllu.system import free_disk, nearest_folder
+
+    folder = nearest_folder(settings.models)
     writable = os.access(folder, os.W_OK)
     text = f"models in {settings.models}"
     yield Finding("models", writable, text if writable else f"{folder} cannot be written")
-    free = shutil.disk_usage(folder).free
+    free = free_disk(folder)
     enough = free > LITTLE_DISK
     advice = "" if enough else ": free some, or move the models with AYLLU_MODELS"
     yield Finding("models", enough, f"{free / (1 << 30):.1f} GiB of disk free{advice}")
@@ -125,7 +125,7 @@ def _settings(_: Settings) -> Iterator[Finding]:
     known = {name for s in SETTINGS for name in (s.variable, s.other_variable)}
     for name in sorted(os.environ):
         if name in known and os.environ[name]:
-            shown = "(hidden)" if re.search("KEY|TOKEN|LOGIN", name) else os.environ[name]
+            shown = "(hidden)" if re.search("KEY|TOKEN|LOGIN|TRUSTED", name) else os.environ[name]
             yield Finding("settings", fine=True, text=f"{name}={shown}")
         elif name.startswith("AYLLU_"):
             yield Finding("settings", fine=False, text=f"{name} is not a setting")
@@ -134,8 +134,3 @@ def _settings(_: Settings) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (_engine, _machine, _models, _extra, _server, _settings)
-
-
-def _existing(path: Path) -> Path:
-    """The folder itself, or the nearest above it that exists."""
-    return next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))

@@ -11,7 +11,16 @@ import click
 from ayllu.cli.client import Client, call
 from ayllu.cli.print import clean, human_bytes, note, parse_time, relative_time, write_table
 from ayllu.cli.show import describe
-from ayllu.cli.wire import Chunk, ListedModel, ListReply, RunningModel, RunningReply, ShowReply
+from ayllu.cli.wire import (
+    AylluModel,
+    AylluModelsReply,
+    Chunk,
+    ListedModel,
+    ListReply,
+    RunningModel,
+    RunningReply,
+    ShowReply,
+)
 from ayllu.config import load_settings
 from ayllu.errors import AylluError, NotFoundError
 
@@ -20,9 +29,31 @@ ID_DIGITS = 12
 
 @click.command("list")
 @click.argument("prefix", default="")
-def list_models(prefix: str) -> None:
+@click.option("--all", "everywhere", is_flag=True, help="Those of all machines of the ayllu.")
+def list_models(prefix: str, everywhere: bool) -> None:
     """List the models in the store whose names begin with PREFIX."""
-    call(lambda client: print_models(client, prefix))
+    show = _print_everywhere if everywhere else print_models
+    call(lambda client: show(client, prefix))
+
+
+async def _print_everywhere(client: Client, prefix: str) -> None:
+    """Print the table of all machines' models; a star marks who has one in memory."""
+    reply = await client.get("/api/cluster/models", AylluModelsReply)
+    rows = [
+        (model.name, model.digest[:ID_DIGITS], human_bytes(model.size), _where(model))
+        for model in reply.models
+        if _begins(model.name, prefix)
+    ]
+    write_table(("NAME", "ID", "SIZE", "WHERE"), rows)
+
+
+def _where(model: AylluModel) -> str:
+    """The machines that have a model, this one first."""
+    nodes = sorted(model.nodes, key=lambda node: (not node.here, node.name))
+    names = ("here" if node.here else node.name for node in nodes)
+    return ", ".join(
+        f"{name}*" * node.loaded or name for name, node in zip(names, nodes, strict=True)
+    )
 
 
 async def print_models(client: Client, prefix: str = "") -> None:

@@ -139,14 +139,14 @@ def pad(text: str, width: int) -> str:
     return text + " " * (width - width_of(text))
 
 
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """Rows in columns, each column followed by four spaces, as Ollama's tables are."""
+def table(rows: Iterable[Sequence[str]], gap: int = 4) -> str:
+    """Rows in columns, each column followed by spaces: four, as in Ollama's tables."""
     cells = [[clean_line(cell) for cell in row] for row in rows]
     count = max((len(row) for row in cells), default=0)
     full = [row + [""] * (count - len(row)) for row in cells]
     widths = [max((width_of(row[column]) for row in full), default=0) for column in range(count)]
     return "".join(
-        "".join(f"{pad(cell, width)}    " for cell, width in zip(row, widths, strict=True)) + "\n"
+        "".join(pad(cell, width + gap) for cell, width in zip(row, widths, strict=True)) + "\n"
         for row in full
     )
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 import click
+from msgspec import structs
 
 from ayllu.cli.client import Client, call
 from ayllu.cli.print import note
 from ayllu.cli.progress import follow, showing
-from ayllu.cli.wire import ListReply, ProgressLine
+from ayllu.cli.wire import ListReply, NodeProgressLine, ProgressLine
 from ayllu.errors import AylluError, NotFoundError
 
 _OWN = "not pulled from a registry"
@@ -18,16 +22,26 @@ _SAME = "up to date"
 @click.argument("models", metavar="MODEL...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Update all models that were pulled.")
 @click.option("--insecure", is_flag=True, help="Download over an insecure registry connection.")
-def pull_models(models: tuple[str, ...], everything: bool, insecure: bool) -> None:
+@click.option(
+    "--on",
+    "nodes",
+    metavar="NODE",
+    multiple=True,
+    help="Have another machine of the ayllu get them: its name, or `all`. May be repeated.",
+)
+def pull_models(
+    models: tuple[str, ...], everything: bool, insecure: bool, nodes: tuple[str, ...]
+) -> None:
     """Download MODELs; one that ships with Ayllu and was removed comes back.
 
     With --all, get every model again that was pulled before and is another one by now.
     """
     if bool(models) == everything:
         raise click.UsageError("say which MODELs, or --all")
-    failed = call(
-        _update_all if everything else lambda client: _pull_each(client, models, insecure=insecure)
-    )
+    if everything and nodes:
+        raise click.UsageError("--all updates this machine: --on wants MODELs")
+    order = {"insecure": insecure, **({"on": list(nodes)} if nodes else {})}
+    failed = call(_update_all if everything else lambda client: _pull_each(client, models, order))
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -46,12 +60,16 @@ async def pull(client: Client, model: str, *, insecure: bool) -> None:
         ) from error
 
 
-async def _pull_each(client: Client, models: tuple[str, ...], *, insecure: bool) -> int:
-    """Get some models, though others cannot be had; returns how many could not."""
+async def _pull_each(client: Client, models: tuple[str, ...], order: dict[str, object]) -> int:
+    """Get some models, though others cannot be had; returns how many could not.
+
+    `order` is what the requests have in common; `on` are the machines that are to get them.
+    """
     failed = 0
     for model in models:
+        download = _download_on if "on" in order else _download
         try:
-            await _download(client, {"model": model, "insecure": insecure})
+            await download(client, {"model": model, **order})
         except AylluError as error:
             if len(models) == 1:
                 raise
@@ -84,3 +102,24 @@ async def _download(client: Client, body: dict[str, object]) -> set[str]:
     async with showing() as progress:
         await follow(client.stream("/api/pull", body, ProgressLine), progress)
         return progress.begun
+
+
+async def _download_on(client: Client, body: dict[str, object]) -> None:
+    """Have machines of the ayllu get a model, with the progress of each on stderr."""
+    async with showing() as progress:
+        lines = client.stream("/api/cluster/pull", body, NodeProgressLine)
+        await follow(_told_apart(lines), progress)
+
+
+async def _told_apart(
+    lines: AsyncGenerator[NodeProgressLine, None],
+) -> AsyncGenerator[ProgressLine, None]:
+    """The same lines with the machine's name before each step, so that each has bars of its own."""
+    async with aclosing(lines):
+        async for line in lines:
+            if not line.name:
+                yield line
+                continue
+            status = f"{line.name}: {line.failed or line.status}"
+            digest = line.digest and f"{line.node} {line.digest}"
+            yield structs.replace(line, status=status, digest=digest)

@@ -16,7 +16,7 @@ from ayllu.cli.print import note
 from ayllu.cli.progress import spinning
 from ayllu.cli.pull import pull
 from ayllu.cli.session import Session, default_think, show_model
-from ayllu.cli.wire import EmbedReply, ShowReply
+from ayllu.cli.wire import AylluModelsReply, EmbedReply, ShowReply
 from ayllu.errors import BadRequestError, NotFoundError
 from ayllu.types import Json
 
@@ -111,10 +111,21 @@ def _session(client: Client, model: str, info: ShowReply, flags: RunFlags) -> Se
 async def _find(client: Client, model: str, *, insecure: bool) -> ShowReply:
     """What is known about the model, downloaded first where it is not here."""
     try:
-        return await show_model(client, model)
+        info = await show_model(client, model)
     except NotFoundError:
         await pull(client, model, insecure=insecure)
         return await show_model(client, model)
+    if client.answered_by:
+        note(f"{model} is on another machine of the ayllu and runs there: {await _node(client)}")
+    return info
+
+
+async def _node(client: Client) -> str:
+    """The name of the machine that gave the last answer."""
+    node = client.answered_by
+    reply = await client.get("/api/cluster/models", AylluModelsReply)
+    holders = (holder for model in reply.models for holder in model.nodes)
+    return next((holder.name for holder in holders if holder.id == node), node)
 
 
 async def _embed(session: Session, text: str, flags: RunFlags) -> None:

@@ -88,12 +88,13 @@ def _run(settings: Settings, bound: socket.socket) -> None:
 
     from ayllu.cli.background import pid_file
     from ayllu.runner.engine import find_engine
-    from ayllu.server.app import create_app, end_answers
+    from ayllu.server.app import create_app, end_answers, end_watching
 
     class Server(uvicorn.Server):
         """Ends answers that go on too long itself, with a last line that says why."""
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            end_watching(app)
             asyncio.get_running_loop().call_later(GRACE_SECONDS, end_answers, app)
             await super().shutdown(sockets)
 

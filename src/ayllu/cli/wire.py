@@ -145,6 +145,38 @@ class ProgressLine(Struct, frozen=True):
     unit: str = ""
 
 
+class NodeProgressLine(ProgressLine, frozen=True):
+    """A line of POST /api/cluster/pull: `name` is the machine's, `failed` says why it ended."""
+
+    node: str = ""
+    name: str = ""
+    failed: str = ""
+
+
+class Holder(Struct, frozen=True):
+    """A machine that has a model."""
+
+    id: str = ""
+    name: str = ""
+    loaded: bool = False
+    here: bool = False
+
+
+class AylluModel(Struct, frozen=True):
+    """One line of GET /api/cluster/models."""
+
+    name: str
+    digest: str = ""
+    size: int = 0
+    nodes: tuple[Holder, ...] = ()
+
+
+class AylluModelsReply(Struct, frozen=True):
+    """GET /api/cluster/models."""
+
+    models: tuple[AylluModel, ...] = ()
+
+
 class PerplexityLine(ProgressLine, frozen=True):
     """A line of POST /api/perplexity; what comes after the progress is in the last one alone."""
 

@@ -102,9 +102,12 @@ class Draft:
         """Bring to the disk what was written so far, by whomever."""
         os.fsync(self.file.fileno())
 
-    def publish(self, path: Path) -> None:
-        """Sync the file and give it its final name, in the same folder."""
-        if sys.platform != "win32":
+    def publish(self, path: Path, *, private: bool = False) -> None:
+        """Sync the file and give it its final name, in the same folder.
+
+        A private one may be read by its owner alone, from its first moment.
+        """
+        if sys.platform != "win32" and not private:
             os.fchmod(self.file.fileno(), 0o644)
         self.sync()
         self.file.close()

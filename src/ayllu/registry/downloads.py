@@ -6,7 +6,6 @@ A transfer ends with the last that waits for it; what it has stays on disk for t
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncGenerator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, aclosing
@@ -25,6 +24,7 @@ from ayllu.registry.limits import Limits, in_thread
 from ayllu.registry.neighbours import Neighbours
 from ayllu.registry.partial import Partial
 from ayllu.registry.transfer import Transfer
+from ayllu.system import free_disk
 from ayllu.types import Layer
 
 PROGRESS_SECONDS = 0.06
@@ -110,7 +110,7 @@ class Downloads:
         missing = {layer.digest: layer for layer in layers if not self.has(layer)}.values()
         needed = sum(layer.size - _taken(self._partial_path(layer)) for layer in missing)
         with using(self._store.root):
-            free = shutil.disk_usage(_existing(self._store.root)).free
+            free = free_disk(self._store.root)
         if needed > free:
             raise StoreError(
                 f"there is no space left in {self._store.root} for {needed:,} bytes more "
@@ -220,8 +220,3 @@ def _taken(path: Path) -> int:
     except FileNotFoundError:
         return 0
     return getattr(facts, "st_blocks", 0) * _BLOCK  # Windows does not tell
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(place for place in (folder, *folder.parents) if place.exists())

@@ -42,6 +42,7 @@ class Pool:
         self._places: dict[Key, Place] = {}
         self._admission = asyncio.Lock()
         self._waiting = 0
+        self._running = 0
         self._stopping: set[asyncio.Task[None]] = set()
         self._processes: set[RunnerProcess] = set()
         self._corrector = Corrector()
@@ -72,12 +73,24 @@ class Pool:
             place, runner = await take(model, options, keep_alive, embedding)
         finally:
             self._waiting -= 1
+        self._running += slot
         try:
             yield Lease(runner, time.monotonic_ns() - started)
         finally:
+            self._running -= slot
             if slot:
                 runner.slots.release()
             self._leave(place)
+
+    @property
+    def running(self) -> int:
+        """How many requests have a slot of a model."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a model, or for a slot of one."""
+        return self._waiting
 
     def loaded(self) -> list[LoadedModel]:
         """What is in memory now, the longest-lasting first."""

@@ -14,6 +14,9 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
+from ayllu.cluster.node import LocalNode
+from ayllu.cluster.own import Parts
+from ayllu.cluster.surroundings import Surroundings
 from ayllu.config import Settings
 from ayllu.db import Database
 from ayllu.errors import AylluError, StoreError
@@ -29,11 +32,12 @@ from ayllu.runner.engine import Engine, list_devices, tool_path
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
 from ayllu.server import stored
+from ayllu.server.elsewhere import answer_elsewhere
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
 from ayllu.server.models import rows
 from ayllu.server.routes import ROUTES
-from ayllu.server.state import State
+from ayllu.server.state import ElsewhereError, State
 from ayllu.server.stream import ClientLeftError, error_response, json_response
 
 _log = structlog.get_logger(__name__)
@@ -50,7 +54,8 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         keep_in(settings.home / "headers")
         if not settings.no_prune:
             _prune(store)
-        gpus = len(list_devices(engine))
+        devices = list_devices(engine)
+        gpus = len(devices)
         pool = Pool(settings, engine, gpus=gpus)
         kept = _stored(settings)
         registries = Registries(settings)
@@ -59,11 +64,26 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             tool_path(engine.folder, f"llama-{name}") for name in ("quantize", "imatrix")
         )
         tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
-        app.state.ayllu = State(settings, engine, store, pool, kept, registries, downloads, tools)
+        parts = Parts(settings, engine, devices, store, pool)
+        node = LocalNode(Surroundings(parts, downloads, registries.bandwidth, app))
+        app.state.ayllu = State(
+            settings=settings,
+            engine=engine,
+            store=store,
+            pool=pool,
+            responses=kept,
+            registries=registries,
+            downloads=downloads,
+            tools=tools,
+            cluster=node,
+            stopping=asyncio.Event(),
+        )
+        node.start()
         looking = asyncio.create_task(_look(store, extra))
         try:
             yield
         finally:
+            await node.close()
             await pool.close()
             await downloads.close()
             await registries.close()
@@ -75,12 +95,18 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         middleware=[Middleware(Guard, settings=settings)],
         exception_handlers={
             AylluError: _on_error,
+            ElsewhereError: answer_elsewhere,
             HTTPException: _on_http_error,
             ClientDisconnect: _on_disconnect,
             Exception: _on_bug,
         },
         lifespan=lifespan,
     )
+
+
+def end_watching(app: Starlette) -> None:
+    """End the streams that have no end of their own."""
+    app.state.ayllu.stopping.set()
 
 
 def end_answers(app: Starlette) -> None:

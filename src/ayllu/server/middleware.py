@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ayllu.cluster.peer_server import peer_of
 from ayllu.config import Settings
 from ayllu.errors import AylluError, ForbiddenError
 from ayllu.server.stream import error_response
@@ -65,7 +66,8 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it here."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or peer_of(scope) is not None:
+            # A certificate says who asks; what a machine may ask is said by each Endpoint.
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

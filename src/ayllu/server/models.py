@@ -71,7 +71,7 @@ async def create(request: Request) -> Response:
     """POST /api/create: make a model from its files or from another model."""
     body = await read_body(request, wire.CreateRequest)
     name, state = parse_name(body.model or body.name), state_of(request)
-    work = _make(state, name, body, pull=lambda text: _puller(state).pull(Order(text=text)))
+    work = _make(state, name, body, pull=lambda text: puller(state).pull(Order(text=text)))
     return await _progress(request, work, stream=body.stream)
 
 
@@ -92,7 +92,8 @@ def _make(
     )
 
 
-def _puller(state: State) -> Puller:
+def puller(state: State) -> Puller:
+    """What gets models for this machine."""
     workshop = Workshop(partial(_make, state), state.settings.torch_python)
     return Puller(state.store, state.registries, state.downloads, workshop)
 
@@ -106,7 +107,7 @@ async def pull(request: Request) -> Response:
         update=body.update,
         prunes=not state.settings.no_prune,
     )
-    return await _progress(request, _puller(state).pull(order), stream=body.stream)
+    return await _progress(request, puller(state).pull(order), stream=body.stream)
 
 
 async def push(request: Request) -> Response:

@@ -17,8 +17,11 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ayllu import __version__
+from ayllu.cluster.peer_server import peer_of
+from ayllu.errors import ForbiddenError
 from ayllu.server.errors import DIALECTS, Dialect, dialect_of
 from ayllu.server.schemas import NAME, Schema
 from ayllu.server.stream import SSE, Framing
@@ -36,8 +39,10 @@ class Endpoint(Route):
     `takes` is the struct of the request's body, `query` that of its query, `gives` the one of a
     whole answer, `streams` the kind of a stream's items with how they are framed. `bytes` stands
     for a body as it is, `str` for plain text, None for nothing. `statuses` are those of answers
-    that are no errors.
+    that are no errors. Other machines of the ayllu may not ask it.
     """
+
+    peers = False
 
     def __init__(
         self,
@@ -58,12 +63,27 @@ class Endpoint(Route):
         self.streams = streams
         self.statuses = statuses
 
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Raises ForbiddenError where a machine asks what only the owner may."""
+        if not self.peers and peer_of(scope) is not None:
+            raise ForbiddenError(
+                f"other machines of the ayllu may not {self.method} {self.path}: only this "
+                "machine's owner may"
+            )
+        await super().handle(scope, receive, send)
+
     @property
     def summary(self) -> str:
         """What the handler's docstring says after the method and the path."""
         text = " ".join((inspect.getdoc(self.endpoint) or "").partition("\n\n")[0].split())
         summary = text.partition(": ")[2]
         return summary[:1].upper() + summary[1:]
+
+
+class PeerEndpoint(Endpoint):
+    """A route that other machines of the ayllu may ask, too: it changes nothing of the owner's."""
+
+    peers = True
 
 
 def document(endpoints: Iterable[Endpoint]) -> Schema:

@@ -9,11 +9,17 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ayllu import __version__
+from ayllu.cluster.view import ClusterView
+from ayllu.cluster.view import Event as ClusterEvent
+from ayllu.cluster.view import Node as ClusterNode
 from ayllu.models.create import Progress
 from ayllu.models.describe import ShowResponse
 from ayllu.server import (
     anthropic,
     cloud,
+    cluster,
+    joining,
+    members,
     models,
     ollama,
     openai,
@@ -23,6 +29,7 @@ from ayllu.server import (
     responses,
     tokens,
     wire_anthropic,
+    wire_joining,
     wire_ollama,
     wire_openai,
     wire_quantize,
@@ -30,7 +37,7 @@ from ayllu.server import (
     wire_response_events,
     wire_responses,
 )
-from ayllu.server.openapi import Endpoint, document
+from ayllu.server.openapi import Endpoint, PeerEndpoint, document
 from ayllu.server.stream import NDJSON, SSE
 from ayllu.server.wire import encode
 
@@ -63,54 +70,54 @@ def _document() -> bytes:
 ROUTES = [
     Endpoint("GET /", root, gives=str),
     Endpoint("GET /openapi.json", openapi, gives=dict),
-    Endpoint("GET /api/version", version, gives=wire_ollama.VersionResponse),
-    Endpoint(
+    PeerEndpoint("GET /api/version", version, gives=wire_ollama.VersionResponse),
+    PeerEndpoint(
         "POST /api/generate",
         ollama.generate,
         takes=wire_ollama.GenerateRequest,
         gives=wire_ollama.GenerateLine,
         streams=(NDJSON, wire_ollama.GenerateLine),
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /api/chat",
         ollama.chat,
         takes=wire_ollama.ChatRequest,
         gives=wire_ollama.ChatLine,
         streams=(NDJSON, wire_ollama.ChatLine),
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /api/embed",
         ollama.embed,
         takes=wire_ollama.EmbedRequest,
         gives=wire_ollama.EmbedResponse,
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /api/embeddings",
         ollama.embeddings,
         takes=wire_ollama.EmbeddingsRequest,
         gives=wire_ollama.EmbeddingsResponse,
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /api/rerank",
         rerank.rerank,
         takes=wire_ollama.RerankRequest,
         gives=wire_ollama.RerankResponse,
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /api/tokenize",
         tokens.tokenize,
         takes=wire_ollama.TokenizeRequest,
         gives=wire_ollama.TokenizeResponse,
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /api/detokenize",
         tokens.detokenize,
         takes=wire_ollama.DetokenizeRequest,
         gives=wire_ollama.DetokenizeResponse,
     ),
-    Endpoint("GET /api/tags", models.tags, gives=wire_ollama.TagsResponse),
-    Endpoint("GET /api/ps", models.loaded, gives=wire_ollama.LoadedResponse),
-    Endpoint("POST /api/show", models.show, takes=wire_ollama.ShowRequest, gives=ShowResponse),
+    PeerEndpoint("GET /api/tags", models.tags, gives=wire_ollama.TagsResponse),
+    PeerEndpoint("GET /api/ps", models.loaded, gives=wire_ollama.LoadedResponse),
+    PeerEndpoint("POST /api/show", models.show, takes=wire_ollama.ShowRequest, gives=ShowResponse),
     Endpoint(
         "POST /api/create",
         models.create,
@@ -118,7 +125,7 @@ ROUTES = [
         gives=Progress,
         streams=(NDJSON, Progress),
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /api/pull",
         models.pull,
         takes=wire_ollama.PullRequest,
@@ -135,19 +142,40 @@ ROUTES = [
     Endpoint("POST /api/copy", models.copy, takes=wire_ollama.CopyRequest),
     Endpoint("DELETE /api/delete", models.delete, takes=wire_ollama.NameRequest),
     Endpoint("HEAD /api/blobs/{digest}", models.has_blob),
-    Endpoint(
+    PeerEndpoint(
         "POST /api/perplexity",
         quantize.measure,
         takes=wire_quantize.PerplexityRequest,
         gives=wire_quantize.PerplexityLine,
         streams=(NDJSON, wire_quantize.PerplexityLine),
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /api/quantizations",
         quantize.plan,
         takes=wire_quantize.QuantizationsRequest,
         gives=wire_quantize.QuantizationsResponse,
     ),
+    Endpoint("GET /api/cluster", cluster.show, gives=ClusterView),
+    Endpoint(
+        "GET /api/cluster/events",
+        cluster.events,
+        streams=(cluster.FRAMING, ClusterEvent),
+    ),
+    Endpoint(
+        "POST /api/cluster/measure",
+        cluster.measure,
+        takes=cluster.MeasureRequest,
+        gives=ClusterNode,
+    ),
+    Endpoint("GET /api/cluster/models", members.models, gives=wire_joining.AylluModels),
+    Endpoint(
+        "POST /api/cluster/pull",
+        members.pull,
+        takes=wire_joining.PullOnRequest,
+        gives=wire_joining.PullOnLine,
+        streams=(NDJSON, wire_joining.PullOnLine),
+    ),
+    *joining.ROUTES,
     Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),
     Endpoint("POST /api/me", cloud.refuse_account, statuses=()),
     Endpoint("POST /api/signout", cloud.refuse_account, statuses=()),
@@ -157,42 +185,42 @@ ROUTES = [
         takes=bytes,
         statuses=(200, 201),
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /v1/chat/completions",
         openai.chat,
         takes=wire_openai.ChatRequest,
         gives=wire_openai.Reply[wire_openai.ChatChoice],
         streams=(SSE, wire_openai.Reply[wire_openai.ChunkChoice]),
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /v1/completions",
         openai.completions,
         takes=wire_openai.CompletionRequest,
         gives=wire_openai.Reply[wire_openai.TextChoice],
         streams=(SSE, wire_openai.Reply[wire_openai.TextChoice]),
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /v1/embeddings",
         openai.embeddings,
         takes=wire_openai.EmbeddingsRequest,
         gives=wire_openai.EmbeddingsResponse,
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /v1/rerank",
         rerank.rerank_as_jina,
         takes=wire_openai.RerankRequest,
         gives=wire_openai.RerankResponse,
     ),
-    Endpoint("GET /v1/models", openai.models, gives=wire_openai.ModelList),
-    Endpoint("GET /v1/models/{model:path}", openai.model, gives=wire_openai.ModelRow),
-    Endpoint(
+    PeerEndpoint("GET /v1/models", openai.models, gives=wire_openai.ModelList),
+    PeerEndpoint("GET /v1/models/{model:path}", openai.model, gives=wire_openai.ModelRow),
+    PeerEndpoint(
         "POST /v1/responses",
         responses.create,
         takes=wire_responses.ResponsesRequest,
         gives=wire_responses.Response,
         streams=(responses.framing(), wire_response_events.AnyEvent),
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /v1/responses/input_tokens",
         responses.count_tokens,
         takes=wire_responses.ResponsesRequest,
@@ -217,14 +245,14 @@ ROUTES = [
         for path in ("/v1/audio/{rest:path}", "/v1/images/{rest:path}")
         for method in ("GET", "POST")
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /v1/messages",
         anthropic.messages,
         takes=wire_anthropic.MessagesRequest,
         gives=wire_anthropic.Message,
         streams=(anthropic.FRAMING, wire_anthropic.StreamEvent),
     ),
-    Endpoint(
+    PeerEndpoint(
         "POST /v1/messages/count_tokens",
         anthropic.count_tokens,
         takes=wire_anthropic.CountRequest,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
-from ayllu.types import Event
+T = TypeVar("T")
 
 
 async def several(
-    answers: Sequence[AsyncGenerator[Event]], *, at_once: int
-) -> AsyncGenerator[tuple[int, Event]]:
-    """The Events of all answers as they come, each with its answer's place.
+    answers: Sequence[AsyncGenerator[T]], *, at_once: int
+) -> AsyncGenerator[tuple[int, T]]:
+    """The items of all answers as they come, each with its answer's place.
 
     At most `at_once` answers run, so that others get a turn on the model's slots. Closing it closes
     all of them, and so does the first one that fails.
@@ -22,10 +23,10 @@ async def several(
             async for event in events:
                 yield 0, event
         return
-    queue: asyncio.Queue[tuple[int, Event] | asyncio.Task[None]] = asyncio.Queue()
+    queue: asyncio.Queue[tuple[int, T] | asyncio.Task[None]] = asyncio.Queue()
     free = asyncio.Semaphore(at_once)
 
-    async def read(place: int, events: AsyncGenerator[Event]) -> None:
+    async def read(place: int, events: AsyncGenerator[T]) -> None:
         async with free, aclosing(events):
             async for event in events:
                 queue.put_nowait((place, event))

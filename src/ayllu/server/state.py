@@ -12,8 +12,10 @@ from starlette.requests import Request
 
 from ayllu.chat.media import media_kind
 from ayllu.chat.request import Think
+from ayllu.cluster.node import LocalNode
+from ayllu.cluster.peer_server import peer_of
 from ayllu.config import Settings
-from ayllu.errors import BadRequestError, ForbiddenError, NotFoundError, TooLargeError
+from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header, is_at_hand
 from ayllu.models.corrected import find_correction, has_projector
 from ayllu.models.describe import capabilities
@@ -37,8 +39,25 @@ MAX_VALUES = 4_000_000
 that they take in JSON."""
 
 
+class ElsewhereError(AylluError):
+    """Only other machines of the ayllu have the model: `nodes`, the best first.
+
+    `body` is the request's as it came. `elsewhere.py` asks them.
+    """
+
+    status = 404
+
+    def __init__(self, name: str, nodes: Sequence[str], body: bytes | bytearray) -> None:
+        super().__init__(f"model '{name}' is not on this machine, but on others of the ayllu")
+        self.nodes = nodes
+        self.body = body
+
+
 class State(Struct, frozen=True):
-    """One server's state, reached as `request.app.state.ayllu`."""
+    """One server's state, reached as `request.app.state.ayllu`.
+
+    `stopping` ends the streams that have no end of their own.
+    """
 
     settings: Settings
     engine: Engine
@@ -48,6 +67,8 @@ class State(Struct, frozen=True):
     registries: Registries
     downloads: Downloads
     tools: Tools
+    cluster: LocalNode
+    stopping: asyncio.Event
 
 
 def state_of(request: Request) -> State:
@@ -60,6 +81,7 @@ def state_of(request: Request) -> State:
 async def model_of(request: Request, name: str) -> Model:
     """The named model. Raises NotFoundError with the name as the caller wrote it.
 
+    Where other machines of the ayllu have it, ElsewhereError is raised in its place.
     Where no model has just this name, its end may say that the model is local, or in a cloud: that
     raises ForbiddenError.
     """
@@ -67,7 +89,10 @@ async def model_of(request: Request, name: str) -> Model:
     try:
         model = await asyncio.to_thread(_open, state, name)
     except NotFoundError as error:
+        if peer_of(request.scope) is None and (nodes := state.cluster.holders(name)):
+            raise ElsewhereError(name, nodes, getattr(request.state, "body", b"")) from None
         raise NotFoundError(f"model '{name}' not found") from error
+    request.state.body = b""
     if not all(map(is_at_hand, _files(model))):
         await asyncio.to_thread(_look, model)
     return model
@@ -112,6 +137,7 @@ async def read_body(request: Request, kind: type[T]) -> T:
         body += piece
         if len(body) > limit:
             raise TooLargeError(f"the request is larger than {limit} bytes")
+    request.state.body = body
     encoding = request.headers.get("content-encoding", "")
     plain = await decoded(body, encoding, limit)
     if len(plain) > LONG_BODY and plain.count(b",") > MAX_VALUES:

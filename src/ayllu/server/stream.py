@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -50,15 +50,24 @@ SSE = Framing(
 )
 
 
-class _LineResponse(StreamingResponse):
+class LineResponse(StreamingResponse):
     """Closes its lines whatever happens, so that a client that leaves frees its slot at once."""
 
-    def __init__(self, lines: AsyncGenerator[bytes], media_type: str, ping: bytes = b"") -> None:
-        super().__init__(lines, media_type=media_type)
+    def __init__(
+        self,
+        lines: AsyncGenerator[bytes],
+        media_type: str | None = None,
+        ping: bytes = b"",
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(lines, status, headers, media_type)
         self._lines = lines
         self._ping = ping
 
     async def stream_response(self, send: Send) -> None:
+        """Send the lines; a client that reads none for too long is dropped."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in one
 
@@ -104,7 +113,7 @@ async def framed_response(
         await items.aclose()
         raise
     frames = _frames(first, items, framing, request.url.path)
-    return _LineResponse(frames, framing.media_type, framing.ping)
+    return LineResponse(frames, framing.media_type, framing.ping)
 
 
 async def _frames(

@@ -1,0 +1,173 @@
+"""How a bus is opened, as our words and as Zenoh's configuration.
+
+Every session speaks TLS only and asks for a certificate of the ayllu's CA, as a listener and as a
+caller. Names in certificates are node ids, not addresses, so Zenoh compares none; whoever has a
+certificate is a member, and who was revoked is denied every message by his name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from ayllu.cluster.bus import BusError
+from ayllu.cluster.credentials import Credentials
+from ayllu.cluster.endpoints import join_endpoint
+
+LEASE = 2000
+"""Milliseconds without a sign of life after which a link is given up; four signs are sent in it."""
+LONGEST_MESSAGE = 64 << 20
+_MESSAGES = (
+    "put",
+    "delete",
+    "declare_subscriber",
+    "query",
+    "reply",
+    "declare_queryable",
+    "liveliness_token",
+    "liveliness_query",
+    "declare_liveliness_subscriber",
+)
+
+
+class BusConfig(Struct, frozen=True, kw_only=True):
+    """What a bus needs to open.
+
+    `listen` are addresses of this machine, link-local ones with `%interface`. `scout` is the UDP
+    port of multicast discovery, 0 for none. `peers` are `host:port` texts to connect to, again and
+    again until they answer. Whoever is revoked later is not denied until it is opened anew.
+    """
+
+    credentials: Credentials
+    listen: tuple[str, ...]
+    port: int
+    scout: int = 0
+    peers: tuple[str, ...] = ()
+
+
+def group(cluster: str) -> str:
+    """The multicast address of an ayllu's discovery: 239.0.0.0/8 is for private use (RFC 2365)."""
+    first, second, third = hashlib.sha256(cluster.encode()).digest()[:3]
+    return f"239.{first}.{second}.{third}"
+
+
+def usable(hosts: Sequence[str]) -> tuple[str, ...]:
+    """Those addresses that can be listened on now: one that was just given may not be ready.
+
+    Raises BusError where none can.
+    """
+    reason = "there is none"
+    found = []
+    for host in hosts:
+        try:
+            _probe(host, 0).close()
+        except OSError as error:
+            reason = f"{host}: {error.strerror}"
+        else:
+            found.append(host)
+    if not found:
+        raise BusError(f"no address of this machine can be listened on ({reason})")
+    return tuple(found)
+
+
+def free_port(hosts: Sequence[str], wanted: int) -> int:
+    """A TCP port that is free on usable addresses: the wanted one, or else, or for 0, any."""
+    for _ in range(16):
+        if wanted and _is_free(hosts, wanted):
+            return wanted
+        with _probe(hosts[0], 0) as probe:
+            wanted = int(probe.getsockname()[1])
+    raise BusError("no TCP port is free for the other machines to connect to")
+
+
+def _is_free(hosts: Sequence[str], port: int) -> bool:
+    try:
+        for host in hosts:
+            _probe(host, port).close()
+    except OSError:
+        return False
+    return True
+
+
+def _probe(host: str, port: int) -> socket.socket:
+    """A socket at an address, which takes over a port that was closed a moment ago."""
+    family, kind, protocol, _, where = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+    )[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(where)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def zenoh_words(config: BusConfig) -> dict[str, Any]:
+    """The same by the keys of Zenoh's configuration (its DEFAULT_CONFIG.json5, version 1.10)."""
+    own = config.credentials
+    words: dict[str, Any] = {
+        "mode": "peer",
+        "listen/endpoints": [_endpoint(host, config.port) for host in config.listen],
+        "connect/endpoints": [_peer(peer) for peer in config.peers],
+        "connect/exit_on_failure": False,
+        "scouting/multicast/enabled": bool(config.scout),
+        "scouting/gossip/enabled": True,
+        "transport/shared_memory/enabled": False,
+        "transport/link/protocols": ["tls"],
+        "transport/link/tx/lease": LEASE,
+        "transport/link/tx/keep_alive": 4,
+        "transport/link/rx/max_message_size": LONGEST_MESSAGE,
+        "transport/link/tls/root_ca_certificate": str(own.ca_file),
+        "transport/link/tls/listen_private_key": str(own.key_file),
+        "transport/link/tls/listen_certificate": str(own.certificate_file),
+        "transport/link/tls/connect_private_key": str(own.key_file),
+        "transport/link/tls/connect_certificate": str(own.certificate_file),
+        "transport/link/tls/enable_mtls": True,
+        "transport/link/tls/verify_name_on_connect": False,
+        "transport/link/tls/close_link_on_expiration": True,
+    }
+    if config.scout:
+        words["scouting/multicast/address"] = f"{group(own.cluster)}:{config.scout}"
+        words["scouting/multicast/interface"] = ",".join(
+            host for host in config.listen if ":" not in host
+        )
+    if len(own.revoked):
+        words["access_control"] = _denial([entry.node for entry in own.revoked.entries])
+    return words
+
+
+def _endpoint(host: str, port: int) -> str:
+    """Zenoh takes the interface of a link-local address after a `#`."""
+    address, _, interface = host.partition("%")
+    return f"tls/{join_endpoint(address, port)}" + (f"#iface={interface}" if interface else "")
+
+
+def _peer(place: str) -> str:
+    """Where to connect to; a place may have a host's name."""
+    host, _, port = place.rpartition(":")
+    return _endpoint(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def _denial(revoked: Sequence[str]) -> dict[str, Any]:
+    """Access control that lets the revoked say and hear nothing."""
+    return {
+        "enabled": True,
+        "default_permission": "allow",
+        "rules": [
+            {
+                "id": "nothing",
+                "permission": "deny",
+                "messages": _MESSAGES,
+                "flows": ["ingress", "egress"],
+                "key_exprs": ["**"],
+            }
+        ],
+        "subjects": [{"id": "revoked", "cert_common_names": revoked}],
+        "policies": [{"rules": ["nothing"], "subjects": ["revoked"]}],
+    }

@@ -1,0 +1,200 @@
+"""This machine's own record, kept up to date: what it has and holds, how fast and busy it is.
+
+It is what a machine without an ayllu shows (`Cluster`), and what it tells the others of one. Nobody
+else may change it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from msgspec import Struct, structs
+
+from ayllu import __version__
+from ayllu.cluster.bus import Close
+from ayllu.cluster.hardware import Meter, engine_build, hardware
+from ayllu.cluster.measure import kept_speed, measured_speed
+from ayllu.cluster.record import MOST_MODELS, Endpoints, HeldModel, Load, Record
+from ayllu.cluster.view import Snapshot
+from ayllu.config import Settings
+from ayllu.errors import AylluError, EngineError
+from ayllu.models.name import short_name
+from ayllu.models.store import Store
+from ayllu.runner.engine import Engine, list_devices
+from ayllu.runner.pool import Pool
+
+LOAD_SECONDS = 1.0
+MODELS_SECONDS = 5.0
+"""How often it is looked how busy the machine is, and what it holds."""
+
+QUIET_CPU = 0.3
+MOST_QUIET_WAITS = 15
+"""A machine is measured when a smaller share of its processors is busy, or after so many looks."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Parts(Struct, frozen=True):
+    """The parts of the server that a machine's record tells of; `devices` are the engine's GPUs."""
+
+    settings: Settings
+    engine: Engine
+    devices: Sequence[str]
+    store: Store
+    pool: Pool
+
+
+class OwnRecord:
+    """Keeps the record, and tells who subscribed of each change. Whoever made it closes it."""
+
+    def __init__(self, parts: Parts, *, node: str = "", name: str = "", epoch: int = 0) -> None:
+        """`node` and `epoch` are the identity's. Changes of the record come by `change`."""
+        self._parts = parts
+        self._meter = Meter(parts.settings.models)
+        self._listeners: list[Callable[[], None]] = []
+        self._measuring: asyncio.Task[bool] | None = None
+        self._loaded: set[str] = set()
+        self.record = Record(
+            node=node,
+            name=name or socket.gethostname().partition(".")[0],
+            epoch=epoch,
+            counter=0,
+            version=__version__,
+            engine=engine_build(parts.engine),
+            started=time.time(),
+            endpoints=Endpoints(),
+            hardware=hardware(parts.devices),
+            load=self._load(),
+        )
+        self._tasks = [
+            asyncio.create_task(_again(LOAD_SECONDS, self._look_at_load)),
+            asyncio.create_task(_again(MODELS_SECONDS, self._look_at_models)),
+        ]
+
+    def snapshot(self) -> Snapshot:
+        """This machine alone. Whoever asks first has it measured."""
+        self.measure()
+        return Snapshot(self.record)
+
+    def subscribe(self, on_change: Callable[[], None]) -> Close:
+        """Be called on the event loop when the record has changed."""
+        self._listeners.append(on_change)
+        return lambda: self._listeners.remove(on_change)
+
+    def change(self, **fields: Any) -> None:  # noqa: ANN401 - fields of a record
+        """Give fields of the record other values, if they are others."""
+        if any(getattr(self.record, name) != value for name, value in fields.items()):
+            counter = self.record.counter + 1
+            self.record = structs.replace(self.record, counter=counter, **fields)
+            for listener in tuple(self._listeners):
+                listener()
+
+    def measure(self) -> None:
+        """Measure how fast the machine is, once, unless that was done in an earlier life."""
+        if self._measuring is None:
+            self._measuring = asyncio.create_task(self._measure(again=False))
+
+    async def measure_again(self) -> None:
+        """Measure how fast the machine is now. Raises EngineError where that fails."""
+        if self._measuring is None or self._measuring.done():
+            self._measuring = asyncio.create_task(self._measure(again=True))
+        if not await asyncio.shield(self._measuring):
+            raise EngineError("this machine could not be measured: the server's log says why")
+
+    async def close(self) -> None:
+        """Keep it no more."""
+        tasks: list[asyncio.Task[Any]] = [*self._tasks]
+        if self._measuring is not None:
+            tasks.append(self._measuring)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _measure(self, *, again: bool) -> bool:
+        """Whether it could be measured; what was known stays where it could not."""
+        settings, hardware = self._parts.settings, self.record.hardware
+        file = settings.home / "cluster" / "measured.json"
+        kept = await asyncio.to_thread(kept_speed, file, hardware, settings.models)
+        if kept is None or again:
+            await self._quiet()
+            kept = await measured_speed(file, hardware, settings.models)
+        if kept is not None:
+            self.change(speed=kept)
+        return kept is not None
+
+    async def _quiet(self) -> None:
+        """Wait a while for whoever else uses the processors, for the figures are kept."""
+        for _ in range(MOST_QUIET_WAITS):
+            await asyncio.sleep(LOAD_SECONDS)
+            if self.record.load.cpu < QUIET_CPU:
+                return
+
+    async def _look_at_load(self) -> None:
+        load = await asyncio.to_thread(self._load)
+        if is_news(self.record.load, load, self.record.hardware.ram_total):
+            self.change(load=load)
+
+    async def _look_at_models(self) -> None:
+        loaded = {row.model.digest for row in self._parts.pool.loaded()}
+        try:
+            models = await asyncio.to_thread(held_models, self._parts.store, loaded)
+        except AylluError as error:
+            _log.debug("the models of this machine cannot be told", reason=error.sentence)
+        else:
+            self.change(models=models)
+        if loaded != self._loaded:
+            self._loaded = loaded
+            await self._look_at_gpus()
+
+    async def _look_at_gpus(self) -> None:
+        """Their free memory is other once a model comes or goes; asking takes a process."""
+        if not self.record.hardware.gpus:
+            return
+        try:
+            devices = await asyncio.to_thread(list_devices, self._parts.engine)
+        except EngineError as error:
+            _log.warning("the GPUs cannot be listed", reason=error.sentence)
+        else:
+            self.change(hardware=await asyncio.to_thread(hardware, devices))
+
+    def _load(self) -> Load:
+        pool = self._parts.pool
+        return self._meter.load(running=pool.running, waiting=pool.waiting)
+
+
+async def _again(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+    """Look again and again; a bug in it is logged, and ends it."""
+    try:
+        while True:
+            await look()
+            await asyncio.sleep(seconds)
+    except Exception:
+        _log.exception("this machine's record is not kept up to date any more")
+        raise
+
+
+def held_models(store: Store, loaded: set[str]) -> tuple[HeldModel, ...]:
+    """The models of a store by name, as many as a record may hold; `loaded` are digests."""
+    models = (
+        HeldModel(short_name(model.name), model.digest, model.size, model.digest in loaded)
+        for model in store.models()
+    )
+    return tuple(sorted(models, key=lambda model: model.name))[:MOST_MODELS]
+
+
+def is_news(old: Load, new: Load, ram_total: int) -> bool:
+    """Whether others need to know: counts always, the rest where it differs by a good part.
+
+    That is a hundredth of the memory, a tenth of the processors, and a gibibyte of disk.
+    """
+    return (
+        (old.running, old.waiting) != (new.running, new.waiting)
+        or abs(old.ram_free - new.ram_free) * 100 > ram_total
+        or abs(old.cpu - new.cpu) > 0.1
+        or abs(old.disk_free - new.disk_free) > 1 << 30
+    )
