@@ -67,6 +67,14 @@ class Ayllu:
         self._stack.close()
 
 
+def homes(root: Path, count: int) -> tuple[list[Path], list[str]]:
+    """Homes of an ayllu's members for other processes, and their ids."""
+    ayllu = Ayllu(root)
+    ids = [ayllu.member(str(number)).node for number in range(count)]
+    ayllu.unlock()
+    return [root / str(number) for number in range(count)], ids
+
+
 async def until(holds: Callable[[], object], seconds: float = 20.0) -> None:
     """Wait for something, or fail."""
     end = time.monotonic() + seconds

@@ -296,7 +296,8 @@ def test_a_taken_port_is_replaced_by_a_free_one(tmp_path: Path) -> None:
     async def scene(ayllu: Ayllu) -> None:
         config = ayllu.config(ayllu.member("1"))
         with socket.create_server(("127.0.0.1", config.port)):
-            first = await ayllu.open(config)
+            first = await ayllu.open(replace(config, listen=("192.0.2.77", *config.listen)))
+        assert len(first.endpoints) == 1
         assert first.endpoints != (join_endpoint("127.0.0.1", config.port),)
         second = await ayllu.join("2")
         await until(second.links)
@@ -307,7 +308,7 @@ def test_a_taken_port_is_replaced_by_a_free_one(tmp_path: Path) -> None:
 def test_a_bus_that_cannot_open_says_why_in_one_sentence(tmp_path: Path) -> None:
     async def scene(ayllu: Ayllu) -> None:
         config = ayllu.config(ayllu.member("1"))
-        with pytest.raises(BusError, match=r"^cannot listen on 192\.0\.2\.77: "):
+        with pytest.raises(BusError, match=r"can be listened on \(192\.0\.2\.77: "):
             await ayllu.open(replace(config, listen=("192.0.2.77",)))
         config.credentials.key_file.write_text("no key")
         with pytest.raises(

@@ -7,7 +7,6 @@ certificate is a member, and who was revoked is denied every message by his name
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import socket
 from collections.abc import Sequence
@@ -56,11 +55,27 @@ def group(cluster: str) -> str:
     return f"239.{first}.{second}.{third}"
 
 
-def free_port(hosts: Sequence[str], wanted: int) -> int:
-    """A TCP port that is free on all addresses: the wanted one, or else, or for 0, any.
+def usable(hosts: Sequence[str]) -> tuple[str, ...]:
+    """Those addresses that can be listened on now: one that was just given may not be ready.
 
-    Raises BusError when an address is not this machine's.
+    Raises BusError where none can.
     """
+    reason = "there is none"
+    found = []
+    for host in hosts:
+        try:
+            _probe(host, 0).close()
+        except OSError as error:
+            reason = f"{host}: {error.strerror}"
+        else:
+            found.append(host)
+    if not found:
+        raise BusError(f"no address of this machine can be listened on ({reason})")
+    return tuple(found)
+
+
+def free_port(hosts: Sequence[str], wanted: int) -> int:
+    """A TCP port that is free on usable addresses: the wanted one, or else, or for 0, any."""
     for _ in range(16):
         if wanted and _is_free(hosts, wanted):
             return wanted
@@ -73,10 +88,8 @@ def _is_free(hosts: Sequence[str], port: int) -> bool:
     try:
         for host in hosts:
             _probe(host, port).close()
-    except OSError as error:
-        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-            return False
-        raise BusError(f"cannot listen on {host}: {error.strerror}") from error
+    except OSError:
+        return False
     return True
 
 
@@ -101,7 +114,7 @@ def zenoh_words(config: BusConfig) -> dict[str, Any]:
     words: dict[str, Any] = {
         "mode": "peer",
         "listen/endpoints": [_endpoint(host, config.port) for host in config.listen],
-        "connect/endpoints": [f"tls/{peer}" for peer in config.peers],
+        "connect/endpoints": [_peer(peer) for peer in config.peers],
         "connect/exit_on_failure": False,
         "scouting/multicast/enabled": bool(config.scout),
         "scouting/gossip/enabled": True,
@@ -133,6 +146,12 @@ def _endpoint(host: str, port: int) -> str:
     """Zenoh takes the interface of a link-local address after a `#`."""
     address, _, interface = host.partition("%")
     return f"tls/{join_endpoint(address, port)}" + (f"#iface={interface}" if interface else "")
+
+
+def _peer(place: str) -> str:
+    """Where to connect to; a place may have a host's name."""
+    host, _, port = place.rpartition(":")
+    return _endpoint(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 def _denial(revoked: Sequence[str]) -> dict[str, Any]:

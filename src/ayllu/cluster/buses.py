@@ -1,12 +1,12 @@
 """The two buses of a member, and what lives as long as they do: links, and sharing of models.
 
-They cannot change their certificate nor whom they deny while they are open, so both are closed and
-opened anew for that. The bulk bus is opened anew by itself, too, for a machine that it cannot find.
+They cannot change their certificate, whom they deny nor whom they look for while they are open, so
+they are closed and opened anew for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from ayllu.cluster.bus_config import BusConfig
@@ -14,10 +14,15 @@ from ayllu.cluster.ground import BULK, BUS, Ground
 from ayllu.cluster.links import Links, serve_links
 from ayllu.cluster.membership import Membership
 from ayllu.cluster.record import Link
+from ayllu.cluster.sharing import Members, Sharing
 from ayllu.cluster.table import Change
 from ayllu.cluster.zenoh_bus import ZenohBus, open_bus
 
 _MOST_REMEMBERED = 32
+_FIRST_SECONDS, _THEN_SECONDS = 3.0, 10.0
+"""How long a machine may be missing."""
+Places = tuple[Sequence[str], Sequence[str]]
+"""Where a machine's two buses are, as `host:port`."""
 
 
 class Buses:
@@ -30,7 +35,10 @@ class Buses:
         self._links: Links | None = None
         self._known: tuple[Link, ...] = ()
         self._ends = membership.subscribe(self._on_change)
-        self._bulk: ZenohBus | None = None
+        self._opened: dict[int, ZenohBus] = {}
+        self._tried: dict[int, frozenset[str]] = {}
+        self._heard: dict[str, Places] = {}
+        self._missing: dict[str, float] = {}
 
     async def open(self) -> None:
         """Open both and be seen. Raises BusError."""
@@ -56,25 +64,51 @@ class Buses:
                 self._links.meet(member.record.node)
             membership.attach(control)
             stack.push_async_callback(membership.detach)
-            self._bulk = bulk
+            self._share(stack, control, bulk)
+            self._opened = {BUS: control, BULK: bulk}
             self._stack = stack.pop_all()
 
     async def close(self) -> None:
         """Close both."""
-        stack, self._stack, self._bulk = self._stack, None, None
+        self._opened = {}
+        stack, self._stack = self._stack, None
         if stack is not None:
             await stack.aclose()
+
+    def _share(self, stack: AsyncExitStack, control: ZenohBus, bulk: ZenohBus) -> None:
+        """Have downloads ask the other machines, and answer theirs."""
+        around, membership = self._ground.around, self._membership
+        sharing = Sharing(
+            self._ground.keyring.identity.node,
+            around.parts.store,
+            around.bandwidth,
+            Members(membership.trusts, membership.name_of, membership.set_aside),
+            control=control,
+            bulk=bulk,
+            serves=around.parts.settings.share_models,
+        )
+        sharing.start()
+        stack.callback(sharing.close)
+        around.downloads.neighbours = sharing
+
+        def stop() -> None:
+            around.downloads.neighbours = None
+
+        stack.callback(stop)
 
     async def _open(self, stack: AsyncExitStack, number: int, known: Iterable[str]) -> ZenohBus:
         ground = self._ground
         port = ground.port(number)
+        heard = (place for places in self._places().values() for place in places[number])
+        peers = tuple(dict.fromkeys((*known, *ground.peers_at(number), *heard)))
         config = BusConfig(
             credentials=ground.keyring.member(),
             listen=ground.hosts,
             port=port,
             scout=port if self._scouts else 0,
-            peers=tuple(dict.fromkeys((*known, *ground.peers_at(number)))),
+            peers=peers,
         )
+        self._tried[number] = frozenset(peers)
         bus = await open_bus(config, self._met_stranger)
         stack.push_async_callback(bus.close)
         return bus
@@ -84,6 +118,39 @@ class Buses:
             self._known = self._links.links
             await self._links.close()
             self._links = None
+
+    def hear(self, heard: Mapping[str, Places]) -> None:
+        """Where machines of the ayllu say by beacon that their two buses are, by their ids."""
+        self._heard = dict(heard)
+
+    def _places(self) -> dict[str, Places]:
+        """The same, and where those that were found say it themselves."""
+        said = {
+            member.record.node: (member.record.endpoints.bus, member.record.endpoints.bulk)
+            for member in self._membership.members()
+        }
+        return {**self._heard, **said}
+
+    def look(self, now: float) -> None:
+        """Have the buses opened anew for a machine that is there and that they do not find.
+
+        Of two machines, the one with the smaller id does so first.
+        """
+        missing = {node for node, places in self._places().items() if self._misses(node, places)}
+        self._missing = {node: self._missing.get(node, now) for node in missing}
+        me = self._ground.keyring.identity.node
+        patience = ((node, _FIRST_SECONDS if me < node else _THEN_SECONDS) for node in missing)
+        if any(now - self._missing[node] >= seconds for node, seconds in patience):
+            self._missing = {}
+            self._ground.renew()
+
+    def _misses(self, node: str, places: Places) -> bool:
+        """Whether a bus has no link to a machine, and has not tried all its addresses."""
+        return any(
+            all(link.node != node for link in bus.links())
+            and not self._tried[number].issuperset(places[number])
+            for number, bus in self._opened.items()
+        )
 
     def _met_stranger(self, _: str) -> None:
         """Somebody answers our multicast with a certificate that a public authority has signed."""

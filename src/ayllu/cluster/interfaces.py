@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -22,21 +21,20 @@ _VIRTUAL = re.compile(
     r"vethernet|hyper-v|virtualbox|vmware|npcap|bluetooth|teredo|isatap|6to4|sit|nordlynx|proton)",
     re.IGNORECASE,
 )
-_WIRELESS = re.compile(r"(wl|wifi|wi-fi|wlan|ath|ra\d)", re.IGNORECASE)
 _NETWORKS = Path("/sys/class/net")
 
 
 class Interface(Struct, frozen=True):
     """A network interface in use.
 
-    `hosts` are its addresses, link-local ones with `%name`; `broadcasts` are those of IPv4, and
-    `index` is the number that link-local multicast of IPv6 is sent by.
+    `hosts` are its addresses, link-local ones of IPv6 with `%name`; `networks` are those of IPv4
+    with their masks, as `10.0.0.2/24`. `index` is the system's number of it.
     """
 
     name: str
     index: int
     hosts: tuple[str, ...]
-    broadcasts: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
     wireless: bool = False
     loopback: bool = False
 
@@ -64,12 +62,12 @@ def is_virtual(name: str) -> bool:
     return _VIRTUAL.match(name) is not None
 
 
-def is_wireless(name: str) -> bool:
+def is_wireless(name: str, networks: Path = _NETWORKS) -> bool:
     """Whether it is WiFi. Linux says so; elsewhere the name does, which on a Mac says nothing."""
-    if sys.platform == "linux":
-        place = _NETWORKS / name
+    place = networks / name
+    if place.exists():
         return (place / "wireless").exists() or (place / "phy80211").exists()
-    return _WIRELESS.match(name) is not None
+    return name.lower().startswith(("wl", "wi-fi", "wifi"))
 
 
 def _all() -> Iterable[Interface]:
@@ -85,10 +83,10 @@ def _all() -> Iterable[Interface]:
             name=name,
             index=_index(name),
             hosts=tuple(_scoped(one.address, name) for one in usable),
-            broadcasts=tuple(
-                one.broadcast
+            networks=tuple(
+                f"{one.address}/{one.netmask or 32}"
                 for one in usable
-                if one.family == socket.AF_INET and one.broadcast is not None
+                if one.family == socket.AF_INET
             ),
             wireless=is_wireless(name),
             loopback=all(ipaddress.ip_address(_bare(one.address)).is_loopback for one in usable),
@@ -96,12 +94,12 @@ def _all() -> Iterable[Interface]:
 
 
 def _is_usable(text: str) -> bool:
-    """Whether it is an address that others can reach: not a hardware one, nor an old test net's."""
+    """Whether it is an address that others can reach: not a hardware one."""
     try:
         address = ipaddress.ip_address(_bare(text))
     except ValueError:
         return False
-    return not (address.is_multicast or address.is_unspecified)
+    return not address.is_unspecified
 
 
 def _scoped(text: str, name: str) -> str:

@@ -8,12 +8,14 @@ from typing import Any
 from msgspec import Struct
 
 from ayllu.cluster.own import Parts
+from ayllu.registry.bandwidth import Bandwidth
 from ayllu.registry.downloads import Downloads
 
 
 class Surroundings(Struct, frozen=True):
-    """The server's parts, its downloads, and the application (ASGI) itself."""
+    """The server's parts, its downloads and their bandwidth, and the application (ASGI) itself."""
 
     parts: Parts
     downloads: Downloads
+    bandwidth: Bandwidth
     app: Callable[..., Any]

@@ -23,7 +23,7 @@ import zenoh
 from msgspec import Struct
 
 from ayllu.cluster.bus import BusError, Close
-from ayllu.cluster.bus_config import BusConfig, free_port, zenoh_words
+from ayllu.cluster.bus_config import BusConfig, free_port, usable, zenoh_words
 from ayllu.cluster.endpoints import join_endpoint
 from ayllu.cluster.quiet import Quiet
 from ayllu.errors import AylluError
@@ -66,7 +66,9 @@ async def open_bus(config: BusConfig, on_stranger: Callable[[str], None]) -> Zen
     address, so that the owner opens it anew without multicast.
     """
     loop = asyncio.get_running_loop()
-    config = msgspec.structs.replace(config, port=free_port(config.listen, config.port))
+    listen = usable(config.listen)
+    port = free_port(listen, config.port)
+    config = msgspec.structs.replace(config, listen=listen, port=port)
     return ZenohBus(await asyncio.to_thread(_session, config), loop, config, on_stranger)
 
 

@@ -65,7 +65,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         )
         tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
         parts = Parts(settings, engine, devices, store, pool)
-        node = LocalNode(Surroundings(parts, downloads, app))
+        node = LocalNode(Surroundings(parts, downloads, registries.bandwidth, app))
         app.state.ayllu = State(
             settings=settings,
             engine=engine,
