@@ -226,6 +226,8 @@ class Awake:
             epoch=self._keyring.identity.epoch,
             admin=now is not None and now.is_admin,
         )
+        if self._part is not None and self._part.cluster != self.ayllu:
+            await self._close_part()
         if now is None:
             await self._close_part()
         elif now.node in now.revoked:

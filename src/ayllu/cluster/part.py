@@ -30,6 +30,8 @@ class Part:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         credentials = ground.keyring.member()
+        self.cluster = credentials.cluster
+        """The ayllu that it is a part of."""
         self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] = (
             credentials.server_context(),
             credentials.client_context(),
