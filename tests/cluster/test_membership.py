@@ -208,7 +208,9 @@ def test_a_copy_of_this_machine_is_noticed(tmp_path: Path) -> None:
     in_memory(tmp_path, scene)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25
+)
 @given(st.lists(st.binary(max_size=300), max_size=20))
 def test_no_bytes_upset_membership(tmp_path_factory: object, data: list[bytes]) -> None:
     folder = tmp_path_factory.mktemp("fuzz")  # type: ignore[attr-defined]
