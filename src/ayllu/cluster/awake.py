@@ -62,7 +62,6 @@ class Awake:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._part: Part | None = None
-        self._met: tuple[str, ...] = ()
         self._joined = asyncio.Event()
         self._followed: Credentials | None = None
         self._door: Door | None = None
@@ -186,8 +185,7 @@ class Awake:
     async def join(self, code: str) -> None:
         """Join the ayllu of a code."""
         async with self._turn:  # the part opens when it is known where the others are
-            _, peers = await join(self._keyring, decode(code), self._own.record.name)
-            self._met = peers
+            await join(self._keyring, decode(code), self._own.record.name)
         await self._follow()
 
     async def revoke(self, node: str, reason: str) -> None:
@@ -247,7 +245,7 @@ class Awake:
                     peers=(
                         *self._settings.cluster_peers,
                         *self._choices.peers,
-                        *self._met,
+                        *self._keyring.met,
                         *self.nearby.doors(),
                     ),
                     changed=self._on_change,
