@@ -152,7 +152,7 @@ def test_a_machine_has_its_hosts_name_in_the_ayllu_unless_it_is_given_another(
         ("CLUSTER_PEERS", "box:17446,box:99999", "out of range"),
         ("CLUSTER_PEERS", "10.0.0.0/8", "no address of a machine"),
         ("NODE_NAME", "a\x1bb", "cannot be shown"),
-        ("TRUSTED_LAN", "llama", "shorter than 8 characters"),
+        ("TRUSTED_LAN", "llama", "shorter than 12 characters"),
     ],
 )
 def test_what_the_ayllu_cannot_use_is_refused(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from ayllu.gotime import FOREVER, parse_duration
 
 MIB = 1 << 20
-SHORTEST_SECRET = 8
+SHORTEST_SECRET = 12
 
 
 def boolean(text: str) -> bool:

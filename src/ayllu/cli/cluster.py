@@ -45,6 +45,7 @@ class Pairing(Struct, frozen=True):
     address: str = ""
     digits: str = ""
     state: str = ""
+    sentence: str = ""
 
 
 class Pairings(Struct, frozen=True):
@@ -101,10 +102,6 @@ def _until(moment: datetime | None) -> str:
 def join(code: str) -> None:
     """Join the ayllu of the machine where `ayllu invite` printed CODE."""
     now = call(lambda client: client.post("/api/cluster/join", {"code": code}, Membership))
-    _welcome(now)
-
-
-def _welcome(now: Membership) -> None:
     _warn(now)
     print(f"{_clean(now.name)} joined the ayllu {now.ayllu}, and takes part whenever Ayllu runs.")
     print("`ayllu nodes` shows its machines, `ayllu list --all` their models.")
@@ -130,37 +127,50 @@ def pair(machine: str) -> None:
 
 async def _pair(client: Client, machine: str) -> None:
     found = await client.post("/api/cluster/pair", {"node": machine}, Pairings)
-    waiting = next((one for one in found.pairings if one.digits), None)
-    if waiting is None:
+    asked = _waiting(found)
+    if asked is None:
         _list(found)
         note("Waiting: run `ayllu pair NAME` on the other machine. Ctrl-C ends this.")
-    while waiting is None:
+    while asked is None:
         await asyncio.sleep(LOOK_SECONDS)
-        now = await client.get("/api/cluster/pair", Pairings)
-        waiting = next((one for one in now.pairings if one.digits), None)
-    await _confirm(client, waiting)
-
-
-def _list(found: Pairings) -> None:
-    rows = [(one.name, one.address, one.node) for one in found.pairings]
-    if rows:
-        write_table(("NAME", "ADDRESS", "ID"), rows)
-    else:
-        note("No other machine of this network shows itself: run `ayllu pair` there, too.")
-
-
-async def _confirm(client: Client, asked: Pairing) -> None:
-    """Ask the owner, and tell both machines."""
+        asked = _waiting(await client.get("/api/cluster/pair", Pairings))
     digits = f"{asked.digits[:3]} {asked.digits[3:]}"
     print(f"{_clean(asked.name)} at {_clean(asked.address)} must show these digits: {digits}")
     accept = await asyncio.to_thread(_is_sure, "Does it?")
     body: Json = {"pairing": asked.pairing, "accept": accept}
-    now = await client.post("/api/cluster/pair/confirm", body, Membership)
+    now = await client.post("/api/cluster/pair/confirm", body, Pairings)
     if not accept:
         raise AylluError("not paired: nothing has changed")
-    if not now.ayllu:
-        raise AylluError("the other machine did not confirm: nothing has changed")
-    _welcome(now)
+    await _follow_pairing(client, now, asked.pairing)
+
+
+async def _follow_pairing(client: Client, now: Pairings, pairing: str) -> None:
+    """Wait for the other machine's owner, and say how it ended."""
+    note("Now say so on the other machine.")
+    while (one := _of(now, pairing)) is not None and one.state == "confirmed":
+        await asyncio.sleep(LOOK_SECONDS)
+        now = await client.get("/api/cluster/pair", Pairings)
+    if one is None or one.state != "paired":
+        why = clean_line(one.sentence) if one is not None else "the pairing is over"
+        raise AylluError(f"not paired: {why}")
+    print(f"{_clean(one.name)} and this machine are in one ayllu, and take part whenever they run.")
+
+
+def _waiting(now: Pairings) -> Pairing | None:
+    """The pairing that waits for this machine's owner."""
+    return next((one for one in now.pairings if one.state == "waiting"), None)
+
+
+def _of(now: Pairings, pairing: str) -> Pairing | None:
+    return next((one for one in now.pairings if one.pairing == pairing), None)
+
+
+def _list(found: Pairings) -> None:
+    rows = [(one.name, one.address, one.node) for one in found.pairings if not one.pairing]
+    if rows:
+        write_table(("NAME", "ADDRESS", "ID"), rows)
+    else:
+        note("No other machine of this network shows itself: run `ayllu pair` there, too.")
 
 
 @click.command()

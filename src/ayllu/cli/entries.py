@@ -32,6 +32,7 @@ COMMANDS = {
     "up": Entry("ayllu.cli.cluster", "up", "Take part in an ayllu, or make one"),
     "invite": Entry("ayllu.cli.cluster", "invite", "Let another machine join"),
     "join": Entry("ayllu.cli.cluster", "join", "Join another machine's ayllu"),
+    "pair": Entry("ayllu.cli.cluster", "pair", "Pair with a machine by six digits"),
     "nodes": Entry("ayllu.cli.nodes", "nodes", "Show the machines of this ayllu"),
     "revoke": Entry("ayllu.cli.cluster", "revoke", "Take a machine out of the ayllu for good"),
     "leave": Entry("ayllu.cli.cluster", "leave", "Take this machine out of its ayllu"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import structlog
@@ -16,6 +16,7 @@ import structlog
 from ayllu.cluster import choices
 from ayllu.cluster.choices import Choices
 from ayllu.cluster.credentials import Credentials
+from ayllu.cluster.diagnose import Finding, Here, report
 from ayllu.cluster.door import Door
 from ayllu.cluster.ground import DOOR, Ground
 from ayllu.cluster.identity import opened
@@ -24,14 +25,19 @@ from ayllu.cluster.invite import Invites, decode, encode
 from ayllu.cluster.join import Admission, Known, join, keep_renewed
 from ayllu.cluster.keyring import Keyring
 from ayllu.cluster.listening import bind_each, endpoint
+from ayllu.cluster.nearby import BEACON, Nearby
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.part import Part
 from ayllu.cluster.peers import Peers
+from ayllu.cluster.probe import Others, look_around
 from ayllu.cluster.record import Endpoints
 from ayllu.cluster.surroundings import Surroundings
+from ayllu.cluster.trusted import stretch
 from ayllu.cluster.view import Member
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError
 
+TRUSTED_SECONDS = 5.0
+"""How long a machine waits for one that knows the secret, before it makes an ayllu itself."""
 _log = structlog.get_logger(__name__)
 
 
@@ -56,32 +62,42 @@ class Awake:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._part: Part | None = None
+        self._met: tuple[str, ...] = ()
+        self._joined = asyncio.Event()
         self._followed: Credentials | None = None
-        self._joined_by: tuple[str, ...] = ()
+        self._door: Door | None = None
+        self._nearby: Nearby | None = None
 
     async def open(self) -> None:
         """Use the identity, open the join door, and take part in the ayllu if there is one.
 
         Raises AylluError where the identity or the door cannot be had.
         """
-        settings = self._settings
+        settings, first = self._settings, self._settings.cluster_port
         self._interfaces = interfaces(settings.cluster_interfaces)
         identity = await asyncio.to_thread(self._stack.enter_context, opened(settings.home))
         self._keyring = Keyring(identity)
         self._choices = choices.load(identity.folder)
         self._invites = Invites(self._keyring)
-        self._door = Door(self._keyring, self._choices.name or settings.node_name)
+        name = self._choices.name or settings.node_name
+        self._door = Door(self._keyring, name)
         Admission(self._door, self._keyring, self._invites, self._known)
-        first = settings.cluster_port
         listeners = bind_each(hosts(self._interfaces), first + DOOR if first else 0)
         await self._door.open(listeners)
-        self._own.change(
-            epoch=identity.epoch,
-            name=self._choices.name or settings.node_name,
-            endpoints=Endpoints(join=tuple(map(endpoint, listeners))),
+        join_at = tuple(map(endpoint, listeners))
+        self._own.change(epoch=identity.epoch, name=name, endpoints=Endpoints(join=join_at))
+        secret = self._choices.trusted_lan or settings.trusted_lan
+        self._nearby = Nearby(
+            self._door,
+            self._keyring,
+            self._own,
+            self._known,
+            interfaces=self._interfaces,
+            key=await asyncio.to_thread(stretch, secret) if secret else None,
         )
         self._keyring.watch(lambda: self._spawn(self._follow()))
         await self._follow()
+        await self._nearby.open(first + BEACON if first else 0, self._hear)
         self._spawn(keep_renewed(self._keyring, self._admin_doors))
 
     async def close(self) -> None:
@@ -89,11 +105,14 @@ class Awake:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._nearby is not None:
+            await self._nearby.close()
         async with self._turn:
             await self._close_part()
-        if hasattr(self, "_door"):
+        if self._door is not None:
             await self._door.close()
         await asyncio.to_thread(self._stack.close)
+        self._own.change(node="", admin=False, endpoints=Endpoints())
 
     # What it is now.
 
@@ -111,14 +130,50 @@ class Awake:
         """The others that are known now."""
         return self._part.members() if self._part is not None else ()
 
+    async def examine(self, problem: str) -> tuple[Finding, ...]:
+        """Why the others are there, or are not. It takes some seconds."""
+        own, part, me = self._keyring.credentials, self._part, self._own.record
+        known = Others(
+            members=self.members(),
+            met=part.met() if part is not None else (),
+            heard=self.nearby.heard(),
+            named=part.named() if part is not None else {},
+            is_revoked=lambda node: own is not None and node in own.revoked,
+        )
+        others = await look_around(known)
+        here = Here(
+            name=me.name,
+            node=me.node,
+            version=me.version,
+            now=self._keyring.clock(),
+            addresses=(*me.endpoints.bus, *me.endpoints.peer, *me.endpoints.join),
+            ayllu=self.ayllu,
+            ends=own.ends if own is not None else 0.0,
+            problem=problem,
+            hears_itself=self.nearby.hears_itself,
+        )
+        return tuple(report(here, others))
+
+    @property
+    def nearby(self) -> Nearby:
+        """The machines of the neighbourhood."""
+        assert self._nearby is not None  # noqa: S101 - `open` came before
+        return self._nearby
+
     # What the owner does.
 
-    async def up(self, chosen: Choices) -> None:
-        """Make an ayllu where this machine is in none."""
-        self._choices = chosen.over(self._choices)
-        choices.save(self._keyring.identity.folder, self._choices)
-        if chosen.name:
-            self._own.change(name=chosen.name)
+    def choose(self, chosen: Choices) -> bool:
+        """Keep what was chosen; whether it is other than before, so that all has to open anew."""
+        before, self._choices = self._choices, chosen.over(self._choices)
+        if self._choices != before:
+            choices.save(self._keyring.identity.folder, self._choices)
+        return self._choices != before
+
+    async def up(self) -> None:
+        """Be in an ayllu: one of this network by its secret, or one of this machine's making."""
+        if self._choices.trusted_lan or self._settings.trusted_lan:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._joined.wait(), TRUSTED_SECONDS)
         if self._keyring.credentials is None:
             self._keyring.create()
         await self._follow()
@@ -130,9 +185,9 @@ class Awake:
 
     async def join(self, code: str) -> None:
         """Join the ayllu of a code."""
-        _, self._joined_by = await join(self._keyring, decode(code), self._own.record.name)
-        self._choices = Choices(peers=self._joined_by).over(self._choices)
-        choices.save(self._keyring.identity.folder, self._choices)
+        async with self._turn:  # the part opens when it is known where the others are
+            _, peers = await join(self._keyring, decode(code), self._own.record.name)
+            self._met = peers
         await self._follow()
 
     async def revoke(self, node: str, reason: str) -> None:
@@ -171,6 +226,8 @@ class Awake:
             epoch=self._keyring.identity.epoch,
             admin=now is not None and now.is_admin,
         )
+        if self._part is not None and self._part.cluster != self.ayllu:
+            await self._close_part()
         if now is None:
             await self._close_part()
         elif now.node in now.revoked:
@@ -180,13 +237,19 @@ class Awake:
                 "then join again by a new invite"
             )
         elif self._part is None:
+            self._joined.set()
             self._part = Part(
                 Ground(
                     around=self._around,
                     own=self._own,
                     keyring=self._keyring,
                     interfaces=self._interfaces,
-                    peers=(*self._settings.cluster_peers, *self._choices.peers),
+                    peers=(
+                        *self._settings.cluster_peers,
+                        *self._choices.peers,
+                        *self._met,
+                        *self.nearby.doors(),
+                    ),
                     changed=self._on_change,
                     renew=lambda: self._spawn(self._renew()),
                 )
@@ -215,10 +278,20 @@ class Awake:
         return Known(admins, tuple(place for one in records for place in one.endpoints.bus))
 
     def _admin_doors(self) -> tuple[str, ...]:
-        records = (member.record for member in self.members())
-        return tuple(place for one in records if one.admin for place in one.endpoints.join)
+        return self._part.admin_doors() if self._part is not None else ()
+
+    def _hear(self) -> None:
+        """A beacon says something new."""
+        if self._part is not None:
+            self._part.hear(self.nearby.places())
+        self._on_change()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a part of the cluster failed", exc_info=error)

@@ -10,11 +10,10 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import psutil
 from msgspec import Struct
-
-from ayllu.system import is_wireless
 
 _VIRTUAL = re.compile(
     r"(docker|br-|virbr|vmnet|vboxnet|veth|cni|flannel|cali|cilium|lxc|lxd|podman|kube|vnet|"
@@ -22,6 +21,7 @@ _VIRTUAL = re.compile(
     r"vethernet|hyper-v|virtualbox|vmware|npcap|bluetooth|teredo|isatap|6to4|sit|nordlynx|proton)",
     re.IGNORECASE,
 )
+_NETWORKS = Path("/sys/class/net")
 
 
 class Interface(Struct, frozen=True):
@@ -62,6 +62,14 @@ def is_virtual(name: str) -> bool:
     return _VIRTUAL.match(name) is not None
 
 
+def is_wireless(name: str, networks: Path = _NETWORKS) -> bool:
+    """Whether it is WiFi. Linux says so; elsewhere the name does, which on a Mac says nothing."""
+    place = networks / name
+    if place.exists():
+        return (place / "wireless").exists() or (place / "phy80211").exists()
+    return name.lower().startswith(("wl", "wi-fi", "wifi"))
+
+
 def _all() -> Iterable[Interface]:
     states = psutil.net_if_stats()
     for name, addresses in psutil.net_if_addrs().items():
@@ -80,7 +88,7 @@ def _all() -> Iterable[Interface]:
                 for one in usable
                 if one.family == socket.AF_INET
             ),
-            wireless=is_wireless(usable[0].address),
+            wireless=is_wireless(name),
             loopback=all(ipaddress.ip_address(_bare(one.address)).is_loopback for one in usable),
         )
 

@@ -97,6 +97,7 @@ async def join(keyring: Keyring, invite: Invite, name: str) -> tuple[Credentials
     with others already, nobody answers, another CA, clocks that differ, an invite that is refused.
     """
     keyring.check_free()
+    name = shown(name)
     address, about, authority = await _first(invite)
     now = keyring.clock()
     difference = skew(about, now)

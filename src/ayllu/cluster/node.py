@@ -14,7 +14,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import structlog
-from msgspec import Struct
 
 from ayllu.cluster.bus import Close
 from ayllu.cluster.choices import Choices
@@ -29,21 +28,15 @@ from ayllu.models.name import parse_name, short_name, split_source
 
 if TYPE_CHECKING:
     from ayllu.cluster.awake import Awake
+    from ayllu.cluster.diagnose import Finding
+    from ayllu.cluster.nearby import Nearby
 
 _ID = re.compile(r"[a-z2-7]{20}")
+AWAKE_SECONDS = 900.0
+"""How long a machine without an ayllu shows itself, once it was told to."""
 CERTIFICATE = "cluster/node.crt"
 """Where a member has its certificate, in the home folder."""
 _log = structlog.get_logger(__name__)
-
-
-class Meeting(Struct, frozen=True):
-    """A machine that could be paired with; with `digits` once both have to compare them."""
-
-    node: str
-    name: str
-    address: str
-    pairing: str = ""
-    digits: str = ""
 
 
 class LocalNode:
@@ -56,13 +49,14 @@ class LocalNode:
         self._awake: Awake | None = None
         self._turn = asyncio.Lock()
         self._starting: asyncio.Task[None] | None = None
+        self._bedtime: asyncio.TimerHandle | None = None
         self._listeners: list[Callable[[], None]] = []
 
     def start(self) -> None:
         """Take part, where this machine does; nobody waits for it."""
         settings = self.around.parts.settings
         is_member = (settings.home / CERTIFICATE).exists()
-        if settings.cluster == "on" or (settings.cluster == "auto" and is_member):
+        if settings.cluster != "off" and (is_member or self._is_eager):
             self._starting = asyncio.create_task(self._start())
 
     async def close(self) -> None:
@@ -71,9 +65,9 @@ class LocalNode:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
         async with self._turn:
-            if self._awake is not None:
-                await self._awake.close()
-                self._awake = None
+            if self._bedtime is not None:
+                self._bedtime.cancel()
+            await self._sleep()
         await self.own.close()
 
     # What the ayllu is, for whoever asks.
@@ -99,7 +93,8 @@ class LocalNode:
         if self._awake is None:
             return Snapshot(me, problem=self.problem)
         known = Ayllu(self.ayllu, self.ayllu) if self.ayllu else None
-        return Snapshot(me, known, self._awake.members(), problem=self.problem)
+        members, seen = self._awake.members(), self._awake.nearby.seen()
+        return Snapshot(me, known, members, seen, problem=self.problem)
 
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop whenever another snapshot would be."""
@@ -164,7 +159,10 @@ class LocalNode:
     async def up(self, *, name: str = "", trusted_lan: str = "", peers: Sequence[str] = ()) -> None:
         """Take part in the ayllu, and make one where this machine is in none."""
         async with self._changing() as awake:
-            await awake.up(Choices(name, trusted_lan, tuple(peers)))
+            if awake.choose(Choices(name, trusted_lan, tuple(peers))):
+                await self._sleep()
+                self._awake = await self._wake()
+            await (self._awake or awake).up()
 
     async def invite(self, *, admin: bool | None) -> tuple[str, float]:
         """A code that lets one machine in, and until when (seconds since 1970)."""
@@ -193,13 +191,31 @@ class LocalNode:
     async def leave(self) -> str:
         """Be in no ayllu; the id that this machine had."""
         async with self._changing() as awake:
-            return await awake.leave()
+            gone = await awake.leave()
+            await self._sleep()
+            return gone
+
+    async def examine(self) -> tuple[Finding, ...]:
+        """Why other machines are there, or are not: a report. It takes some seconds."""
+        async with self._changing() as awake:
+            return await awake.examine(self.problem)
+
+    @property
+    def nearby(self) -> Nearby | None:
+        """The machines of the neighbourhood, while this one looks for them."""
+        return self._awake.nearby if self._awake is not None else None
+
+    async def pair(self, text: str) -> None:
+        """Show this machine to others and, where one is named, begin to pair with it."""
+        async with self._changing() as awake:
+            if text:
+                await awake.nearby.pair(text)
 
     async def _start(self) -> None:
         try:
             async with self._changing() as awake:
-                if self.around.parts.settings.cluster == "on" and not awake.ayllu:
-                    await awake.up(Choices())
+                if self._is_eager and not awake.ayllu:
+                    await awake.up()
         except AylluError as error:
             self.problem = error.sentence
             _log.warning("this machine cannot take part in an ayllu", reason=error.sentence)
@@ -212,7 +228,10 @@ class LocalNode:
         async with self._turn:
             if self._awake is None:
                 self._awake = await self._wake()
-            yield self._awake
+            try:
+                yield self._awake
+            finally:
+                self._sleep_later()
 
     async def _wake(self) -> Awake:
         # It imports all of the cluster: that takes a second, in which the server goes on.
@@ -224,6 +243,32 @@ class LocalNode:
             await awake.close()
             raise
         return awake
+
+    async def _sleep(self) -> None:
+        """Use the identity no more, until somebody changes something."""
+        awake, self._awake = self._awake, None
+        if awake is not None:
+            await awake.close()
+        self.tell()
+
+    def _sleep_later(self) -> None:
+        """A machine that came into no ayllu closes its door after a while."""
+        if self._bedtime is not None:
+            self._bedtime.cancel()
+        self._bedtime = asyncio.get_running_loop().call_later(
+            AWAKE_SECONDS, lambda: asyncio.ensure_future(self._sleep_if_alone())
+        )
+
+    async def _sleep_if_alone(self) -> None:
+        async with self._turn:
+            if not self.ayllu and not self._is_eager:
+                await self._sleep()
+
+    @property
+    def _is_eager(self) -> bool:
+        """Whether this machine is to be in an ayllu without being told each time."""
+        settings = self.around.parts.settings
+        return settings.cluster == "on" or bool(settings.trusted_lan)
 
     def _note_problem(self, sentence: str) -> None:
         self.problem = sentence

@@ -5,20 +5,23 @@ The API's listener stays as long as the machine is a member, and takes a new cer
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 
-from ayllu.cluster.buses import Buses
+from ayllu.cluster.buses import Buses, Places
 from ayllu.cluster.ground import PEER, Ground
 from ayllu.cluster.membership import Membership
 from ayllu.cluster.peer_server import PeerServer
 from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Record
-from ayllu.cluster.remembered import FILE, Remembered
+from ayllu.cluster.remembered import FILE, MOST, Met, Remembered
 from ayllu.cluster.table import Change
 from ayllu.cluster.view import Member
 
 GRACE_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 
 
 class Part:
@@ -27,6 +30,8 @@ class Part:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         credentials = ground.keyring.member()
+        self.cluster = credentials.cluster
+        """The ayllu that it is a part of."""
         self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] = (
             credentials.server_context(),
             credentials.client_context(),
@@ -38,6 +43,7 @@ class Part:
         self._membership = Membership(ground.keyring, ground.own, remembered)
         self._membership.subscribe(self._on_change)
         self._buses = Buses(ground, self._membership)
+        self._looking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Listen for the others and look for them. Raises AylluError where that cannot be."""
@@ -45,6 +51,7 @@ class Part:
         peer = await self._server.start(self._contexts[0], ground.hosts, ground.port(PEER))
         ground.tell_endpoints(peer=peer)
         await self._buses.open()
+        self._looking = asyncio.create_task(self._look())
         ground.own.measure()
 
     async def renew(self) -> None:
@@ -64,18 +71,45 @@ class Part:
 
     async def close(self) -> None:
         """Be there no more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         await self._buses.close()
         await self._membership.close()
         await self._server.close(GRACE_SECONDS)
         await self.peers.close()
 
+    def named(self) -> dict[str, tuple[str, str]]:
+        """Where the machines should be that the owner named."""
+        return self._ground.named()
+
+    def met(self) -> tuple[Met, ...]:
+        """The machines that were there before, and those that are."""
+        return self._membership.remembered.latest(MOST)
+
     def members(self) -> tuple[Member, ...]:
         """The others that are there."""
         return self._membership.members()
 
+    def hear(self, heard: Mapping[str, Places]) -> None:
+        """Where machines of the ayllu say by beacon that their buses are."""
+        trusts = self._membership.trusts
+        self._buses.hear({node: places for node, places in heard.items() if trusts(node)})
+
+    def admin_doors(self) -> tuple[str, ...]:
+        """The join doors of admin machines, of those that are there first."""
+        there = (place for one in self.records() if one.admin for place in one.endpoints.join)
+        before = (place for one in self.met() if one.admin for place in one.join)
+        return tuple(dict.fromkeys((*there, *before)))
+
     def records(self) -> Iterable[Record]:
         """Their records."""
         return (member.record for member in self.members())
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self._buses.look(time.monotonic())
 
     def _on_change(self, change: Change) -> None:
         if change.kind in {"left", "set_aside"}:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ayllu.cluster.node import LocalNode
+from ayllu.errors import NotFoundError
 from ayllu.gotime import format_time
 from ayllu.server import wire_joining as wire
 from ayllu.server.openapi import Endpoint
@@ -41,6 +43,27 @@ async def join(request: Request) -> Response:
     return json_response(_membership(node))
 
 
+async def pairings(request: Request) -> Response:
+    """GET /api/cluster/pair: list the pairing under way, and machines that can be paired."""
+    return json_response(_pairings(state_of(request).cluster))
+
+
+async def pair(request: Request) -> Response:
+    """POST /api/cluster/pair: show this machine to others, and begin to pair it with one."""
+    body, node = await read_body(request, wire.PairRequest), state_of(request).cluster
+    await node.pair(body.node)
+    return json_response(_pairings(node))
+
+
+async def confirm(request: Request) -> Response:
+    """POST /api/cluster/pair/confirm: say whether both machines show the same digits."""
+    body, node = await read_body(request, wire.ConfirmRequest), state_of(request).cluster
+    if node.nearby is None:
+        raise NotFoundError("there is no such pairing (any more): begin again")
+    node.nearby.confirm(body.pairing, accept=body.accept)
+    return json_response(_pairings(node))
+
+
 async def revoke(request: Request) -> Response:
     """POST /api/cluster/revoke: take a machine out of the ayllu for good."""
     body, node = await read_body(request, wire.RevokeRequest), state_of(request).cluster
@@ -67,10 +90,23 @@ def _membership(node: LocalNode) -> wire.Membership:
     )
 
 
+def _pairings(node: LocalNode) -> wire.Pairings:
+    meetings = node.nearby.meetings() if node.nearby is not None else ()
+    return wire.Pairings(tuple(wire.Pairing(**structs.asdict(one)) for one in meetings))
+
+
 ROUTES = [
     Endpoint("POST /api/cluster/up", up, takes=wire.UpRequest, gives=wire.Membership),
     Endpoint("POST /api/cluster/invite", invite, takes=wire.InviteRequest, gives=wire.Invitation),
     Endpoint("POST /api/cluster/join", join, takes=wire.JoinRequest, gives=wire.Membership),
+    Endpoint("GET /api/cluster/pair", pairings, gives=wire.Pairings),
+    Endpoint("POST /api/cluster/pair", pair, takes=wire.PairRequest, gives=wire.Pairings),
+    Endpoint(
+        "POST /api/cluster/pair/confirm",
+        confirm,
+        takes=wire.ConfirmRequest,
+        gives=wire.Pairings,
+    ),
     Endpoint("POST /api/cluster/revoke", revoke, takes=wire.RevokeRequest, gives=wire.Gone),
     Endpoint("POST /api/cluster/leave", leave, gives=wire.Gone),
 ]

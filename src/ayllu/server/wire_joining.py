@@ -35,6 +35,19 @@ class JoinRequest(Struct, frozen=True):
     code: _Needed = ""
 
 
+class PairRequest(Struct, frozen=True):
+    """POST /api/cluster/pair: a machine by its name, id or address; none only looks around."""
+
+    node: _Text = ""
+
+
+class ConfirmRequest(Struct, frozen=True):
+    """POST /api/cluster/pair/confirm."""
+
+    pairing: _Needed = ""
+    accept: bool = True
+
+
 class RevokeRequest(Struct, frozen=True):
     """POST /api/cluster/revoke: a member by its name or id."""
 
@@ -60,6 +73,24 @@ class Invitation(Struct, frozen=True, kw_only=True):
     expires_at: str
     command: str
     admin: bool | None
+
+
+class Pairing(Struct, frozen=True, kw_only=True):
+    """A machine that could be paired with or, where there is a `pairing`, is being so."""
+
+    node: str
+    name: str
+    address: str
+    pairing: str
+    digits: str
+    state: str
+    sentence: str
+
+
+class Pairings(Struct, frozen=True):
+    """Those that are under way, and machines nearby."""
+
+    pairings: tuple[Pairing, ...]
 
 
 class Gone(Struct, frozen=True):
