@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from memory_bus import Medium, MemoryBus
-from registries import BadRegistry, Registry
+from registries import BadRegistry, Registry, bad_registry
 
 from ayllu.cluster.bus import HASHES, HAVE, HOLDS, LIVE, PIECE
 from ayllu.cluster.have import SEGMENT, BlobRequest, HashRequest, Have, PieceRequest, decode, encode
@@ -32,11 +32,12 @@ def node_id(name: str) -> str:
 
 
 class Machine:
-    """A machine of an ayllu with a store and downloads; `close` it."""
+    """A machine of an ayllu with a store and downloads."""
 
     def __init__(
-        self, folder: Path, medium: Medium, name: str, *, serves: bool = True, rate: int = 0
+        self, folder: Path, medium: Ayllu, name: str, *, serves: bool = True, rate: int = 0
     ) -> None:
+        medium.machines.append(self)
         self.node = node_id(name)
         self.store = Store(folder / name / "models")
         settings = {"AYLLU_HOME": str(folder / name), "AYLLU_REGISTRIES": "127.0.0.1"}
@@ -133,6 +134,31 @@ class Fake:
         return data
 
 
-async def close_all(*machines: Machine) -> None:
-    """All of them leave."""
-    await asyncio.gather(*(machine.close() for machine in machines))
+class Ayllu(Medium):
+    """All machines of a test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.machines: list[Machine] = []
+
+    async def close(self) -> None:
+        """All of them leave."""
+        await asyncio.gather(*(machine.close() for machine in self.machines))
+
+
+def running(
+    folder: Path, work: Callable[[Ayllu, BadRegistry], Awaitable[None]], data: bytes
+) -> int:
+    """Do something beside a registry that has a blob; returns the bytes of bodies that it sent."""
+
+    async def run(registry: BadRegistry) -> None:
+        ayllu = Ayllu()
+        try:
+            await work(ayllu, registry)
+        finally:
+            await ayllu.close()
+
+    with bad_registry(folder / "registry") as registry:
+        registry.put_blob("me/x", data)
+        asyncio.run(run(registry))
+        return sum(max(one["sent"], 0) for one in registry.requests)

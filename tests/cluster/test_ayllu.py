@@ -228,6 +228,16 @@ def test_a_revoked_machine_is_refused_and_one_that_left_is_forgotten(machines: M
     assert set(models(bari)["solo:latest"]) == {"anta"}
 
 
+def test_a_machine_that_is_alone_in_its_ayllu_may_join_another(machines: Machines) -> None:
+    anta, bari = machines.start("anta"), machines.start("bari")
+    for server in (anta, bari):
+        assert server.post("/api/cluster/up", {}).status == 200
+    join(anta, bari)
+    ids = {server.get("/api/cluster").json["ayllu"]["id"] for server in (anta, bari)}
+    assert len(ids) == 1
+    assert {node["name"] for node in nodes(bari).values()} == {"anta", "bari"}
+
+
 def test_others_may_use_a_machine_but_not_change_it(two: tuple[Serving, Serving]) -> None:
     anta, bari = two
     node = nodes(bari)["anta"]

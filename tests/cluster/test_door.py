@@ -60,7 +60,9 @@ def test_what_a_door_does_not_do_is_refused(machines: Machines) -> None:
     async def go() -> None:
         async with house(machines.new("a")) as home, knock(home.address) as door:
             with pytest.raises(RefusedError, match="does not do that"):
-                await door.ask(Trusted(b"", "x", bytes(32), 1, bytes(32)), Granted)
+                await door.ask(
+                    Trusted(b"", "x", bytes(32), alone=False, port=1, proof=bytes(32)), Granted
+                )
 
     run(go())
 
@@ -127,7 +129,7 @@ def test_well_formed_nonsense_is_refused_in_a_sentence(
         PairStart(der, text),
         PairReveal(other[:16].ljust(16), bytes(32)),
         PairAnswer(other[:16].ljust(16), None, der[:80]),
-        Trusted(der, text, bytes(32), 1, bytes(32)),
+        Trusted(der, text, bytes(32), alone=False, port=1, proof=bytes(32)),
     )
     for request in requests:
         sent = msgspec.msgpack.encode(request)

@@ -80,8 +80,10 @@ def test_a_machine_is_where_its_message_comes_from_by_all_ways() -> None:
 
 def test_own_messages_and_repeated_ones_change_nothing() -> None:
     hints = Hints(ME)
+    assert not hints.hears_itself
     hints.receive(said(ME), "10.0.0.1", 0.0, 1000.0)
     assert hints.all(0.0) == ()
+    assert hints.hears_itself
     hints.receive(said(time=1000.0, name="old"), "10.0.0.1", 0.0, 1000.0)
     hints.receive(said(time=1002.0, name="new"), "10.0.0.1", 2.0, 1000.0)
     assert hints.receive(said(time=1000.0, name="old"), "10.0.0.1", 3.0, 1000.0) is None

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from ayllu.cluster.interfaces import Interface, hosts, interfaces, is_virtual
+from ayllu.cluster.interfaces import Interface, hosts, interfaces, is_virtual, is_wireless
 
 
 @pytest.mark.parametrize(
@@ -67,3 +69,15 @@ def test_what_is_found_has_addresses_and_is_loopback_only_when_nothing_else_is()
 def test_addresses_of_ipv4_come_first() -> None:
     used = (Interface("a", 1, ("fe80::1%a", "10.0.0.1")), Interface("b", 2, ("10.0.0.2",)))
     assert hosts(used) == ("10.0.0.1", "10.0.0.2", "fe80::1%a")
+
+
+def test_wireless_is_what_the_system_says_or_else_the_name(tmp_path: Path) -> None:
+    for name, mark in (("wlan0", ""), ("eth0", "wireless"), ("eth1", "phy80211")):
+        (tmp_path / name / mark).mkdir(parents=True)
+    assert [is_wireless(name, tmp_path) for name in ("wlan0", "eth0", "eth1")] == [
+        False,
+        True,
+        True,
+    ]
+    assert is_wireless("Wi-Fi", tmp_path)
+    assert not is_wireless("Ethernet", tmp_path)

@@ -65,6 +65,30 @@ def test_the_invite_and_the_number_of_admins_decide_who_is_one(
     run(go())
 
 
+def test_a_machine_that_made_an_ayllu_of_its_own_may_still_join(machines: Machines) -> None:
+    async def go() -> None:
+        admin, second, third = (machines.new(name) for name in "abc")
+        admin.create()
+        lone = second.create()
+        assert second.is_alone
+        async with house(admin) as home:
+            await join(second, home.invites.issue([home.address]), "second")
+            assert second.member().cluster == admin.member().cluster
+            assert second.identity.node == lone.node
+            (aside,) = lone.identity.folder.glob("aside-*")
+            assert {"node.crt", "ca.crt", "ca.key"} <= {path.name for path in aside.iterdir()}
+            third.create()
+            joined(third, machines.new("d"))
+            assert not third.is_alone
+            invite = home.invites.issue([home.address])
+            with pytest.raises(BadRequestError, match="already: run `ayllu leave`"):
+                await join(third, invite, "third")
+        assert not admin.is_alone
+        assert not Keyring(admin.identity).is_alone
+
+    run(go())
+
+
 def test_an_answer_that_was_lost_can_be_asked_for_again(machines: Machines) -> None:
     async def go() -> None:
         admin, second = machines.new("a"), machines.new("b")

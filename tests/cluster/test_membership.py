@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from memory_bus import Medium, MemoryBus
 from own_records import OwnedRecord, a_record
 
-from ayllu.cluster.bus import RECORD, REVOKED, Bus
+from ayllu.cluster.bus import PULSE, RECORD, REVOKED, Bus
 from ayllu.cluster.membership import KIND, Membership
-from ayllu.cluster.record import encode
+from ayllu.cluster.record import Load, encode
 from ayllu.cluster.remembered import FILE, Remembered
 from ayllu.cluster.seal import seal
 from ayllu.cluster.zenoh_bus import ZenohBus
@@ -76,6 +76,39 @@ def test_machines_see_each_other_change_and_leave(tmp_path: Path) -> None:
         await here.close()
 
     run(tmp_path, scene)
+
+
+def test_load_comes_by_pulse_and_what_was_missed_is_asked_for(tmp_path: Path) -> None:
+    async def scene(ayllu: Ayllu) -> None:
+        here = Neighbourhood(ayllu)
+        first, bus = await here.join("1")
+        second, _ = await here.join("2")
+        await until(lambda: first.names() and second.names())
+        heard: list[str] = []
+        for key in (PULSE, RECORD):
+            bus.subscribe(key.format(node=second.node), lambda said, _: heard.append(said))
+        await until(lambda: not is_about_to_speak(second))
+        heard.clear()
+        second.own.change(load=Load(ram_free=1, disk_free=2, running=3))
+        await until(lambda: loads(first) == [3])
+        assert heard == [PULSE.format(node=second.node)]
+        # A record that got lost is asked for with the next pulse.
+        second.own.change(name="two")
+        second.membership._said = seal(second.keyring.member(), KIND, encode(second.own.record))
+        second.membership._said_record = second.own.record
+        second.own.change(load=Load(ram_free=1, disk_free=2, running=4))
+        await until(lambda: first.names() == ["two"])
+        await here.close()
+
+    run(tmp_path, scene)
+
+
+def loads(machine: Machine) -> list[int]:
+    return [member.record.load.running for member in machine.membership.members()]
+
+
+def is_about_to_speak(machine: Machine) -> bool:
+    return machine.membership._saying is not None
 
 
 def test_one_that_opens_its_bus_anew_never_leaves(tmp_path: Path) -> None:
@@ -223,6 +256,7 @@ def test_no_bytes_upset_membership(tmp_path_factory: object, data: list[bytes]) 
             for bad in (piece, good[:cut] + piece + good[cut + len(piece) :]):
                 liar.publish(RECORD.format(node=node), bad)
                 liar.publish(REVOKED.format(node=node), bad)
+                liar.publish(PULSE.format(node=node), bad)
         liar.announce(f"live/{node}")
         liar.publish(RECORD.format(node=node), good)
         await settled()

@@ -45,15 +45,24 @@ async def agree(asker: House, asked: House) -> None:
     await until(asked, "paired")
 
 
-@pytest.mark.parametrize("member", ["neither", "asked", "asker"])
-def test_two_machines_are_paired_whoever_has_an_ayllu(machines: Machines, member: str) -> None:
+@pytest.mark.parametrize("asker_has", ["none", "alone", "shared"])
+@pytest.mark.parametrize("asked_has", ["none", "alone", "shared"])
+def test_two_machines_are_paired_whoever_has_an_ayllu(
+    machines: Machines, asker_has: str, asked_has: str
+) -> None:
     async def go() -> None:
         one, two = machines.new("a"), machines.new("b")
-        if member == "asked":
-            two.create()
-        elif member == "asker":
-            one.create()
-        before = {keyring.credentials.cluster for keyring in (one, two) if keyring.credentials}
+        for keyring, has in ((one, asker_has), (two, asked_has)):
+            if has != "none":
+                keyring.create()
+            if has == "shared":
+                joined(keyring, machines.new(f"with {keyring.identity.node}"))
+        before = {keyring.member().cluster for keyring in (one, two) if not keyring.is_free}
+        if len(before) == 2:
+            async with house(one) as asker, house(two) as asked:
+                with pytest.raises(RefusedError, match="both with others: run `ayllu leave`"):
+                    await asker.pairing.start(asked.address)
+            return
         async with house(one) as asker, house(two) as asked:
             await agree(asker, asked)
         assert one.member().cluster == two.member().cluster
@@ -171,10 +180,11 @@ def test_a_second_nonce_or_a_forged_answer_is_refused(machines: Machines) -> Non
 
 def test_pairs_that_cannot_be_are_refused_in_a_sentence(machines: Machines) -> None:
     async def go() -> None:
-        one, two, three, four = (machines.new(name) for name in "abcd")
+        one, two, three, four, five = (machines.new(name) for name in "abcde")
         one.create()
         joined(one, two, admin=False)
         three.create()
+        joined(three, five)
         async with AsyncExitStack() as stack:
             homes = [await stack.enter_async_context(house(k)) for k in (one, two, three, four)]
             first, second, third, free = homes
@@ -183,6 +193,7 @@ def test_pairs_that_cannot_be_are_refused_in_a_sentence(machines: Machines) -> N
                 (first, third, "run `ayllu leave` on one of them first"),
                 (second, free, "does not hold its CA's key: pair with an admin machine"),
                 (free, second, "does not hold its CA's key: pair with an admin machine"),
+                (free, free, "is this machine's own door"),
             ):
                 with pytest.raises((BadRequestError, ForbiddenError), match=words):
                     await asker.pairing.start(asked.address)

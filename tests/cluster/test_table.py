@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from own_records import a_record
 
-from ayllu.cluster.record import Record
+from ayllu.cluster.record import Load, Pulse, Record
 from ayllu.cluster.seal import Sealed
 from ayllu.cluster.table import CLONED, Change, Table
 
@@ -158,3 +158,35 @@ def test_what_is_revoked_is_forgotten() -> None:
     seen.come()
     seen.table.remove(NODE, seen.now)
     assert seen.kinds() == ["joined", "left"]
+
+
+def test_a_pulse_brings_the_load_up_to_date() -> None:
+    seen = Seen()
+    seen.come(epoch=3, counter=5)
+    seen.wait(10)
+    busy = Load(ram_free=7, disk_free=8, running=2)
+    pulse = Sealed(NODE, seen.now, b"")
+    assert seen.table.feel(pulse, Pulse(3, 9, 5, busy), seen.now) == ""
+    seen.wait(10)  # the record alone would be too old by now
+    [member] = seen.table.members()
+    assert (member.record.load, member.record.counter) == (busy, 9)
+    assert seen.table.feel(pulse, Pulse(3, 9, 5, busy), seen.now)  # it is repeated
+
+
+def test_a_pulse_of_a_record_that_was_missed_asks_for_it() -> None:
+    seen = Seen()
+    idle = Load(ram_free=1, disk_free=1)
+    sealed = Sealed(NODE, seen.now, b"")
+    assert seen.table.feel(sealed, Pulse(3, 9, 5, idle), seen.now) is None
+    seen.come(epoch=3, counter=5)
+    assert seen.table.feel(sealed, Pulse(3, 9, 8, idle), seen.now) is None
+    assert seen.table.feel(sealed, Pulse(4, 1, 0, idle), seen.now) is None
+    assert seen.table.members()[0].record.counter == 5
+
+
+def test_an_older_pulse_changes_nothing() -> None:
+    seen = Seen()
+    seen.come(epoch=3, counter=5)
+    sealed = Sealed(NODE, seen.now + 1, b"")
+    assert seen.table.feel(sealed, Pulse(3, 4, 2, Load(1, 1)), seen.now)
+    assert seen.table.members()[0].record.counter == 5

@@ -16,6 +16,7 @@ from ayllu.errors import AylluError
 
 LIVE = "live/{node}"
 RECORD = "record/{node}"
+PULSE = "pulse/{node}"
 REVOKED = "revoked/{node}"
 PING = "ping/{node}"
 BURST = "burst/{node}"

@@ -63,11 +63,15 @@ class Join(Struct, frozen=True, tag="join"):
 
 
 class Trusted(Struct, frozen=True, tag="trusted"):
-    """Let me in, for I know the secret of this LAN. `port` is of the asker's own door."""
+    """Let me in, for I know the secret of this LAN. `port` is of the asker's own door.
+
+    `alone` says that the asker has an ayllu, of itself alone, that it would give up.
+    """
 
     request: _Der
     name: _Name
     nonce: _Nonce
+    alone: bool
     port: Annotated[int, Meta(ge=0, lt=1 << 16)]
     proof: _Proof
 
@@ -81,7 +85,8 @@ class Granted(Struct, frozen=True, tag="granted"):
 class Admitted(Struct, frozen=True, tag="admitted"):
     """I know the secret too: `proof` is over the grant.
 
-    Without a grant neither machine is in an ayllu; the asker makes one, and I shall knock there.
+    Without a grant it is the asker whose ayllu both shall be in; it makes one where it has none,
+    and I shall knock there.
     """
 
     proof: _Proof

@@ -17,7 +17,7 @@ from ayllu.cluster.bus import HAVE, HOLDS, PIECE, Bus, BusError
 from ayllu.cluster.have import MOST_CLAIMS, BlobRequest, Have, PieceRequest, decode, encode
 from ayllu.cluster.judge import Judge
 from ayllu.cluster.quiet import Quiet
-from ayllu.cluster.swarm import PIPE, SOURCES, Request, Swarm, numbers
+from ayllu.cluster.swarm import PIPE, SOURCES, Request, Swarm
 from ayllu.errors import BadRequestError
 from ayllu.registry.bandwidth import Bandwidth
 from ayllu.registry.limits import end
@@ -30,8 +30,8 @@ ASK_SECONDS = 0.3
 ASK_AGAIN_SECONDS = 5.0
 PUBLISH_SECONDS = 0.1
 TICK_SECONDS = 0.05
-HOPE_SECONDS = 30.0
-"""How long others may bring nothing before a download that depends on them ends."""
+HOPE_SECONDS, RETURN_SECONDS = 30.0, 3.0
+"""How long others may bring nothing, or be gone, before a download that depends on them ends."""
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +79,7 @@ class Exchange:
         self._vouched = 0
         self._settled = not house.members
         self._moved = self._landed = self._loop.time()
+        self._hoped = -RETURN_SECONDS
         self._published = 0.0
         self._told: Have | None = None
 
@@ -103,12 +104,7 @@ class Exchange:
 
     def take_all(self) -> Part | None:
         """All that is missing as one part, once."""
-        if not self._settled or self._swarm.parts or not self._swarm.missing:
-            return None
-        missing = list(numbers(self._swarm.missing))
-        part = Part(missing[0], missing[-1] + 1)
-        self._swarm.parts.append(part)
-        return part
+        return self._swarm.take_all(self._loop.time()) if self._settled else None
 
     def ended(self, part: Part) -> None:
         """A part is fetched no more."""
@@ -140,7 +136,10 @@ class Exchange:
         """Whether others have, or are about to have, what is missing."""
         if not self._settled:
             return True
-        return self._swarm.hopes() and self._loop.time() - self._moved < HOPE_SECONDS
+        now = self._loop.time()
+        if self._swarm.hopes(now):
+            self._hoped = now
+        return now - self._hoped < RETURN_SECONDS and now - self._moved < HOPE_SECONDS
 
     # what others see; from any thread
 

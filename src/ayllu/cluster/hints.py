@@ -97,6 +97,8 @@ class Hints:
     def __init__(self, me: str) -> None:
         self.quiet = Quiet()
         """Counts what was dropped."""
+        self.hears_itself = False
+        """Whether a message of our own came back, as it does where multicast or broadcast works."""
         self._me = me
         self._hints: dict[str, Hint] = {}
 
@@ -113,6 +115,7 @@ class Hints:
             self.quiet.warn("a beacon was dropped", source=source, reason=error.sentence)
             return None
         if message.node == self._me:
+            self.hears_itself = True
             return None
         before = self._hints.get(message.node)
         if before is not None and now - before.heard > FORGET_SECONDS:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -28,6 +28,7 @@ from ayllu.models.files import TEMPORARY_PREFIX, draft, locked, make_folder
 
 FOLDER = "cluster"
 KEY = "key.pem"
+CERTIFICATE = "node.crt"
 _MACHINE = "machine.json"
 _EPOCH = "epoch"
 _LOCK = "lock"
@@ -86,7 +87,8 @@ def opened(home: Path, machine: Machine | None = None) -> Iterator[Identity]:
 
 def renewed(identity: Identity) -> Identity:
     """A new identity in the same folder; the old one and its certificates are set aside."""
-    set_aside(identity.folder, identity.node, keep=(_MACHINE, _EPOCH))
+    names = [name for name in _files(identity.folder) if name not in (_MACHINE, _EPOCH)]
+    set_aside(identity.folder, identity.node, names)
     return _load(identity.folder, identity.epoch)
 
 
@@ -146,25 +148,38 @@ def write(path: Path, data: bytes) -> None:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def set_aside(folder: Path, node: str, *, keep: tuple[str, ...] = ()) -> Path | None:
-    """Move files into a folder `aside-<node>-<time>`; None where there was none.
+def remove(path: Path) -> None:
+    """Remove a file, if it is there. Raises StoreError."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be removed: {error.strerror or error}") from error
+
+
+def set_aside(folder: Path, node: str, names: Iterable[str]) -> Path:
+    """Move files, where they exist, into a folder `aside-<node>-<time>`; its path.
 
     The certificate goes first and the machine's mark last: after a crash the rest can be told.
+    Raises StoreError.
     """
-    kept = {_LOCK, *keep}
-    names = [file.name for file in folder.iterdir() if file.is_file() and file.name not in kept]
-    if not names:
-        return None
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     place = folder / f"{ASIDE}{node}-{stamp}"
     number = 1
     while place.exists():
         number += 1
         place = folder / f"{ASIDE}{node}-{stamp}-{number}"
-    make_folder(place)
-    for name in sorted(names, key=lambda name: (name == _MACHINE, name != "node.crt", name)):
-        (folder / name).replace(place / name)
+    try:
+        make_folder(place)
+        for name in sorted(names, key=lambda name: (name == _MACHINE, name != CERTIFICATE, name)):
+            with suppress(FileNotFoundError):
+                (folder / name).replace(place / name)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be changed: {error.strerror or error}") from error
     return place
+
+
+def _files(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if file.is_file() and file.name != _LOCK]
 
 
 def _load(folder: Path, epoch: int) -> Identity:
@@ -187,7 +202,7 @@ def _keep_to_machine(folder: Path, machine: Machine) -> None:
     except msgspec.MsgspecError as error:
         raise StoreError(f"{path} is damaged: move it away if this is the same machine") from error
     if not machine.is_same(before):
-        place = set_aside(folder, _node_in(folder))
+        place = set_aside(folder, _node_in(folder), _files(folder))
         _log.warning(
             "this data directory comes from another machine: this one gets an identity of its own",
             kept=str(place),

@@ -93,14 +93,11 @@ async def join(keyring: Keyring, invite: Invite, name: str) -> tuple[Credentials
     """Join the ayllu of an invite; `name` is this machine's for people.
 
     Returns the credentials and addresses of members' control buses. Nothing is sent to a door that
-    is not of the invite's ayllu. Raises BadRequestError, ForbiddenError or DoorError: in another
-    ayllu already, nobody answers, another CA, clocks that differ, an invite that is refused.
+    is not of the invite's ayllu. Raises BadRequestError, ForbiddenError or DoorError: in an ayllu
+    with others already, nobody answers, another CA, clocks that differ, an invite that is refused.
     """
-    if keyring.credentials is not None:
-        raise BadRequestError(
-            f"this machine is in the ayllu {keyring.member().cluster} already: "
-            "run `ayllu leave` first"
-        )
+    keyring.check_free()
+    name = shown(name)
     address, about, authority = await _first(invite)
     now = keyring.clock()
     difference = skew(about, now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -24,13 +25,24 @@ from ayllu.cluster.authority import (
     requester,
 )
 from ayllu.cluster.credentials import Credentials
-from ayllu.cluster.identity import Identity, Time, node_id, private_pem, read_key, renewed
+from ayllu.cluster.identity import (
+    Identity,
+    Time,
+    node_id,
+    private_pem,
+    read_key,
+    remove,
+    renewed,
+    write,
+)
 from ayllu.cluster.revoked import LARGEST as LARGEST_REVOKED
 from ayllu.cluster.revoked import Revoked
 from ayllu.errors import BadRequestError, ForbiddenError, StoreError
 
+_ALONE = "alone"
 ADMINS = 3
 """A machine that joins becomes an admin machine while there are fewer."""
+_MOST_PEERS = 256
 _Der = Annotated[bytes, Meta(max_length=4096)]
 
 
@@ -44,7 +56,9 @@ class Grant(Struct, frozen=True):
     ca: _Der
     ca_key: Annotated[bytes, Meta(max_length=4096)] = b""
     revoked: Annotated[bytes, Meta(max_length=LARGEST_REVOKED)] = b""
-    peers: Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=256)] = ()
+    peers: Annotated[
+        tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=_MOST_PEERS)
+    ] = ()
 
 
 class Keyring:
@@ -54,11 +68,31 @@ class Keyring:
         self.identity = identity
         self.clock = clock
         self.credentials = files.load(identity)
+        self.met: tuple[str, ...] = ()
+        """The `peers` of the grant by which this machine joined, since it started."""
         self._watchers: list[Callable[[], None]] = []
 
     def watch(self, on_change: Callable[[], None]) -> None:
         """Be told when the identity or the credentials were changed, after it is on the disk."""
         self._watchers.append(on_change)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this machine made its ayllu and never certified another: nobody would miss it."""
+        return self.credentials is not None and self._alone_file.exists()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it may join an ayllu: it is in none, or alone in one."""
+        return self.credentials is None or self.is_alone
+
+    def check_free(self) -> None:
+        """Raises BadRequestError for a machine that shares an ayllu with others."""
+        if self.credentials is not None and not self.is_alone:
+            raise BadRequestError(
+                f"this machine is in the ayllu {self.credentials.cluster} already: "
+                "run `ayllu leave` first"
+            )
 
     def member(self) -> Credentials:
         """The credentials. Raises BadRequestError outside of any ayllu."""
@@ -76,9 +110,13 @@ class Keyring:
 
     def create(self) -> Credentials:
         """Make an ayllu of this machine alone. Raises BadRequestError where it is in one."""
-        self._must_be_free()
+        if self.credentials is not None:
+            raise BadRequestError(
+                f"this machine is in the ayllu {self.credentials.cluster} already"
+            )
         authority = new_authority(self.clock())
         certificate = authority.certify(self.identity.request(), self.clock())
+        write(self._alone_file, b"")
         return self._enter(authority, certificate, b"")
 
     def grant(
@@ -99,21 +137,26 @@ class Keyring:
             own.authority.der,
             private_pem(key) if key is not None else b"",
             own.revoked.encode(),
-            peers,
+            peers[:_MOST_PEERS],
         )
 
     def certify(self, request: bytes) -> bytes:
         """A certificate (DER) for a request, unless its maker is revoked; errors as `grant`."""
         own = self.admin()
-        own.check_not_revoked(node_id(requester(request)))
+        node = node_id(requester(request))
+        own.check_not_revoked(node)
+        if node != own.node:
+            remove(self._alone_file)
         return own.authority.certify(request, self.clock())
 
     def join(self, grant: Grant) -> Credentials:
         """Take what was granted and keep it. The caller has made sure whose CA it is.
 
-        Raises BadRequestError in another ayllu or for a grant that does not fit this machine.
+        An ayllu of this machine alone is set aside for it, so that the credentials may change from
+        one ayllu to another. Raises BadRequestError in an ayllu with others, or for a grant that
+        does not fit this machine.
         """
-        self._must_be_free()
+        self.check_free()
         key: ec.EllipticCurvePrivateKey | None = None
         try:
             if grant.ca_key:
@@ -122,6 +165,11 @@ class Keyring:
             self._must_be_ours(authority, grant.certificate)
         except (CertificateError, StoreError) as error:
             raise BadRequestError(f"that machine gave what cannot be used: {error}") from error
+        if self.credentials is not None:
+            files.leave(self.credentials)
+            self.credentials = None
+        remove(self._alone_file)
+        self.met = grant.peers
         return self._enter(authority, grant.certificate, grant.revoked)
 
     def renew(self, certificate: bytes | None = None) -> Credentials:
@@ -148,12 +196,9 @@ class Keyring:
         self.credentials = None
         self._tell()
 
-    def _must_be_free(self) -> None:
-        if self.credentials is not None:
-            raise BadRequestError(
-                f"this machine is in the ayllu {self.credentials.cluster} already: "
-                "run `ayllu leave` first"
-            )
+    @property
+    def _alone_file(self) -> Path:
+        return self.identity.folder / _ALONE
 
     def _must_be_ours(self, authority: Authority, certificate: bytes) -> None:
         found = authority.check(certificate, self.clock())
@@ -165,9 +210,11 @@ class Keyring:
         if revoked:
             kept.merge(revoked)
         entered = Credentials(self.identity, certificate, authority, kept)
-        files.save(entered)
-        self.credentials = files.load(self.identity)
-        self._tell()
+        try:
+            files.save(entered)
+            self.credentials = files.load(self.identity)
+        finally:
+            self._tell()
         return self.member()
 
     def _tell(self) -> None:

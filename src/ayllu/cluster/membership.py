@@ -1,8 +1,9 @@
 """Membership: this machine's record is told to the others, and theirs are kept.
 
-There is no master: each machine owns one record, sealed, which it says when it changes and every
-5 s, and answers with when asked. A liveliness token says that it is there. The soft table of the
-others (`table.py`) outlives the bus, which is closed and opened anew now and then.
+There is no master: each machine owns one record, sealed, which it says when it changes and once a
+minute, and answers with when asked. In between it says how busy it is, at least every 5 s. A
+liveliness token says that it is there. The soft table of the others (`table.py`) outlives the bus,
+which is closed and opened anew now and then.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
+from msgspec import structs
 
 from ayllu.cluster.authority import CertificateError
-from ayllu.cluster.bus import LIVE, RECORD, REVOKED, Bus, BusError, Close
+from ayllu.cluster.bus import LIVE, PULSE, RECORD, REVOKED, Bus, BusError, Close
 from ayllu.cluster.keyring import Keyring
 from ayllu.cluster.quiet import Quiet
-from ayllu.cluster.record import Record, decode, encode
+from ayllu.cluster.record import Pulse, Record, decode, decode_pulse, encode
 from ayllu.cluster.remembered import Remembered
 from ayllu.cluster.seal import Sealed, seal, unseal
 from ayllu.cluster.table import CLONED, Change, Table
@@ -27,7 +29,9 @@ from ayllu.cluster.view import Member
 from ayllu.errors import AylluError
 
 KIND = "record"
+PULSE_KIND = "pulse"
 REFRESH_SECONDS = 5.0
+REPEAT_SECONDS = 60.0
 TICK_SECONDS = 1.0
 TOGETHER_SECONDS = 0.2
 """Changes of the own record that come so close to each other are said at once."""
@@ -36,6 +40,7 @@ _SAVE_SECONDS = 5.0
 _OLDEST = 7200.0
 """Seconds; the clocks of members may differ by one hour, as their certificates have it."""
 _log = structlog.get_logger()
+_T = TypeVar("_T")
 
 
 class Own(Protocol):
@@ -71,6 +76,8 @@ class Membership:
         self._closes: list[Close] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._said = b""
+        self._said_record: Record | None = None
+        self._asked: set[str] = set()
         self._saying: asyncio.TimerHandle | None = None
         self._ends = own.subscribe(self._say_soon)
         keyring.member().revoked.watch(self._on_revoked)
@@ -119,6 +126,7 @@ class Membership:
             bus.serve(RECORD.format(node=self._me), lambda _: self._said),
             bus.serve(REVOKED.format(node=self._me), lambda _: self._revoked()),
             bus.subscribe(RECORD.format(node="*"), self._hear),
+            bus.subscribe(PULSE.format(node="*"), self._feel),
             bus.subscribe(REVOKED.format(node="*"), self._hear_revoked),
             bus.watch(LIVE.format(node="*"), self._on_token),
             bus.announce(LIVE.format(node=self._me)),
@@ -144,9 +152,7 @@ class Membership:
 
     async def _end(self) -> None:
         self._bus = None
-        if self._saying is not None:
-            self._saying.cancel()
-            self._saying = None
+        self._hush()
         for close in reversed(self._closes):
             close()
         self._closes = []
@@ -164,16 +170,38 @@ class Membership:
     def _say_soon(self) -> None:
         if self._saying is None and self._bus is not None:
             loop = asyncio.get_running_loop()
-            self._saying = loop.call_later(TOGETHER_SECONDS, self._say)
+            self._saying = loop.call_later(TOGETHER_SECONDS, self._say_news)
+
+    def _say_news(self) -> None:
+        """Say the record anew, or only the load where nothing else has changed."""
+        now, said = self._own.record, self._said_record
+        if said and said == structs.replace(now, counter=said.counter, load=said.load):
+            self._beat()
+        else:
+            self._say()
 
     def _say(self) -> None:
         """Seal the record as it is now, and publish it."""
+        self._hush()
+        if self._bus is not None and self._keyring.credentials is not None:
+            self._said_record = self._own.record
+            self._said = seal(self._keyring.credentials, KIND, encode(self._said_record))
+            self._bus.publish(RECORD.format(node=self._me), self._said)
+
+    def _beat(self) -> None:
+        """Say how busy this machine is."""
+        self._hush()
+        said, now = self._said_record, self._own.record
+        if self._bus is not None and self._keyring.credentials is not None and said is not None:
+            pulse = encode(Pulse(now.epoch, now.counter, said.counter, now.load))
+            data = seal(self._keyring.credentials, PULSE_KIND, pulse)
+            self._bus.publish(PULSE.format(node=self._me), data)
+
+    def _hush(self) -> None:
+        """What was to be said soon is said now."""
         if self._saying is not None:
             self._saying.cancel()
             self._saying = None
-        if self._bus is not None and self._keyring.credentials is not None:
-            self._said = seal(self._keyring.credentials, KIND, encode(self._own.record))
-            self._bus.publish(RECORD.format(node=self._me), self._said)
 
     def _revoked(self) -> bytes:
         return self._keyring.member().revoked.encode()
@@ -184,7 +212,7 @@ class Membership:
 
     async def _follow(self) -> None:
         """Look at the time: refresh, ask again, forget the silent, save."""
-        last = said = saved = time.monotonic()
+        last = said = repeated = saved = time.monotonic()
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = time.monotonic()
@@ -195,10 +223,13 @@ class Membership:
             if self._bus is not None:
                 for node in self._table.unknown():
                     self._start(self._ask(node))
-                if now - said >= REFRESH_SECONDS:
-                    said = now
+                if now - repeated >= REPEAT_SECONDS:
+                    repeated = said = now
                     self._say()
                     self._say_revoked()
+                elif now - said >= REFRESH_SECONDS:
+                    said = now
+                    self._beat()
             if now - saved >= _SAVE_SECONDS:
                 saved = now
                 self.remembered.save()
@@ -220,50 +251,79 @@ class Membership:
     async def _ask(self, node: str) -> None:
         """Ask a machine for its record, and for the revoked that it knows."""
         bus = self._bus
-        if bus is None:
+        if bus is None or node in self._asked:
             return
-        with contextlib.suppress(BusError):  # it is asked again while it is alive
-            key = RECORD.format(node=node)
-            self._hear(key, await bus.call(key, seconds=ASK_SECONDS))
-            key = REVOKED.format(node=node)
-            self._hear_revoked(key, await bus.call(key, seconds=ASK_SECONDS))
+        self._asked.add(node)
+        try:
+            with contextlib.suppress(BusError):  # it is asked again while it is alive
+                key = RECORD.format(node=node)
+                self._hear(key, await bus.call(key, seconds=ASK_SECONDS))
+                key = REVOKED.format(node=node)
+                self._hear_revoked(key, await bus.call(key, seconds=ASK_SECONDS))
+        finally:
+            self._asked.discard(node)
 
     def _hear(self, key: str, data: bytes) -> None:
         """A record, from whomever: only its seal tells whose it is."""
-        node = key.rpartition("/")[2]
-        try:
-            sealed = unseal(self._keyring.member(), KIND, data)
-            record = decode(sealed.body)
-        except CertificateError as error:
-            self.quiet.warn("a record of no member was dropped", node=node, reason=error.sentence)
+        opened = self._opened(key, KIND, data, decode)
+        if opened is None:
             return
-        except AylluError as error:
-            self.quiet.warn("what is no record was dropped", node=node, reason=error.sentence)
-            return
+        sealed, record = opened
         if record.node != sealed.node:
             self.quiet.warn("a record in another's name was dropped", node=sealed.node)
             self.set_aside(sealed.node, "it sent a record in another machine's name")
-        elif sealed.node != node:
-            self.quiet.warn("a record under another's key was dropped", node=node)
-        elif sealed.time < time.time() - _OLDEST:
-            self.quiet.warn("a record of hours ago was dropped", node=node)
-        elif node == self._me:
-            self._meet_self(sealed, record)
+        elif sealed.node == self._me:
+            self._meet_self(sealed, record.epoch)
         else:
-            self._take(sealed, record)
+            self._drop(self._table.hear(sealed, record, time.monotonic()))
+            if self._table.member(record.node) is not None:
+                self.remembered.note(record)
 
-    def _take(self, sealed: Sealed, record: Record) -> None:
-        dropped = self._table.hear(sealed, record, time.monotonic())
-        if dropped:
-            self.quiet.total[dropped] += 1
-        elif self._table.member(record.node) is not None:
-            self.remembered.note(record)
+    def _feel(self, key: str, data: bytes) -> None:
+        """A pulse, from whomever."""
+        opened = self._opened(key, PULSE_KIND, data, decode_pulse)
+        if opened is None:
+            return
+        sealed, pulse = opened
+        if sealed.node == self._me:
+            self._meet_self(sealed, pulse.epoch)
+            return
+        dropped = self._table.feel(sealed, pulse, time.monotonic())
+        if dropped is None:
+            self._start(self._ask(sealed.node))
+        else:
+            self._drop(dropped)
 
-    def _meet_self(self, sealed: Sealed, record: Record) -> None:
-        """Another machine says our record: a copy of this one, unless it is an old one repeated."""
-        if record.epoch != self._own.record.epoch and sealed.time > self._began:
+    def _opened(
+        self, key: str, kind: str, data: bytes, decode: Callable[[bytes], _T]
+    ) -> tuple[Sealed, _T] | None:
+        """What a member sealed and said under its own key, and lately; else it is dropped."""
+        node = key.rpartition("/")[2]
+        try:
+            sealed = unseal(self._keyring.member(), kind, data)
+            body = decode(sealed.body)
+        except CertificateError as error:
+            self.quiet.warn(f"a {kind} of no member was dropped", node=node, reason=error.sentence)
+        except AylluError as error:
+            self.quiet.warn(f"what is no {kind} was dropped", node=node, reason=error.sentence)
+        else:
+            if sealed.node != node and not _names_another(body, sealed.node):
+                self.quiet.warn(f"a {kind} under another's key was dropped", node=node)
+            elif sealed.time < time.time() - _OLDEST:
+                self.quiet.warn(f"a {kind} of hours ago was dropped", node=node)
+            else:
+                return sealed, body
+        return None
+
+    def _drop(self, reason: str) -> None:
+        if reason:
+            self.quiet.total[reason] += 1
+
+    def _meet_self(self, sealed: Sealed, epoch: int) -> None:
+        """Another machine speaks as us: a copy of this one, unless it is an old word repeated."""
+        if epoch != self._own.record.epoch and sealed.time > self._began:
             self.cloned = True
-            self.quiet.warn(CLONED, node=self._me, name=record.name)
+            self.quiet.warn(CLONED, node=self._me)
 
     def _hear_revoked(self, key: str, data: bytes) -> None:
         try:
@@ -284,3 +344,8 @@ class Membership:
             self.remembered.note(member.record)
         for listener in tuple(self._listeners):
             listener(change)
+
+
+def _names_another(body: object, node: str) -> bool:
+    """Whether it is a record in another's name: that is a lie, and more than a wrong address."""
+    return isinstance(body, Record) and body.node != node

@@ -105,6 +105,15 @@ class Nearby:
             for hint in self._strangers()
         )
 
+    def heard(self) -> tuple[Hint, ...]:
+        """All machines that are heard."""
+        return self._beacon.heard()
+
+    @property
+    def hears_itself(self) -> bool:
+        """Whether a beacon of this machine came back to it."""
+        return self._beacon.hints.hears_itself
+
     def places(self) -> Mapping[str, Places]:
         """Where the buses of machines of this ayllu are, by their ids."""
         return {

@@ -28,6 +28,7 @@ from ayllu.models.name import parse_name, short_name, split_source
 
 if TYPE_CHECKING:
     from ayllu.cluster.awake import Awake
+    from ayllu.cluster.diagnose import Finding
     from ayllu.cluster.nearby import Nearby
 
 _ID = re.compile(r"[a-z2-7]{20}")
@@ -193,6 +194,11 @@ class LocalNode:
             gone = await awake.leave()
             await self._sleep()
             return gone
+
+    async def examine(self) -> tuple[Finding, ...]:
+        """Why other machines are there, or are not: a report. It takes some seconds."""
+        async with self._changing() as awake:
+            return await awake.examine(self.problem)
 
     @property
     def nearby(self) -> Nearby | None:

@@ -1,4 +1,4 @@
-"""Pairing two machines of which one at most is in an ayllu, by a code that people compare.
+"""Pairing two machines by a code that people compare; one at most shares an ayllu with others.
 
 Numeric comparison with a commitment, as in Bluetooth's Secure Simple Pairing (Core Specification,
 Vol 2 Part H, 7.2.1): the door promises its nonce, the asker names its own, the door keeps its
@@ -15,6 +15,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from ayllu.cluster.authority import key_of, requester
@@ -22,6 +23,7 @@ from ayllu.cluster.credentials import Credentials
 from ayllu.cluster.door import Door, Visitor
 from ayllu.cluster.door_client import Caller, DoorError, knock, meet
 from ayllu.cluster.door_messages import (
+    LARGEST_REQUEST,
     About,
     PairAnswer,
     PairNonce,
@@ -48,6 +50,7 @@ ASK_SECONDS = 0.5
 MOST_TRIES = 5
 TRIES_SECONDS = 600.0
 _MOST_FAILURES = 5
+_LONGEST_REVOKED = LARGEST_REQUEST // 2
 _log = structlog.get_logger()
 
 
@@ -66,7 +69,7 @@ class Pairing:
         seconds: float = SECONDS,
     ) -> None:
         self._keyring = keyring
-        self._name = name
+        self._name = shown(name)
         self._known = known
         self._seconds = seconds
         self._session: Session | None = None
@@ -102,7 +105,7 @@ class Pairing:
         """Begin to pair with the machine whose join door is at `host:port`.
 
         Returns once both machines can show the code. Raises DoorError, RefusedError, BusyError,
-        BadRequestError (both are in an ayllu, clocks differ), ForbiddenError (this machine may not
+        BadRequestError (both are in one ayllu, clocks differ), ForbiddenError (this machine may not
         sign, or somebody is in between).
         """
         before = self._current()
@@ -110,10 +113,9 @@ class Pairing:
             raise BusyError(
                 f"a pairing with {before.name or 'a machine'} is under way: end it first"
             )
-        await self._stop()
-        session = self._new(address, asked=True)
-        self._session = session
+        session = self._session = self._new(address, asked=True)
         try:
+            await self._stop()
             await self._agree(session)
         except BaseException:
             if self._session is session:
@@ -137,9 +139,11 @@ class Pairing:
 
     async def _agree(self, session: Session) -> None:
         """Exchange keys and nonces until the code is known."""
-        own = self._keyring.credentials
         about = await meet(session.address, self._keyring.clock())
-        _check_ayllus(own, about.cluster, shown(about.name))
+        if about.node == self._keyring.identity.node:
+            raise BadRequestError(f"{session.address} is this machine's own door")
+        own = self._own_unless(about.cluster)
+        _check_signer(own, about.cluster, shown(about.name))
         async with knock(session.address) as door:
             _check_key(door, about)
             request = self._keyring.identity.request()
@@ -194,7 +198,10 @@ class Pairing:
                 raise BadRequestError(f"{session.name} agreed, and gave no certificate")
             self._keyring.join(state.grant)
         else:
-            await self._tell(session, self._grant(session.request))
+            grant = self._grant(session.request)
+            if len(grant.revoked) > _LONGEST_REVOKED:  # the bus will tell
+                grant = msgspec.structs.replace(grant, revoked=b"")
+            await self._tell(session, grant)
         self._done(session)
 
     async def _tell(self, session: Session, grant: Grant | None) -> PairState:
@@ -208,9 +215,14 @@ class Pairing:
     # The machine that is asked.
 
     async def _started(self, request: PairStart, visitor: Visitor) -> PairOffer:
-        own = self._keyring.credentials
+        own = self._own_unless(request.cluster)
         key = requester(request.request)
-        _check_ayllus(own, request.cluster, "the machine that asks")
+        if own is not None and request.cluster not in ("", own.cluster):
+            raise BadRequestError(
+                f"{self._name} is in the ayllu {own.cluster}, and the machine that asks in "
+                f"{request.cluster}, both with others: run `ayllu leave` on one of them first"
+            )
+        _check_signer(own, request.cluster, "the machine that asks")
         if own is not None:
             own.check_not_revoked(node_id(key))
         current = self._current()
@@ -281,6 +293,10 @@ class Pairing:
             self._session = session = None
         return session
 
+    def _own_unless(self, other: str) -> Credentials | None:
+        """Our ayllu; None where it is of this machine alone and the other machine has one."""
+        return None if other and self._keyring.is_alone else self._keyring.credentials
+
     def _new(self, address: str, *, asked: bool) -> Session:
         return Session(address, asked=asked, clock=self._keyring.clock, seconds=self._seconds)
 
@@ -293,17 +309,12 @@ class Pairing:
         _log.info("a machine was paired", node=session.node, name=session.name)
 
 
-def _check_ayllus(own: Credentials | None, other: str, name: str) -> None:
-    """Raises where two machines cannot be paired, by the ayllus that they are in."""
+def _check_signer(own: Credentials | None, other: str, name: str) -> None:
+    """Raises where a member cannot let a machine in, which is in the ayllu `other`, or none."""
     if own is None:
         return
     if other == own.cluster:
         raise BadRequestError(f"{name} is in the same ayllu already")
-    if other:
-        raise BadRequestError(
-            f"{name} is in the ayllu {other}, and this machine in {own.cluster}: run `ayllu leave` "
-            "on one of them first"
-        )
     if not own.is_admin:
         raise ForbiddenError(
             f"{own.node} is in the ayllu {own.cluster} and does not hold its CA's key: pair with "

@@ -6,7 +6,7 @@ Numbers are measured on the machine itself. Records travel as msgpack in a seale
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -16,6 +16,7 @@ from ayllu.errors import BadRequestError
 LONGEST_RECORD = 1 << 20
 MOST_LINKS = 256
 MOST_MODELS = 4096
+_T = TypeVar("_T")
 _Text = Annotated[str, Meta(max_length=256)]
 _Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 _Number = Annotated[float, Meta(ge=0, le=1e18)]
@@ -136,16 +137,38 @@ class Record(Struct, frozen=True, kw_only=True):
         return self.epoch, self.counter
 
 
-def encode(record: Record) -> bytes:
-    """The record as msgpack."""
+class Pulse(Struct, frozen=True, array_like=True):
+    """How busy a machine is, between two of its records: these are long, and this changes often.
+
+    `epoch` and `counter` are the record's as it would be now, `changed` is the counter of the last
+    one that differs in more than its load.
+    """
+
+    epoch: _Count
+    counter: _Count
+    changed: _Count
+    load: Load
+
+
+def encode(record: Record | Pulse) -> bytes:
+    """A record or a pulse as msgpack."""
     return msgspec.msgpack.encode(record)
 
 
 def decode(data: bytes) -> Record:
     """A record from another machine. Raises BadRequestError for what is none, or is too large."""
+    return _decoded(data, Record)
+
+
+def decode_pulse(data: bytes) -> Pulse:
+    """The same of a pulse."""
+    return _decoded(data, Pulse)
+
+
+def _decoded(data: bytes, kind: type[_T]) -> _T:
     if len(data) > LONGEST_RECORD:
         raise BadRequestError(f"a record of {len(data)} bytes is too large")
     try:
-        return msgspec.msgpack.decode(data, type=Record)
+        return msgspec.msgpack.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"this is no record of a machine: {error}") from error

@@ -7,7 +7,7 @@ instruction per 64 pieces. Times are seconds of any clock that does not go back.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from typing import NamedTuple
@@ -21,7 +21,7 @@ PIPE = 4
 FIRST_PIPE = 2
 QUICK, SLOW = 1.0, 3.0
 """Seconds for a piece that let a machine be asked for more, or less, at once."""
-PIECE_SECONDS, FIRST_PIECE_SECONDS = 10.0, 5.0
+PIECE_SECONDS, FIRST_PIECE_SECONDS = (3.0, 15.0), 5.0
 MOST_FAILURES = 3
 REST_SECONDS = 30.0
 CLAIM_SECONDS = 10.0
@@ -153,9 +153,10 @@ class Swarm:
         return sorted(found, key=lambda node: (self.peers[node].barred, self.peers[node].pace))
 
     def patience(self, node: str) -> float:
-        """How many seconds a machine may take for a piece: less before it has sent any."""
-        peer = self.peers.get(node)
-        return PIECE_SECONDS if peer and peer.pace else FIRST_PIECE_SECONDS
+        """How many seconds a machine may take for a piece, by those that it sent before."""
+        pace = self.peers[node].pace if node in self.peers else 0
+        least, most = PIECE_SECONDS
+        return min(max(10 * pace, least), most) if pace else FIRST_PIECE_SECONDS
 
     def note_pace(self, seconds: float) -> None:
         """Note how long a stream of the registry takes for a piece."""
@@ -165,9 +166,9 @@ class Swarm:
         """Whether another machine downloads the blob as well."""
         return any(not peer.complete and not peer.barred for peer in self.peers.values())
 
-    def hopes(self) -> bool:
+    def hopes(self, now: float) -> bool:
         """Whether others have a piece that is missing, or may fetch it."""
-        peers = [peer for peer in self.peers.values() if not peer.barred]
+        peers = [peer for peer in self.peers.values() if peer.counts(now)]
         return any(peer.has & self.missing or peer.fetches for peer in peers)
 
     # pieces from others
@@ -261,6 +262,15 @@ class Swarm:
         if own := free & ~claimed & self._own_blocks(now):
             return self._begin(own, self._rest_of_block(own))
         return self._steal(free, claimed, peers, now)
+
+    def take_all(self, now: float) -> Part | None:
+        """All that is missing as one part, once, unless other machines have all of it."""
+        held = _union(peer.has for peer in self.peers.values() if peer.counts(now))
+        if self.parts or not self.missing & ~held:
+            return None
+        part = Part(_lowest(self.missing), self.missing.bit_length())
+        self.parts.append(part)
+        return part
 
     def ended(self, part: Part) -> None:
         """A part is fetched no more."""
@@ -364,14 +374,6 @@ class Swarm:
     def _score(self, block: int, node: str) -> bytes:
         text = f"{self._digest} {block} {node}".encode()
         return hashlib.blake2b(text, digest_size=8).digest()
-
-
-def numbers(pieces: int) -> Iterator[int]:
-    """The pieces of a set, ascending."""
-    while pieces:
-        number = _lowest(pieces)
-        yield number
-        pieces &= pieces - 1
 
 
 def _bits(found: Iterable[int]) -> int:

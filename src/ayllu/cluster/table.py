@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from ayllu.cluster.record import Record
+from ayllu.cluster.record import Pulse, Record
 from ayllu.cluster.seal import Sealed
 from ayllu.cluster.view import Member, State
 
@@ -32,10 +32,14 @@ class Change(Struct, frozen=True):
 
 
 class _Entry:
-    """All that is known of a machine. `said` is the time of its last envelope, by its own clock."""
+    """All that is known of a machine. `said` is the time of its last envelope, by its own clock.
+
+    `changed` is the order of the last whole record; pulses bring its load up to date.
+    """
 
     def __init__(self) -> None:
         self.record: Record | None = None
+        self.changed = (0, 0)
         self.said = 0.0
         self.heard = 0.0
         self.alive = False
@@ -87,24 +91,45 @@ class Table:
         entry = self._entries.setdefault(record.node, _Entry())
         if entry.record is None or record.order > entry.record.order:
             entry.record = record
+            entry.changed = record.order
         elif record.order < entry.record.order:
-            return self._older(entry, sealed, record, now)
+            return self._older(entry, sealed, record.epoch, now)
         elif sealed.time <= entry.said:
             return "" if sealed.time == entry.said else "a record that was heard before"
-        entry.said = max(entry.said, sealed.time)
-        entry.heard = now
-        self._show(record.node, now)
+        self._note(entry, sealed, now)
         return ""
 
-    def _older(self, entry: _Entry, sealed: Sealed, record: Record, now: float) -> str:
-        """A record of an earlier life that is said only now comes from a second machine."""
-        is_earlier_life = entry.record is not None and record.epoch < entry.record.epoch
+    def feel(self, sealed: Sealed, pulse: Pulse, now: float) -> str | None:
+        """A machine's pulse; why it was dropped, or an empty text. None asks for the whole record.
+
+        That is where none is known, or one from before something else than the load changed.
+        """
+        entry = self._entries.setdefault(sealed.node, _Entry())
+        if entry.record is None or (pulse.epoch, pulse.changed) > entry.changed:
+            return None
+        if (pulse.epoch, pulse.counter) < entry.record.order:
+            return self._older(entry, sealed, pulse.epoch, now)
+        if sealed.time <= entry.said:
+            return "a pulse that was heard before"
+        entry.record = structs.replace(entry.record, counter=pulse.counter, load=pulse.load)
+        self._note(entry, sealed, now)
+        return ""
+
+    def _note(self, entry: _Entry, sealed: Sealed, now: float) -> None:
+        """A sign of life."""
+        entry.said = max(entry.said, sealed.time)
+        entry.heard = now
+        self._show(sealed.node, now)
+
+    def _older(self, entry: _Entry, sealed: Sealed, epoch: int, now: float) -> str:
+        """What is of an earlier life and said only now comes from a second machine."""
+        is_earlier_life = entry.record is not None and epoch < entry.record.epoch
         if is_earlier_life and sealed.time > entry.said:
             entry.said = sealed.time
             entry.rivals += 1
             entry.rival_until = now + _RIVAL_SECONDS
             if entry.rivals >= _RIVAL_RECORDS:
-                self.set_aside(record.node, CLONED, now)
+                self.set_aside(sealed.node, CLONED, now)
         return "a record that is older than the last"
 
     def set_aside(self, node: str, reason: str, now: float) -> None:

@@ -19,7 +19,7 @@ class Trust:
         by, or, without one, the machine that sent it."""
         self.senders: dict[str, set[int]] = {}
         """The pieces that are here on nothing but their sender's word."""
-        self._claims: dict[str, dict[int, bytes]] = {}
+        self._claims: dict[str, dict[int, set[bytes]]] = {}
 
     def accept(self, number: int, sha256: bytes, sender: str, voucher: str | None) -> None:
         """Note a piece that was stored."""
@@ -36,7 +36,7 @@ class Trust:
 
     def claim(self, node: str, number: int, sha256: bytes) -> None:
         """A machine said what a piece is, and something else was said as well."""
-        self._claims.setdefault(node, {}).setdefault(number, sha256)
+        self._claims.setdefault(node, {}).setdefault(number, set()).add(sha256)
 
     @property
     def disputed(self) -> frozenset[int]:
@@ -48,7 +48,7 @@ class Trust:
         return {
             node: wrong
             for node, claims in self._claims.items()
-            if (wrong := next((n for n, said in claims.items() if truth[n] != said), None))
+            if (wrong := next((n for n, said in claims.items() if said != {truth[n]}), None))
             is not None
         }
 

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from ayllu.cluster.authority import NOT_ADMIN, requester
+from ayllu.cluster.authority import requester
 from ayllu.cluster.credentials import Credentials
 from ayllu.cluster.door import Door, Visitor
 from ayllu.cluster.door_client import knock, meet
@@ -69,7 +69,7 @@ class TrustedLan:
         port: Callable[[], int],
     ) -> None:
         self._keyring = keyring
-        self._name = name
+        self._name = shown(name)
         self._known = known
         self._key = key
         self._port = port
@@ -82,10 +82,10 @@ class TrustedLan:
     def notice(self, address: str) -> None:
         """There is a machine whose join door is at `host:port`: try it now and then.
 
-        Nothing is done in an ayllu already. It does not raise; why it failed is logged, rarely.
+        Nothing is done in an ayllu with others. It does not raise; why it failed is logged, rarely.
         """
         now = time.monotonic()
-        if self._keyring.credentials is not None or self._asking:
+        if not self._keyring.is_free or self._asking:
             return
         if now - self._asked_at.get(address, -RETRY_SECONDS) < RETRY_SECONDS:
             return
@@ -97,10 +97,10 @@ class TrustedLan:
     async def join(self, address: str) -> Credentials:
         """Join the ayllu of the machine at a door; where neither has one, one of both makes it.
 
-        Raises BadRequestError, ForbiddenError (it does not know the secret), DoorError.
+        An ayllu of this machine alone is given up for it, or the other's for this one. Raises
+        BadRequestError, ForbiddenError (it does not know the secret), DoorError.
         """
-        if self._keyring.credentials is not None:
-            raise BadRequestError("this machine is in an ayllu already")
+        self._keyring.check_free()
         if self._asking:
             raise BusyError(f"this machine is joining at {self._asking}")
         self._asking = address
@@ -121,62 +121,69 @@ class TrustedLan:
         name = shown(about.name)
         if about.node == keyring.identity.node:
             raise BadRequestError(f"{address} is this machine's own door")
+        own = keyring.credentials
+        if own is not None and about.cluster == own.cluster:
+            return own
         if about.cluster and not about.admin:
             raise ForbiddenError(f"{name} is in an ayllu and does not hold its CA's key")
         request, nonce = keyring.identity.request(), secrets.token_bytes(32)
         async with knock(address) as door:
             port = self._port()
-            proof = self._proof("joins", door.leaf, request, self._name, nonce, port)
-            reply = await door.ask(Trusted(request, self._name, nonce, port, proof), Admitted)
+            said = (request, self._name, nonce, own is not None, port)
+            asked = Trusted(*said, self._proof("joins", door.leaf, *said))
+            reply = await door.ask(asked, Admitted)
             theirs = self._proof("admits", door.leaf, request, nonce, _digest(reply.grant))
         if not hmac.compare_digest(theirs, reply.proof):
             raise ForbiddenError(
                 f"{name} at {address} does not know this LAN's secret: its answer was thrown away"
             )
-        if keyring.credentials is not None:  # the other one knocked here meanwhile
-            return keyring.credentials
-        joined = keyring.create() if reply.grant is None else keyring.join(reply.grant)
+        if reply.grant is None:  # it knocks here
+            return keyring.credentials or keyring.create()
+        if not keyring.is_free:  # another one joined here meanwhile
+            return keyring.member()
+        joined = keyring.join(reply.grant)
         _log.info("joined by the LAN's secret", ayllu=joined.cluster, by=name, address=address)
         return joined
 
     async def _asked(self, request: Trusted, visitor: Visitor) -> Admitted:
-        proof = self._proof(
-            "joins", visitor.leaf, request.request, request.name, request.nonce, request.port
-        )
+        said = (request.request, request.name, request.nonce, request.alone, request.port)
+        proof = self._proof("joins", visitor.leaf, *said)
         if not hmac.compare_digest(proof, request.proof):
             await asyncio.sleep(_WRONG_SECONDS)
             raise ForbiddenError("the trusted_lan secrets of the two machines differ")
         node = node_id(requester(request.request))
         door = join_endpoint(visitor.host, request.port)
-        grant = self._grant(request.request, node, door)
-        if grant is None:
+        if self._gives_way(node, request.alone, door):
+            grant = None
             self._start(self._try(door))
         else:
-            name = shown(request.name)
-            _log.info("a machine joined by the LAN's secret", node=node, name=name)
-        said = self._proof("admits", visitor.leaf, request.request, request.nonce, _digest(grant))
-        return Admitted(said, grant)
+            grant = self._grant(request.request)
+            _log.info("a machine joined by the LAN's secret", node=node, name=shown(request.name))
+        proof = self._proof("admits", visitor.leaf, request.request, request.nonce, _digest(grant))
+        return Admitted(proof, grant)
 
-    def _grant(self, request: bytes, node: str, door: str) -> Grant | None:
-        """What a machine is given that knows the secret; None where it has to make the ayllu.
+    def _gives_way(self, node: str, alone: bool, door: str) -> bool:
+        """Whether this machine joins the one that asks, rather than the other way round.
 
-        Of two that have none, the one with the smaller id does, whoever asked first.
+        Who shares an ayllu stays; else who has one; else the one with the smaller id. Raises
+        BusyError while this machine joins somewhere else.
         """
-        own = self._keyring.credentials
-        if own is None:
-            if self._asking and self._asking != door:
-                raise BusyError(f"{self._name} is just joining another machine: try again")
-            if node < self._keyring.identity.node:
-                return None
+        if not self._keyring.is_free:
+            return False
+        if self._asking and self._asking != door:
+            raise BusyError(f"{self._name} is just joining another machine: try again")
+        has_one = self._keyring.credentials is not None
+        return alone if has_one != alone else node < self._keyring.identity.node
+
+    def _grant(self, request: bytes) -> Grant:
+        if self._keyring.credentials is None:
             self._keyring.create()
-        elif not own.is_admin:
-            raise ForbiddenError(NOT_ADMIN)
         known = self._known()
         return self._keyring.grant(request, admin=None, admins=known.admins, peers=known.peers)
 
     async def _try(self, address: str) -> None:
         try:
-            if self._keyring.credentials is None:
+            if self._keyring.is_free:
                 await self.join(address)
         except AylluError as error:
             self._failed.warn(
