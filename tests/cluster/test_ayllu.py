@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
-from cluster.machines import Machines, join, models, nodes
+from ayllu_servers import Machines, join, models, nodes
 from serving import Serving, wait_until
 
 from ayllu.cluster.peers import Peers

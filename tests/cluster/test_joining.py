@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster.machines import Machines, models, nodes
+from ayllu_servers import Machines, models, nodes
 from serving import Serving, wait_until
 
 SECRET = "a long secret of ours"
