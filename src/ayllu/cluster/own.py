@@ -79,7 +79,7 @@ class OwnRecord:
         )
         self._tasks = [
             asyncio.create_task(_again(LOAD_SECONDS, self._look_at_load)),
-            asyncio.create_task(_again(MODELS_SECONDS, self._look_at_models)),
+            asyncio.create_task(_again(MODELS_SECONDS, self.look_at_models)),
         ]
 
     def snapshot(self) -> Snapshot:
@@ -160,7 +160,8 @@ class OwnRecord:
         if is_news(self.record.load, load, self.record.hardware.ram_total):
             self.change(load=load)
 
-    async def _look_at_models(self) -> None:
+    async def look_at_models(self) -> None:
+        """Bring the record up to date with the store."""
         loaded = {row.model.digest for row in self._parts.pool.loaded()}
         try:
             models = await asyncio.to_thread(held_models, self._parts.store, loaded)
