@@ -33,7 +33,7 @@ from ayllu.cluster.probe import Others, look_around
 from ayllu.cluster.record import Endpoints
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.cluster.trusted import stretch
-from ayllu.cluster.view import Member
+from ayllu.cluster.view import Member, addresses
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError
 
 TRUSTED_SECONDS = 5.0
@@ -145,7 +145,7 @@ class Awake:
             node=me.node,
             version=me.version,
             now=self._keyring.clock(),
-            addresses=(*me.endpoints.bus, *me.endpoints.peer, *me.endpoints.join),
+            addresses=addresses(me),
             ayllu=self.ayllu,
             ends=own.ends if own is not None else 0.0,
             problem=problem,
