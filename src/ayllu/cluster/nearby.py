@@ -219,7 +219,7 @@ class Nearby:
 
     def _try(self) -> None:
         """Join whoever knows the secret of this network."""
-        if self._trusted is not None and self._keyring.credentials is None:
+        if self._trusted is not None and self._keyring.is_free:
             for hint in self._beacon.heard():
                 for place in hint.places(hint.message.join):
                     self._trusted.notice(place)

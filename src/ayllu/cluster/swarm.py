@@ -145,7 +145,8 @@ class Swarm:
 
     def holders(self) -> list[str]:
         """The machines that have all of the blob and may be believed, the quickest first."""
-        return [node for node in self.all_holders() if not self.peers[node].barred]
+        found = ((node, self.peers[node]) for node in self.all_holders())
+        return [node for node, peer in found if not peer.barred and not peer.lost_until]
 
     def all_holders(self) -> list[str]:
         """The same with those that are not asked any more behind them."""
@@ -205,7 +206,7 @@ class Swarm:
             return
         seconds = now - peer.asked.pop(request.number)
         peer.pace = seconds if not peer.pace else 0.8 * peer.pace + 0.2 * seconds
-        peer.failures = 0
+        peer.failures, peer.lost_until = 0, 0.0
         if seconds < QUICK:
             peer.pipe = min(peer.pipe + 1, PIPE)
         elif seconds > SLOW:
