@@ -80,6 +80,10 @@ OURS = {
     "POST /api/perplexity": "ours",
     "POST /api/quantizations": "ours",
     "POST /api/rerank": "ours",
+    **{
+        f"POST /api/cluster/{name}": "ours"
+        for name in ("pull", "up", "invite", "join", "pair", "pair/confirm", "revoke")
+    },
     "POST /api/tokenize": "ours",
     "POST /api/detokenize": "ours",
     "GET /v2/_catalog": "Docker's, whose clients are no Python ones",

@@ -5,6 +5,8 @@ import ssl
 import stat
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 
 import msgspec
 import pytest
@@ -12,9 +14,20 @@ from cluster_machines import DAY, NOW, Machines, joined
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ayllu.cluster import credentials as files
-from ayllu.cluster.authority import DAYS, CertificateError, new_authority, self_signed
+from ayllu.cluster.authority import (
+    DAYS,
+    Authority,
+    CertificateError,
+    new_authority,
+    parse,
+    requester,
+    self_signed,
+)
+from ayllu.cluster.credentials import Credentials
 from ayllu.cluster.identity import common_name
 from ayllu.cluster.keyring import Grant, Keyring
 from ayllu.errors import BadRequestError, ForbiddenError, StoreError
@@ -121,6 +134,38 @@ def test_requests_that_prove_no_key_are_refused(machines: Machines) -> None:
     for data in (b"", b"x" * 100, bytes(5000), good[:-1] + bytes([good[-1] ^ 1]), other_curve):
         with pytest.raises(CertificateError, match="request for a certificate"):
             keyring.certify(data)
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@given(place=st.integers(0, 2000), flip=st.integers(0, 255))
+def test_damaged_certificates_and_requests_end_in_a_sentence(
+    member: Credentials, place: int, flip: int
+) -> None:
+    def damaged(whole: bytes) -> bytes:
+        cut, rest = whole[: place % len(whole)], whole[place % len(whole) :]
+        return cut + bytes([rest[0] ^ flip]) + rest[1:] if flip else cut
+
+    with pytest.raises(CertificateError):
+        member.authority.read(damaged(member.certificate))
+    with pytest.raises(CertificateError):
+        requester(damaged(member.identity.request()))
+    with suppress(CertificateError):  # of a CA only the key counts
+        Authority(parse(damaged(member.authority.der)))
+
+
+@pytest.fixture(scope="module")
+def member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Credentials]:
+    with ExitStack() as stack:
+        yield Machines(tmp_path_factory.mktemp("member"), stack).new("a").create()
+
+
+def test_a_grant_names_as_many_machines_as_can_be_read(machines: Machines) -> None:
+    first, second = machines.new("a"), machines.new("b")
+    first.create()
+    many = tuple(f"192.0.2.1:{port}" for port in range(1, 1000))
+    grant = first.grant(second.identity.request(), admin=None, admins=1, peers=many)
+    second.join(msgspec.msgpack.decode(msgspec.msgpack.encode(grant), type=Grant))
+    assert second.met == many[:256]
 
 
 def test_an_admin_renews_itself_and_the_new_certificate_is_kept(machines: Machines) -> None:

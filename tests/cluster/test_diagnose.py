@@ -96,7 +96,6 @@ def test_filtered_multicast_is_told_though_all_are_met() -> None:
     ("here", "said"),
     [
         (structs.replace(HERE, ayllu=""), "this machine is in no ayllu"),
-        (structs.replace(HERE, revoked="lost"), "this machine was revoked (lost)"),
         (structs.replace(HERE, ends=NOW - 1), "the certificate of this machine ran out"),
         (structs.replace(HERE, problem="the port is taken"), "the port is taken"),
         (structs.replace(HERE, addresses=()), "listens on no address"),
@@ -104,6 +103,14 @@ def test_filtered_multicast_is_told_though_all_are_met() -> None:
 )
 def test_what_is_wrong_here_comes_first(here: Here, said: str) -> None:
     assert said in next(iter(report(here, ()))).text
+
+
+def test_without_an_ayllu_the_neighbours_are_told() -> None:
+    alone = structs.replace(HERE, ayllu="")
+    free, bound = structs.replace(THERE, ayllu=""), structs.replace(THERE, name="tower")
+    told = [finding.text for finding in report(alone, (free, bound))]
+    assert "is near, in no ayllu: `ayllu pair laptop`" in told[1]
+    assert f"is near, in the ayllu {'a' * 20}: `ayllu pair tower`" in told[2]
 
 
 def test_an_ayllu_of_one_is_told_how_to_grow() -> None:

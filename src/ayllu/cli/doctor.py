@@ -26,12 +26,16 @@ class Finding(NamedTuple):
 
 
 @click.command()
+@click.option("--network", is_flag=True, help="Say why other machines are not there.")
 @click.pass_context
-def doctor(context: click.Context) -> None:
-    """Check this machine and say what to mend. Exits with 1 when something must be."""
+def doctor(context: click.Context, network: bool) -> None:
+    """Check this machine and say what to mend. Exits with 1 when something must be.
+
+    With --network, try every machine of the ayllu and of the neighbourhood instead.
+    """
     settings = load_settings()
     broken = False
-    for check in CHECKS:
+    for check in [_network] if network else CHECKS:
         for finding in _findings(check, settings):
             broken |= not finding.fine
             mark = "ok  " if finding.fine else "MEND"
@@ -119,6 +123,16 @@ def _server(settings: Settings) -> Iterator[Finding]:
         yield Finding("server", fine=not owner, text=text)
     else:
         yield Finding("server", fine=True, text=f"version {running} answers at {url}")
+
+
+def _network(_: Settings) -> Iterator[Finding]:
+    from ayllu.cli.client import call
+    from ayllu.cli.print import clean_line
+    from ayllu.cli.wire_nodes import DiagnosisReply
+
+    reply = call(lambda client: client.get("/api/cluster/doctor", DiagnosisReply))
+    for found in reply.findings:
+        yield Finding(clean_line(found.topic), found.fine, clean_line(found.text))
 
 
 def _settings(_: Settings) -> Iterator[Finding]:

@@ -119,3 +119,17 @@ def follow(known: ClusterReply, event: ClusterEvent) -> ClusterReply:
         seen=known.seen if event.seen is None else event.seen,
         totals=event.totals or known.totals,
     )
+
+
+class Found(Struct, frozen=True):
+    """A line of the doctor's report on the network."""
+
+    topic: str
+    fine: bool
+    text: str
+
+
+class DiagnosisReply(Struct, frozen=True):
+    """GET /api/cluster/doctor."""
+
+    findings: tuple[Found, ...]

@@ -7,7 +7,6 @@ that a certificate says nothing that could be made up. X.509 as in RFC 5280.
 from __future__ import annotations
 
 import re
-import time
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -20,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
 from ayllu.cluster.identity import Time, common_name, node_id
+from ayllu.cluster.moments import moment
 from ayllu.errors import ForbiddenError
 
 DAYS = 30
@@ -57,9 +57,7 @@ class Authority:
     def __init__(
         self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey | None = None
     ) -> None:
-        public = certificate.public_key()
-        if not isinstance(public, ec.EllipticCurvePublicKey):
-            raise CertificateError("damaged", "the CA's key is not an elliptic-curve key")
+        public = _key(certificate)
         if key is not None and key.public_key() != public:
             raise CertificateError("other", "the CA's key belongs to another certificate")
         self.certificate = certificate
@@ -141,13 +139,13 @@ class Authority:
     def _verify(self, data: bytes) -> Certified:
         certificate = parse(data)
         try:
-            public = key_of(data)
+            public = _key(certificate)
             name, issuer = _name_of(certificate.subject), _name_of(certificate.issuer)
         except _UNREADABLE as error:
             raise CertificateError("damaged", "the certificate cannot be read") from error
         try:
             certificate.verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature) as error:
+        except (*_UNREADABLE, InvalidSignature) as error:
             raise CertificateError(
                 "other",
                 f"the certificate of {name or 'that machine'} is of another ayllu "
@@ -225,18 +223,7 @@ def parse(certificate: bytes) -> x509.Certificate:
 
 def key_of(certificate: bytes) -> ec.EllipticCurvePublicKey:
     """The key that a certificate (DER) names, whoever signed it. Raises CertificateError."""
-    try:
-        key = parse(certificate).public_key()
-    except _UNREADABLE as error:
-        raise CertificateError("damaged", "the certificate's key cannot be read") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise CertificateError("damaged", "the certificate's key is not an elliptic-curve key")
-    return key
-
-
-def moment(when: Time) -> str:
-    """A time for people, in UTC, as `2026-03-01 12:00:05 UTC`."""
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(when))
+    return _key(parse(certificate))
 
 
 def _builder(
@@ -273,6 +260,16 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 def _date(when: Time) -> datetime:
     return datetime.fromtimestamp(int(when), UTC)
+
+
+def _key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    try:
+        key = certificate.public_key()
+    except _UNREADABLE as error:
+        raise CertificateError("damaged", "the certificate's key cannot be read") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise CertificateError("damaged", "the certificate's key is not an elliptic-curve key")
+    return key
 
 
 def _name_of(name: x509.Name) -> str:

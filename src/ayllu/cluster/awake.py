@@ -16,6 +16,7 @@ import structlog
 from ayllu.cluster import choices
 from ayllu.cluster.choices import Choices
 from ayllu.cluster.credentials import Credentials
+from ayllu.cluster.diagnose import Finding, Here, report
 from ayllu.cluster.door import Door
 from ayllu.cluster.ground import DOOR, Ground
 from ayllu.cluster.identity import opened
@@ -28,10 +29,11 @@ from ayllu.cluster.nearby import BEACON, Nearby
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.part import Part
 from ayllu.cluster.peers import Peers
+from ayllu.cluster.probe import Others, look_around
 from ayllu.cluster.record import Endpoints
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.cluster.trusted import stretch
-from ayllu.cluster.view import Member
+from ayllu.cluster.view import Member, addresses
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError
 
 TRUSTED_SECONDS = 5.0
@@ -60,7 +62,6 @@ class Awake:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._part: Part | None = None
-        self._met: tuple[str, ...] = ()
         self._joined = asyncio.Event()
         self._followed: Credentials | None = None
         self._door: Door | None = None
@@ -128,6 +129,30 @@ class Awake:
         """The others that are known now."""
         return self._part.members() if self._part is not None else ()
 
+    async def examine(self, problem: str) -> tuple[Finding, ...]:
+        """Why the others are there, or are not. It takes some seconds."""
+        own, part, me = self._keyring.credentials, self._part, self._own.record
+        known = Others(
+            members=self.members(),
+            met=part.met() if part is not None else (),
+            heard=self.nearby.heard(),
+            named=part.named() if part is not None else {},
+            is_revoked=lambda node: own is not None and node in own.revoked,
+        )
+        others = await look_around(known)
+        here = Here(
+            name=me.name,
+            node=me.node,
+            version=me.version,
+            now=self._keyring.clock(),
+            addresses=addresses(me),
+            ayllu=self.ayllu,
+            ends=own.ends if own is not None else 0.0,
+            problem=problem,
+            hears_itself=self.nearby.hears_itself,
+        )
+        return tuple(report(here, others))
+
     @property
     def nearby(self) -> Nearby:
         """The machines of the neighbourhood."""
@@ -160,8 +185,7 @@ class Awake:
     async def join(self, code: str) -> None:
         """Join the ayllu of a code."""
         async with self._turn:  # the part opens when it is known where the others are
-            _, peers = await join(self._keyring, decode(code), self._own.record.name)
-            self._met = peers
+            await join(self._keyring, decode(code), self._own.record.name)
         await self._follow()
 
     async def revoke(self, node: str, reason: str) -> None:
@@ -200,6 +224,8 @@ class Awake:
             epoch=self._keyring.identity.epoch,
             admin=now is not None and now.is_admin,
         )
+        if self._part is not None and self._part.cluster != self.ayllu:
+            await self._close_part()
         if now is None:
             await self._close_part()
         elif now.node in now.revoked:
@@ -219,7 +245,7 @@ class Awake:
                     peers=(
                         *self._settings.cluster_peers,
                         *self._choices.peers,
-                        *self._met,
+                        *self._keyring.met,
                         *self.nearby.doors(),
                     ),
                     changed=self._on_change,

@@ -22,6 +22,7 @@ from ayllu.cluster.identity import (
     Time,
     private_pem,
     read_key,
+    remove,
     set_aside,
     write,
 )
@@ -133,7 +134,9 @@ def load(identity: Identity) -> Credentials | None:
         ca = _pem(folder / CA_CERTIFICATE)
         key_data = _read(folder / CA_KEY)
         if ca is None:
-            raise StoreError(f"{folder / CA_CERTIFICATE} is missing: run `ayllu leave`, join again")
+            raise StoreError(
+                f"{folder / CA_CERTIFICATE} is missing: move {CERTIFICATE} away too, and join again"
+            )
         key = read_key(key_data, folder / CA_KEY) if key_data is not None else None
         authority = Authority(parse(ca), key)
         own = authority.read(certificate)
@@ -151,7 +154,7 @@ def save(credentials: Credentials) -> None:
     """Write what a machine without credentials was given; a crash leaves it without any."""
     folder, authority = credentials.identity.folder, credentials.authority
     for name in (CERTIFICATE, CA_KEY, REVOKED):  # of a save that was cut
-        (folder / name).unlink(missing_ok=True)
+        remove(folder / name)
     if authority.key is not None:
         write(folder / CA_KEY, private_pem(authority.key))
     write(folder / CA_CERTIFICATE, pem(authority.der))
@@ -159,7 +162,7 @@ def save(credentials: Credentials) -> None:
     save_certificate(credentials)
 
 
-def remove(credentials: Credentials) -> None:
+def leave(credentials: Credentials) -> None:
     """Set the credentials aside; the identity stays."""
     names = (CERTIFICATE, CA_CERTIFICATE, CA_KEY, REVOKED)
     set_aside(credentials.identity.folder, credentials.node, names)

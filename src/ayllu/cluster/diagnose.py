@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ayllu.cluster.authority import moment
+from ayllu.cluster.moments import moment
 
 MOST_SKEW = 300.0
 """Seconds that clocks may differ before it is worth a word; certificates allow an hour."""
@@ -42,7 +42,6 @@ class Here(Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     ayllu: str = ""
     ends: float = 0.0
-    revoked: str = ""
     problem: str = ""
     hears_itself: bool | None = None
 
@@ -79,17 +78,17 @@ def report(here: Here, others: tuple[There, ...]) -> Iterator[Finding]:
     """The whole report: this machine first, then each other one."""
     yield from _here(here)
     if not here.ayllu:
-        return
-    if not others:
+        yield from (Finding(other.name, fine=True, text=_near(other)) for other in others)
+    elif not others:
         yield Finding(
             "network",
             fine=False,
             text="no other machine is known or heard: is Ayllu running there, on this network? "
             "`ayllu invite` here gives a code for it, `ayllu up --peer HOST:PORT` an address",
         )
-    for other in others:
-        yield _there(here, other)
-    yield from _multicast(here, others)
+    else:
+        yield from (_there(here, other) for other in others)
+        yield from _multicast(here, others)
 
 
 def _here(here: Here) -> Iterator[Finding]:
@@ -100,12 +99,7 @@ def _here(here: Here) -> Iterator[Finding]:
         advice = "`ayllu up` makes one, `ayllu join CODE` joins one"
         yield Finding(topic, fine=not here.problem, text=f"this machine is in no ayllu: {advice}")
         return
-    if here.revoked:
-        advice = "`ayllu leave`, then join again by a code"
-        yield Finding(
-            topic, fine=False, text=f"this machine was revoked ({here.revoked}): {advice}"
-        )
-    elif here.ends < here.now:
+    if here.ends < here.now:
         text = (
             f"the certificate of this machine ran out at {moment(here.ends)}, and its clock says "
             f"{moment(here.now)}: set the clock if it is wrong, or start an admin machine, which "
@@ -116,6 +110,12 @@ def _here(here: Here) -> Iterator[Finding]:
         where = ", ".join(here.addresses) or "no address"
         text = f"{here.name} is in the ayllu {here.ayllu} and listens on {where}"
         yield Finding(topic, bool(here.addresses), text)
+
+
+def _near(other: There) -> str:
+    """What a machine without an ayllu can do with one that it hears."""
+    where = f"in the ayllu {other.ayllu}" if other.ayllu else "in no ayllu"
+    return f"is near, {where}: `ayllu pair {other.name}` asks it to be one with this machine"
 
 
 def _there(here: Here, other: There) -> Finding:

@@ -33,6 +33,7 @@ from ayllu.cluster.door_messages import (
     frame,
     read_frame,
     read_request,
+    shown,
 )
 from ayllu.cluster.identity import KEY, write
 from ayllu.cluster.keyring import Keyring
@@ -63,7 +64,7 @@ class Door:
 
     def __init__(self, keyring: Keyring, name: str) -> None:
         self._keyring = keyring
-        self._name = name
+        self._name = shown(name)
         self._answers: dict[type, Answer] = {Hello: self._hello}
         self._shown: tuple[ssl.SSLContext, bytes] | None = None
         self._listeners: list[socket.socket] = []

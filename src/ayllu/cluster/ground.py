@@ -52,6 +52,11 @@ class Ground(Struct, frozen=True):
             port = address.port if has_port(text) else first
             yield join_endpoint(address.host, port + number)
 
+    def named(self) -> dict[str, tuple[str, str]]:
+        """Where the bus and the join door of the machines are that the owner named, by that."""
+        places = zip(self.peers, self.peers_at(BUS), self.peers_at(DOOR), strict=True)
+        return {text: (bus, door) for text, bus, door in places}
+
     def tell_endpoints(self, **endpoints: tuple[str, ...]) -> None:
         """Say in the own record where this machine listens."""
         now = structs.replace(self.own.record.endpoints, **endpoints)

@@ -148,6 +148,14 @@ def write(path: Path, data: bytes) -> None:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if it is there. Raises StoreError."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be removed: {error.strerror or error}") from error
+
+
 def set_aside(folder: Path, node: str, names: Iterable[str]) -> Path:
     """Move files, where they exist, into a folder `aside-<node>-<time>`; its path.
 

@@ -31,6 +31,7 @@ from ayllu.cluster.identity import (
     node_id,
     private_pem,
     read_key,
+    remove,
     renewed,
     write,
 )
@@ -41,6 +42,7 @@ from ayllu.errors import BadRequestError, ForbiddenError, StoreError
 _ALONE = "alone"
 ADMINS = 3
 """A machine that joins becomes an admin machine while there are fewer."""
+_MOST_PEERS = 256
 _Der = Annotated[bytes, Meta(max_length=4096)]
 
 
@@ -54,7 +56,9 @@ class Grant(Struct, frozen=True):
     ca: _Der
     ca_key: Annotated[bytes, Meta(max_length=4096)] = b""
     revoked: Annotated[bytes, Meta(max_length=LARGEST_REVOKED)] = b""
-    peers: Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=256)] = ()
+    peers: Annotated[
+        tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=_MOST_PEERS)
+    ] = ()
 
 
 class Keyring:
@@ -64,6 +68,8 @@ class Keyring:
         self.identity = identity
         self.clock = clock
         self.credentials = files.load(identity)
+        self.met: tuple[str, ...] = ()
+        """The `peers` of the grant by which this machine joined, since it started."""
         self._watchers: list[Callable[[], None]] = []
 
     def watch(self, on_change: Callable[[], None]) -> None:
@@ -131,7 +137,7 @@ class Keyring:
             own.authority.der,
             private_pem(key) if key is not None else b"",
             own.revoked.encode(),
-            peers,
+            peers[:_MOST_PEERS],
         )
 
     def certify(self, request: bytes) -> bytes:
@@ -140,7 +146,7 @@ class Keyring:
         node = node_id(requester(request))
         own.check_not_revoked(node)
         if node != own.node:
-            self._alone_file.unlink(missing_ok=True)
+            remove(self._alone_file)
         return own.authority.certify(request, self.clock())
 
     def join(self, grant: Grant) -> Credentials:
@@ -160,9 +166,10 @@ class Keyring:
         except (CertificateError, StoreError) as error:
             raise BadRequestError(f"that machine gave what cannot be used: {error}") from error
         if self.credentials is not None:
-            files.remove(self.credentials)
+            files.leave(self.credentials)
             self.credentials = None
-        self._alone_file.unlink(missing_ok=True)
+        remove(self._alone_file)
+        self.met = grant.peers
         return self._enter(authority, grant.certificate, grant.revoked)
 
     def renew(self, certificate: bytes | None = None) -> Credentials:
@@ -203,9 +210,11 @@ class Keyring:
         if revoked:
             kept.merge(revoked)
         entered = Credentials(self.identity, certificate, authority, kept)
-        files.save(entered)
-        self.credentials = files.load(self.identity)
-        self._tell()
+        try:
+            files.save(entered)
+            self.credentials = files.load(self.identity)
+        finally:
+            self._tell()
         return self.member()
 
     def _tell(self) -> None:

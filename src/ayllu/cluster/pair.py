@@ -69,7 +69,7 @@ class Pairing:
         seconds: float = SECONDS,
     ) -> None:
         self._keyring = keyring
-        self._name = name
+        self._name = shown(name)
         self._known = known
         self._seconds = seconds
         self._session: Session | None = None

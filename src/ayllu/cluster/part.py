@@ -16,7 +16,7 @@ from ayllu.cluster.membership import Membership
 from ayllu.cluster.peer_server import PeerServer
 from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Record
-from ayllu.cluster.remembered import FILE, MOST, Remembered
+from ayllu.cluster.remembered import FILE, MOST, Met, Remembered
 from ayllu.cluster.table import Change
 from ayllu.cluster.view import Member
 
@@ -30,6 +30,8 @@ class Part:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         credentials = ground.keyring.member()
+        self.cluster = credentials.cluster
+        """The ayllu that it is a part of."""
         self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] = (
             credentials.server_context(),
             credentials.client_context(),
@@ -77,6 +79,14 @@ class Part:
         await self._server.close(GRACE_SECONDS)
         await self.peers.close()
 
+    def named(self) -> dict[str, tuple[str, str]]:
+        """Where the machines should be that the owner named."""
+        return self._ground.named()
+
+    def met(self) -> tuple[Met, ...]:
+        """The machines that were there before, and those that are."""
+        return self._membership.remembered.latest(MOST)
+
     def members(self) -> tuple[Member, ...]:
         """The others that are there."""
         return self._membership.members()
@@ -89,8 +99,8 @@ class Part:
     def admin_doors(self) -> tuple[str, ...]:
         """The join doors of admin machines, of those that are there first."""
         there = (place for one in self.records() if one.admin for place in one.endpoints.join)
-        met = self._membership.remembered.latest(MOST)
-        return tuple(dict.fromkeys((*there, *(at for one in met if one.admin for at in one.join))))
+        before = (place for one in self.met() if one.admin for place in one.join)
+        return tuple(dict.fromkeys((*there, *before)))
 
     def records(self) -> Iterable[Record]:
         """Their records."""

@@ -28,11 +28,10 @@ Ports = dict[str, tuple[str, ...]]
 BUS, PEER, DOOR = "the bus", "the API", "the join door"
 
 
-class Known(Struct, frozen=True, kw_only=True):
+class Others(Struct, frozen=True, kw_only=True):
     """All that this machine knows of others: members, those met before, those heard, addresses.
 
-    `named` are the owner's addresses: for each, where its bus and its door would be. `tag` is what
-    this ayllu's beacons carry.
+    `named` are the owner's addresses: for each, where its bus and its door would be.
     """
 
     members: tuple[Member, ...] = ()
@@ -42,7 +41,7 @@ class Known(Struct, frozen=True, kw_only=True):
     is_revoked: Callable[[str], bool]
 
 
-async def look_around(known: Known) -> tuple[There, ...]:
+async def look_around(known: Others) -> tuple[There, ...]:
     """Every other machine with what became of trying it, by name. It takes some seconds."""
     turn = asyncio.Semaphore(MOST_AT_ONCE)
 
@@ -64,7 +63,7 @@ async def look_around(known: Known) -> tuple[There, ...]:
     return tuple(sorted((*machines, *named), key=lambda other: (not other.meets, other.name)))
 
 
-def _machines(known: Known) -> Iterator[tuple[There, Ports]]:
+def _machines(known: Others) -> Iterator[tuple[There, Ports]]:
     """Each machine once, with the addresses of its ports, the surest first."""
     members = {member.record.node: member for member in known.members}
     met = {one.node: one for one in known.met}
@@ -96,7 +95,7 @@ def _machines(known: Known) -> Iterator[tuple[There, Ports]]:
         )
 
 
-def _named(known: Known) -> Iterator[tuple[There, Ports]]:
+def _named(known: Others) -> Iterator[tuple[There, Ports]]:
     for text, (bus, door) in known.named.items():
         yield There(name=text), {BUS: (bus,), DOOR: (door,)}
 

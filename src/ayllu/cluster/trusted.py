@@ -69,7 +69,7 @@ class TrustedLan:
         port: Callable[[], int],
     ) -> None:
         self._keyring = keyring
-        self._name = name
+        self._name = shown(name)
         self._known = known
         self._key = key
         self._port = port

@@ -9,6 +9,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ayllu.cluster.diagnose import Finding
 from ayllu.cluster.view import Cluster, Event, Whole, changes, view
 from ayllu.server.state import read_body, state_of
 from ayllu.server.stream import Framing, framed_response, json_response, until_left
@@ -26,6 +27,18 @@ class MeasureRequest(Struct, frozen=True):
 async def show(request: Request) -> Response:
     """GET /api/cluster: show the machines of the ayllu, this one first."""
     return json_response(view(state_of(request).cluster.snapshot()))
+
+
+class Diagnosis(Struct, frozen=True):
+    """Why other machines are there, or are not: a line for each, this machine's first."""
+
+    findings: tuple[Finding, ...]
+
+
+async def diagnose(request: Request) -> Response:
+    """GET /api/cluster/doctor: try all machines that are known, and say why two do not meet."""
+    work = state_of(request).cluster.examine()
+    return json_response(Diagnosis(await until_left(request, work)))
 
 
 async def measure(request: Request) -> Response:

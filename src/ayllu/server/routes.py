@@ -161,6 +161,7 @@ ROUTES = [
         cluster.events,
         streams=(cluster.FRAMING, ClusterEvent),
     ),
+    Endpoint("GET /api/cluster/doctor", cluster.diagnose, gives=cluster.Diagnosis),
     Endpoint(
         "POST /api/cluster/measure",
         cluster.measure,
