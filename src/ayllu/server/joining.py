@@ -84,6 +84,7 @@ async def revoke(request: Request) -> Response:
 
 async def leave(request: Request) -> Response:
     """POST /api/cluster/leave: take this machine out of its ayllu."""
+    await read_body(request, wire.LeaveRequest)
     node = state_of(request).cluster
     gone = await node.leave()
     return json_response(wire.Gone(node=gone, name=node.name))
@@ -127,6 +128,6 @@ ROUTES = [
         gives=wire.Pairings,
     ),
     Endpoint("POST /api/cluster/revoke", revoke, takes=wire.RevokeRequest, gives=wire.Gone),
-    Endpoint("POST /api/cluster/leave", leave, gives=wire.Gone),
+    Endpoint("POST /api/cluster/leave", leave, takes=wire.LeaveRequest, gives=wire.Gone),
 ]
 """The routes, none of which other machines may ask."""
