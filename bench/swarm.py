@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ayllus import homes
+from ayllus import homes, until
 from model_maker import put
 from registries import docker_registry
 
@@ -32,17 +32,15 @@ from ayllu.models.manifest import MODEL_TYPE, digest_of
 from ayllu.models.name import parse_name
 from ayllu.models.store import Store
 from ayllu.registry.client import Registries, Source
-from ayllu.registry.downloads import Amount, Downloads
+from ayllu.registry.downloads import Downloads
 from ayllu.types import Layer
 
 SIZE = 200_000_000
 HOST = ("127.0.0.1",)
 
 
-async def machine(home: Path, ports: list[int], peers: int) -> None:
+async def machine(home: Path, ports: list[int], mine: int, peers: int, shares: bool) -> None:
     """One machine: it takes orders on stdin, a layer each, and says on stdout what came of it."""
-    first = [tuple(f"127.0.0.1:{port}" for port in ports[at::2] if port) for at in (0, 1)]
-    mine = int(sys.argv[4])
     settings = load_settings({"AYLLU_HOME": str(home), "AYLLU_REGISTRIES": "127.0.0.1"})
     registries = Registries(settings)
     store = Store(settings.models)
@@ -55,7 +53,7 @@ async def machine(home: Path, ports: list[int], peers: int) -> None:
                     credentials=credentials,
                     listen=HOST,
                     port=ports[2 * mine + at],
-                    peers=tuple(one for one in first[at] if not one.endswith(f":{ports[2*mine+at]}")),
+                    peers=tuple(f"127.0.0.1:{port}" for port in ports[at::2] if port),
                 ),
                 print,
             )
@@ -64,21 +62,19 @@ async def machine(home: Path, ports: list[int], peers: int) -> None:
         members = Members(lambda _: True, str, lambda node, why: print(node, why, file=sys.stderr))
         sharing = Sharing(credentials.node, store, registries.bandwidth, members)
         sharing.attach(*buses)
-        if peers:
+        if shares:
             downloads.neighbours = sharing
         buses[0].announce(LIVE.format(node=credentials.node))
-        while len(sharing.members) < peers or any(len(bus.links()) < peers for bus in buses):
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.5)
+        await until(lambda: len(sharing.members) >= peers)
+        await until(lambda: all(len(bus.links()) >= peers for bus in buses))
         print("ready", flush=True)
         while order := await asyncio.to_thread(sys.stdin.readline):
             name, digest = order.split()
             place = registries.open(parse_name(name), "http")
             layer = Layer(MODEL_TYPE, digest, SIZE)
-            began, amount = time.time(), Amount(0)
-            cpu = time.process_time()
-            async for amount in downloads.fetch(Source(place, place.blob(digest)), layer):
-                pass
+            began, cpu = time.time(), time.process_time()
+            fetching = downloads.fetch(Source(place, place.blob(digest)), layer)
+            *_, amount = [amount async for amount in fetching]
             used = time.process_time() - cpu
             line = [began, time.time(), amount.from_peers, amount.from_registry, amount.peers, used]
             print(json.dumps(line), flush=True)
@@ -91,22 +87,23 @@ async def machine(home: Path, ports: list[int], peers: int) -> None:
 class Process:
     """A machine in a process of its own."""
 
-    def __init__(self, home: Path, ports: list[int], number: int, peers: int) -> None:
-        words = [sys.executable, __file__, str(home), json.dumps(ports), str(peers), str(number)]
-        self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(
+        self, home: Path, ports: list[int], number: int, peers: int, *, shares: bool = True
+    ) -> None:
+        facts = json.dumps([ports, number, peers, shares])
+        words = [sys.executable, __file__, str(home), facts]
+        pipes = subprocess.PIPE
+        self.process = subprocess.Popen(words, stdin=pipes, stdout=pipes, text=True)
 
     def hear(self) -> str:
         """Its next line."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline()
+        return self.process.stdout.readline() if self.process.stdout else ""
 
     def fetch(self, name: str, digest: str) -> None:
         """Have it fetch a layer."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{name} {digest}\n")
-        self.process.stdin.flush()
+        if self.process.stdin:
+            self.process.stdin.write(f"{name} {digest}\n")
+            self.process.stdin.flush()
 
     def end(self) -> None:
         """Have it leave."""
@@ -144,18 +141,19 @@ def main() -> None:
         print(f"three pull the same new 200 MB: {took:.2f} s, {100 * sent / SIZE:.1f} % of it sent")
         for one in machines:
             one.end()
-        for peers, label in ((0, "without an ayllu"), (0, "without an ayllu")):
-            lone = Process(places[0], ports, 0, peers)
+        for shares in (False, True, False, True):
+            lone = Process(places[0], ports[:2] + [0] * 4, 0, 0, shares=shares)
             lone.hear()
             lone.fetch(name, digest_of(alone))
             began, ended, *_ = json.loads(lone.hear())
-            print(f"200 MB from the registry {label}: {SIZE / (ended - began) / 1e6:.0f} MB/s")
+            speed = SIZE / (ended - began) / 1e6
+            print(f"alone, {'in an' if shares else 'without an'} ayllu: {speed:.0f} MB/s")
             lone.end()
             (places[0] / "models/blobs" / digest_of(alone).replace(":", "-")).unlink()
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        asyncio.run(machine(Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])))
+        asyncio.run(machine(Path(sys.argv[1]), *json.loads(sys.argv[2])))
     else:
         main()

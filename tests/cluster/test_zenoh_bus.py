@@ -379,8 +379,29 @@ def test_each_ayllu_has_a_multicast_group_of_its_own() -> None:
     assert group("a").startswith("239.")
 
 
-def test_link_local_addresses_name_their_interface(tmp_path: Path) -> None:
-    ayllu = Ayllu(tmp_path)
-    config = replace(ayllu.config(ayllu.member("1")), listen=("fe80::1%eth0", "10.0.0.1"), port=5)
-    words = zenoh_words(config)
-    assert words["listen/endpoints"] == ["tls/[fe80::1]:5#iface=eth0", "tls/10.0.0.1:5"]
+def test_link_local_addresses_are_left_out(tmp_path: Path) -> None:
+    async def scene(ayllu: Ayllu) -> None:
+        config = ayllu.config(ayllu.member("1"))
+        bus = await ayllu.open(replace(config, listen=("fe80::1%eth0", "127.0.0.1")))
+        assert bus.endpoints == (join_endpoint("127.0.0.1", config.port),)
+        with pytest.raises(BusError, match="it has none"):
+            await ayllu.open(replace(config, listen=("fe80::1%eth0",)))
+        words = zenoh_words(replace(config, peers=("[fe80::1%eth0]:5", "name:5")))
+        assert words["connect/endpoints"] == ["tls/name:5"]
+
+    run(tmp_path, scene)
+
+
+def test_a_bus_that_is_opened_anew_has_the_same_port(tmp_path: Path) -> None:
+    async def scene(ayllu: Ayllu) -> None:
+        first, second = await ayllu.join("1"), await ayllu.join("2")
+        await until(first.links)
+        before = first.endpoints
+        await first.close()
+        config = ayllu.config(ayllu.keyrings["1"].member())
+        port = int(before[0].rpartition(":")[2])
+        again = await ayllu.open(replace(config, port=port, peers=second.endpoints))
+        assert again.endpoints == before
+        await until(again.links)
+
+    run(tmp_path, scene)

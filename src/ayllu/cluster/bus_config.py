@@ -37,9 +37,10 @@ _MESSAGES = (
 class BusConfig(Struct, frozen=True, kw_only=True):
     """What a bus needs to open.
 
-    `listen` are addresses of this machine, link-local ones with `%interface`. `scout` is the UDP
-    port of multicast discovery, 0 for none. `peers` are `host:port` texts to connect to, again and
-    again until they answer. Whoever is revoked later is not denied until it is opened anew.
+    `listen` are addresses of this machine; link-local ones of IPv6 are left out, because Zenoh 1.10
+    listens on them and connects to none. `scout` is the UDP port of multicast discovery, 0 for
+    none. `peers` are `host:port` texts to connect to, again and again until they answer. Whoever is
+    revoked later is not denied until the bus is opened anew.
     """
 
     credentials: Credentials
@@ -56,13 +57,15 @@ def group(cluster: str) -> str:
 
 
 def usable(hosts: Sequence[str]) -> tuple[str, ...]:
-    """Those addresses that can be listened on now: one that was just given may not be ready.
+    """Those addresses that Zenoh can listen on now: one that was just given may not be ready.
 
-    Raises BusError where none can.
+    Raises BusError where it can on none.
     """
-    reason = "there is none"
+    reason = "it has none"
     found = []
     for host in hosts:
+        if "%" in host:
+            continue
         try:
             _probe(host, 0).close()
         except OSError as error:
@@ -77,14 +80,15 @@ def usable(hosts: Sequence[str]) -> tuple[str, ...]:
 def free_port(hosts: Sequence[str], wanted: int) -> int:
     """A TCP port that is free on usable addresses: the wanted one, or else, or for 0, any."""
     for _ in range(16):
-        if wanted and _is_free(hosts, wanted):
+        if wanted and is_free(hosts, wanted):
             return wanted
         with _probe(hosts[0], 0) as probe:
             wanted = int(probe.getsockname()[1])
     raise BusError("no TCP port is free for the other machines to connect to")
 
 
-def _is_free(hosts: Sequence[str], port: int) -> bool:
+def is_free(hosts: Sequence[str], port: int) -> bool:
+    """Whether a TCP port can be listened on at all of the addresses."""
     try:
         for host in hosts:
             _probe(host, port).close()
@@ -113,8 +117,8 @@ def zenoh_words(config: BusConfig) -> dict[str, Any]:
     own = config.credentials
     words: dict[str, Any] = {
         "mode": "peer",
-        "listen/endpoints": [_endpoint(host, config.port) for host in config.listen],
-        "connect/endpoints": [_peer(peer) for peer in config.peers],
+        "listen/endpoints": [f"tls/{join_endpoint(host, config.port)}" for host in config.listen],
+        "connect/endpoints": [f"tls/{peer}" for peer in config.peers if "%" not in peer],
         "connect/exit_on_failure": False,
         "scouting/multicast/enabled": bool(config.scout),
         "scouting/gossip/enabled": True,
@@ -140,18 +144,6 @@ def zenoh_words(config: BusConfig) -> dict[str, Any]:
     if len(own.revoked):
         words["access_control"] = _denial([entry.node for entry in own.revoked.entries])
     return words
-
-
-def _endpoint(host: str, port: int) -> str:
-    """Zenoh takes the interface of a link-local address after a `#`."""
-    address, _, interface = host.partition("%")
-    return f"tls/{join_endpoint(address, port)}" + (f"#iface={interface}" if interface else "")
-
-
-def _peer(place: str) -> str:
-    """Where to connect to; a place may have a host's name."""
-    host, _, port = place.rpartition(":")
-    return _endpoint(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 def _denial(revoked: Sequence[str]) -> dict[str, Any]:

@@ -195,7 +195,7 @@ class Exchange:
         """Exchange until cancelled."""
         self.attach()
         try:
-            await self._settle()
+            self._start(self._settle())
             self._asked = self._loop.time()
             while True:
                 if self._error:  # such as a full disk

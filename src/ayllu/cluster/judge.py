@@ -125,6 +125,8 @@ class Judge:
         said = await asyncio.gather(
             *(self._lists.of(one, number) for one in witnesses[:MOST_WITNESSES])
         )
+        if voucher != self._holder():
+            return  # it is not believed any more: the piece comes again
         if node != voucher and not sides(wanted, found, filter(None, said)):
             self._swarm.bar(node)
             self._accused.setdefault(voucher, set()).add(node)

@@ -11,6 +11,7 @@ import asyncio
 import atexit
 import contextlib
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ import zenoh
 from msgspec import Struct
 
 from ayllu.cluster.bus import BusError, Close
-from ayllu.cluster.bus_config import BusConfig, free_port, usable, zenoh_words
+from ayllu.cluster.bus_config import BusConfig, free_port, is_free, usable, zenoh_words
 from ayllu.cluster.endpoints import join_endpoint
 from ayllu.cluster.quiet import Quiet
 from ayllu.errors import AylluError
@@ -35,8 +36,14 @@ _ASKING_THREADS: Final = 8
 _ANSWERING_THREADS: Final = 16
 _GRACE: Final = 1.0
 """Seconds that Zenoh keeps a question longer than we do."""
+_PORT_SECONDS: Final = 2.0
+"""How long connections that were closed may keep the port."""
 _MOST_QUESTIONS: Final = 512
 """Questions that may wait for a thread; more are refused."""
+
+# Closing a link whose other end is out of reach holds up a thread for 10 s (SO_LINGER, fixed when
+# Zenoh is built), and what else it had to notice waits. Zenoh reads this at the first session.
+os.environ.setdefault("ZENOH_RUNTIME", "(rx: (worker_threads: 16))")
 
 _open: list[zenoh.Session] = []
 """Sessions that are open: an interpreter that ends with one of them may hang."""
@@ -124,6 +131,7 @@ class ZenohBus:
         self._session = session
         self._loop = loop
         self._prefix = f"ayllu/{config.credentials.cluster}/"
+        self._listen, self._port = config.listen, config.port
         self._announced: dict[str, int] = {}
         self._declared: list[_Declared] = []
         """Zenoh ends what nobody holds."""
@@ -321,10 +329,16 @@ class ZenohBus:
                 self._asking.submit(token.cancel)
 
     async def close(self) -> None:
-        """Leave: what was announced dies, what was served is no more."""
+        """Leave: what was announced dies, what was served is no more.
+
+        The port is waited for, so that a bus that is opened anew has the same.
+        """
         if self._session in _open:
             _open.remove(self._session)
         await asyncio.to_thread(self._session.close)
+        end = self._loop.time() + _PORT_SECONDS
+        while self._loop.time() < end and not is_free(self._listen, self._port):  # noqa: ASYNC110 - nothing tells when the kernel lets go
+            await asyncio.sleep(0.01)
         self._asking.shutdown(wait=False, cancel_futures=True)
         self._answering.shutdown(wait=False, cancel_futures=True)
 
