@@ -91,14 +91,15 @@ def one_child(
         _, process.returncode, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         output.seek(0)
-        found = re.search(rb"@speed (\S+) (\S+) (\S+)", output.read())
+        found = re.search(rb"@speed (\S+) (\S+) (\S+) (\S+)", output.read())
     if found is None:
         raise RuntimeError("the child said nothing")
-    tflops, memory_gbs, disk_mbs = map(float, found.groups())
+    tflops, memory_gbs, disk_mbs, ran = map(float, found.groups())
     return {
         "FP32 matrix product, TFLOPS": tflops,
         "reads from memory, GB/s": memory_gbs,
         "reads from disk, MB/s": disk_mbs,
+        "share of its time that it ran, ": ran,
         "time, s": wall,
         "processor time, s": usage.ru_utime + usage.ru_stime,
         "memory, MiB": usage.ru_maxrss / 1024,
@@ -153,7 +154,7 @@ def other_reads() -> None:
                 list(pool.map(lambda pair: way(*pair), pairs))
                 return float(times * size)
 
-            values = [measure_child.best_rate(step, 0.3, 0.2) / 1e9 for _ in range(ROUNDS)]
+            values = [measure_child.best_rate(step, 0.3, 0.2).rate / 1e9 for _ in range(ROUNDS)]
             show(name, values, "GB/s")
         for share in (0.05, 0.25, 1.0, 2.0, 4.0):
             parts = [part[: int(share * size / 4 / 8 / threads)] for part, _ in pairs]
@@ -164,7 +165,7 @@ def other_reads() -> None:
                 )[1],
                 0.3,
                 0.2,
-            )
+            ).rate
             print(f"{f'a buffer of {share:g} times the cache':<44}{rate / 1e9:10.2f} GB/s")
 
 

@@ -213,7 +213,7 @@ def launch(home: Path, **settings: str) -> Serving:
         time.sleep(0.01)
     process.kill()
     process.wait()
-    pytest.fail(f"the server did not start:\n{log.read_text('utf-8')}")
+    pytest.fail(f"the server did not start ({process.returncode}):\n{log.read_text('utf-8')}")
 
 
 @contextmanager

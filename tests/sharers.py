@@ -52,11 +52,9 @@ class Machine:
             self.store,
             self.registries.bandwidth,
             Members(lambda node: node not in self.liars, lambda node: node[:5], self._set_aside),
-            control=self.bus,
-            bulk=self.bus,
             serves=serves,
         )
-        self.sharing.start()
+        self.sharing.attach(self.bus, self.bus)
         self.downloads.neighbours = self.sharing
         self.bus.announce(LIVE.format(node=self.node))
 
@@ -76,7 +74,7 @@ class Machine:
 
     async def close(self) -> None:
         """Leave."""
-        self.sharing.close()
+        self.sharing.detach()
         await self.downloads.close()
         await self.registries.close()
         await self.bus.close()

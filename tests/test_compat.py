@@ -82,7 +82,7 @@ OURS = {
     "POST /api/rerank": "ours",
     **{
         f"POST /api/cluster/{name}": "ours"
-        for name in ("pull", "up", "invite", "join", "pair", "pair/confirm", "revoke")
+        for name in ("pull", "up", "invite", "join", "pair", "pair/confirm", "revoke", "leave")
     },
     "POST /api/tokenize": "ours",
     "POST /api/detokenize": "ours",

@@ -7,6 +7,7 @@ default. The common case needs none.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from ipaddress import ip_network
@@ -131,11 +132,11 @@ def _hosts(text: str) -> tuple[str, ...]:
     return words
 
 
-def _peers(text: str) -> tuple[str, ...]:
+def parse_peers(text: str) -> tuple[str, ...]:
     """Addresses of machines, `host` or `host:port`. Raises ValueError."""
     words = values.words(text)
     for word in words:
-        if not parse_address(word).host or "/" in word:
+        if not re.fullmatch(r"[\w.:%\[\]-]+", word) or not parse_address(word).host:
             raise ValueError(f"{word!r} is no address of a machine")
     return words
 
@@ -289,7 +290,7 @@ SETTINGS = (
     ),
     Setting(
         "cluster_peers",
-        _peers,
+        parse_peers,
         "",
         "addresses of machines of the ayllu where multicast does not find them, comma-separated",
     ),

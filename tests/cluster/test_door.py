@@ -196,7 +196,7 @@ def test_lines_that_strangers_cause_are_few(
             assert await hello(home.address)
 
     run(go())
-    assert capsys.readouterr().out.count("a visitor") == 1
+    assert capsys.readouterr().out.count("a visitor was dropped") == 1
 
 
 def test_a_refusal_from_a_stranger_is_fit_for_a_terminal(machines: Machines) -> None:

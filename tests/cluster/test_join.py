@@ -31,9 +31,9 @@ def test_a_machine_joins_by_a_code_once(machines: Machines, loop: str) -> None:
         admin.create()
         async with house(admin) as home:
             invite = home.invites.issue([home.address])
-            credentials, peers = await join(second, invite, "second")
+            credentials = await join(second, invite, "second")
             assert credentials.cluster == admin.member().cluster
-            assert peers == PEERS
+            assert second.met == PEERS
             assert credentials.is_admin
             assert admin.member().check(credentials.certificate, machines.clock()).node == (
                 second.identity.node
@@ -59,7 +59,7 @@ def test_the_invite_and_the_number_of_admins_decide_who_is_one(
         admin.create()
         async with house(admin, admins) as home:
             invite = home.invites.issue([home.address], admin=wanted)
-            credentials, _ = await join(second, invite, "second")
+            credentials = await join(second, invite, "second")
             assert credentials.is_admin == is_admin
 
     run(go())
@@ -100,7 +100,7 @@ def test_an_answer_that_was_lost_can_be_asked_for_again(machines: Machines) -> N
                 path.unlink()  # as if the power had gone
             again = Keyring(second.identity, machines.clock)
             assert again.credentials is None
-            credentials, _ = await join(again, invite, "second")
+            credentials = await join(again, invite, "second")
             assert credentials.cluster == admin.member().cluster
 
     run(go())
@@ -129,7 +129,7 @@ def test_wrong_expired_and_foreign_codes_end_in_a_sentence(machines: Machines) -
                     await join(second, at(invite, free.address), "second")
             assert second.credentials is None
             several = at(invite, elsewhere.address, "127.0.0.1:1", home.address)
-            assert (await join(second, several, "second"))[0].cluster == admin.member().cluster
+            assert (await join(second, several, "second")).cluster == admin.member().cluster
 
     run(go())
 

@@ -25,7 +25,12 @@ DOCUMENT = document(ROUTES)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("home"), AYLLU_SERVE_REGISTRY="on") as running:
+    settings = {
+        "AYLLU_SERVE_REGISTRY": "on",
+        "AYLLU_CLUSTER_INTERFACES": "lo",  # for it makes an ayllu, too
+        "AYLLU_CLUSTER_PORT": "0",
+    }
+    with serving(tmp_path_factory.mktemp("home"), **settings) as running:
         yield running
 
 

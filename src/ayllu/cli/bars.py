@@ -21,6 +21,9 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 from rich.text import Text
 
+from ayllu.cli.print import clean_line
+from ayllu.cli.wire import ProgressLine
+
 
 class _Measured(ProgressColumn):
     """A column of transfers alone. `after` stands in its place once they are done."""
@@ -51,7 +54,7 @@ class _State(ProgressColumn):
 
 
 class _Amounts(ProgressColumn):
-    """How much of how much: bytes, or pieces of a unit."""
+    """How much of how much: bytes, and whence they came, or pieces of a unit."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +64,10 @@ class _Amounts(ProgressColumn):
         """Both amounts and the unit."""
         if unit := task.fields["unit"]:
             return Text(f"{task.completed:.0f}/{task.total:.0f} {unit}", style="progress.download")
-        return self._bytes.render(task)
+        amounts = self._bytes.render(task)
+        if shares := task.fields["shares"]:
+            amounts.append(f" ({shares})", style="dim")
+        return amounts
 
 
 class _Speed(TransferSpeedColumn):
@@ -93,15 +99,24 @@ class Bars:
     def step(self, text: str) -> None:
         """Begin a step without a measure, which ends the one before."""
         self._end_step()
-        self._step = self._tasks[text] = self._progress.add_task(text, total=None, unit="")
+        task = self._progress.add_task(text, total=None, unit="", shares="")
+        self._step = self._tasks[text] = task
 
-    def transfer(self, key: str, label: str, completed: int, total: int, unit: str) -> None:
-        """Begin or move a transfer, of bytes where `unit` is empty."""
+    def transfer(self, key: str, label: str, line: ProgressLine) -> None:
+        """Begin or move a transfer, of bytes where the line has no unit."""
+        completed, total = line.completed, line.total
         if key not in self._tasks:
             self._end_step()
-            task = self._progress.add_task(f"{label}:", total=total, completed=completed, unit=unit)
-            self._tasks[key] = task
-        self._progress.update(self._tasks[key], completed=completed, total=total)
+            self._tasks[key] = self._progress.add_task(
+                f"{label}:",
+                total=total,
+                completed=completed,
+                unit=clean_line(line.unit),
+                shares="",
+            )
+        self._progress.update(
+            self._tasks[key], completed=completed, total=total, shares=line.shares
+        )
 
     def close(self) -> None:
         """Draw a last time."""

@@ -19,6 +19,7 @@ from ayllu.cli.client import Client, is_this_machine
 from ayllu.cli.files import file_keys, file_size, read_pieces
 from ayllu.cli.print import note
 from ayllu.cli.progress import Progress
+from ayllu.cli.wire import ProgressLine
 from ayllu.config import Settings
 from ayllu.models.files import draft, make_folder, sync_folder
 
@@ -127,7 +128,7 @@ class Blobs:
         while piece := await asyncio.to_thread(next, pieces, b""):
             yield piece
             done += len(piece)
-            self._progress.bar(f"{label} {file}", label, done, total)
+            self._progress.bar(ProgressLine(label, f"{label} {file}", total, done))
 
 
 def _stamp(file: Path) -> Stamp:

@@ -77,13 +77,17 @@ class Progress:
             else:
                 note(clean_line(text))
 
-    def bar(self, key: str, label: str, completed: int, total: int, unit: str = "") -> None:
-        """Begin or move a transfer. Sizes are in bytes, or in a `unit`."""
+    def bar(self, line: ProgressLine) -> None:
+        """Begin or move a transfer. Where other machines gave some of it, its end says so."""
+        key, label = line.digest or line.status, clean_line(line.status)
         begins = self._begins(key)
         if self._bars is not None:
-            self._bars.transfer(key, clean_line(label), completed, total, clean_line(unit))
-        elif begins:
-            note(clean_line(label))
+            self._bars.transfer(key, label, line)
+            return
+        if begins:
+            note(label)
+        if line.shares and line.completed == line.total and self._begins(f"{key} shares"):
+            note(f"{label}: {line.shares}")
 
     def close(self) -> None:
         """Leave what was drawn standing."""
@@ -125,7 +129,6 @@ async def follow(lines: AsyncGenerator[Line, None], progress: Progress | None = 
 
 def _show(line: ProgressLine, progress: Progress) -> None:
     if line.total > 0:
-        key = line.digest or line.status
-        progress.bar(key, line.status, line.completed, line.total, line.unit)
+        progress.bar(line)
     elif line.status:
         progress.status(line.status)

@@ -136,13 +136,37 @@ class Chunk(Struct, frozen=True):
 
 
 class ProgressLine(Struct, frozen=True):
-    """A line of POST /api/pull, /api/push or /api/create. Sizes are in bytes, or in a `unit`."""
+    """A line of POST /api/pull, /api/push or /api/create. Sizes are in bytes, or in a `unit`.
+
+    Other machines of the user's gave `from_peers` bytes of a layer.
+    """
 
     status: str = ""
     digest: str = ""
     total: int = 0
     completed: int = 0
     unit: str = ""
+    from_peers: int = 0
+    from_registry: int = 0
+    peers: int = 0
+
+    @property
+    def shares(self) -> str:
+        """Who gave how much, as `142 MB from 2 peers, 58 MB from the registry`; else nothing."""
+        if self.from_peers <= 0:
+            return ""
+        peers = "a peer" if self.peers == 1 else f"{self.peers} peers"
+        given = f"{_size(self.from_peers)} from {peers}"
+        rest = f", {_size(self.from_registry)} from the registry" if self.from_registry > 0 else ""
+        return given + rest
+
+
+def _size(count: int) -> str:
+    """Bytes in the unit that shows them best, of 1000 each."""
+    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
+        if count >= 10**power:
+            return f"{count / 10**power:.{1 if unit == 'GB' else 0}f} {unit}"
+    return f"{count} B"
 
 
 class NodeProgressLine(ProgressLine, frozen=True):

@@ -7,7 +7,6 @@ that a certificate says nothing that could be made up. X.509 as in RFC 5280.
 from __future__ import annotations
 
 import re
-import time
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -20,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
 from ayllu.cluster.identity import Time, common_name, node_id
+from ayllu.cluster.moments import moment
 from ayllu.errors import ForbiddenError
 
 DAYS = 30
@@ -224,11 +224,6 @@ def parse(certificate: bytes) -> x509.Certificate:
 def key_of(certificate: bytes) -> ec.EllipticCurvePublicKey:
     """The key that a certificate (DER) names, whoever signed it. Raises CertificateError."""
     return _key(parse(certificate))
-
-
-def moment(when: Time) -> str:
-    """A time for people, in UTC, as `2026-03-01 12:00:05 UTC`."""
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(when))
 
 
 def _builder(

@@ -33,7 +33,7 @@ from ayllu.cluster.probe import Others, look_around
 from ayllu.cluster.record import Endpoints
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.cluster.trusted import stretch
-from ayllu.cluster.view import Member
+from ayllu.cluster.view import Member, addresses
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError
 
 TRUSTED_SECONDS = 5.0
@@ -62,7 +62,6 @@ class Awake:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._part: Part | None = None
-        self._met: tuple[str, ...] = ()
         self._joined = asyncio.Event()
         self._followed: Credentials | None = None
         self._door: Door | None = None
@@ -146,7 +145,7 @@ class Awake:
             node=me.node,
             version=me.version,
             now=self._keyring.clock(),
-            addresses=(*me.endpoints.bus, *me.endpoints.peer, *me.endpoints.join),
+            addresses=addresses(me),
             ayllu=self.ayllu,
             ends=own.ends if own is not None else 0.0,
             problem=problem,
@@ -186,8 +185,7 @@ class Awake:
     async def join(self, code: str) -> None:
         """Join the ayllu of a code."""
         async with self._turn:  # the part opens when it is known where the others are
-            _, peers = await join(self._keyring, decode(code), self._own.record.name)
-            self._met = peers
+            await join(self._keyring, decode(code), self._own.record.name)
         await self._follow()
 
     async def revoke(self, node: str, reason: str) -> None:
@@ -247,7 +245,7 @@ class Awake:
                     peers=(
                         *self._settings.cluster_peers,
                         *self._choices.peers,
-                        *self._met,
+                        *self._keyring.met,
                         *self.nearby.doors(),
                     ),
                     changed=self._on_change,

@@ -33,6 +33,7 @@ class Buses:
         self._stack: AsyncExitStack | None = None
         self._scouts = True
         self._links: Links | None = None
+        self._sharing: Sharing | None = None
         self._known: tuple[Link, ...] = ()
         self._ends = membership.subscribe(self._on_change)
         self._opened: dict[int, ZenohBus] = {}
@@ -78,18 +79,17 @@ class Buses:
     def _share(self, stack: AsyncExitStack, control: ZenohBus, bulk: ZenohBus) -> None:
         """Have downloads ask the other machines, and answer theirs."""
         around, membership = self._ground.around, self._membership
-        sharing = Sharing(
-            self._ground.keyring.identity.node,
-            around.parts.store,
-            around.bandwidth,
-            Members(membership.trusts, membership.name_of, membership.set_aside),
-            control=control,
-            bulk=bulk,
-            serves=around.parts.settings.share_models,
-        )
-        sharing.start()
-        stack.callback(sharing.close)
-        around.downloads.neighbours = sharing
+        if self._sharing is None:
+            self._sharing = Sharing(
+                self._ground.keyring.identity.node,
+                around.parts.store,
+                around.bandwidth,
+                Members(membership.trusts, membership.name_of, membership.set_aside),
+                serves=around.parts.settings.share_models,
+            )
+        self._sharing.attach(control, bulk)
+        stack.callback(self._sharing.detach)
+        around.downloads.neighbours = self._sharing
 
         def stop() -> None:
             around.downloads.neighbours = None

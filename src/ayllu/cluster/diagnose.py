@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ayllu.cluster.authority import moment
+from ayllu.cluster.moments import moment
 
 MOST_SKEW = 300.0
 """Seconds that clocks may differ before it is worth a word; certificates allow an hour."""

@@ -37,7 +37,7 @@ from ayllu.cluster.door_messages import (
 )
 from ayllu.cluster.identity import KEY, write
 from ayllu.cluster.keyring import Keyring
-from ayllu.cluster.seldom import Seldom
+from ayllu.cluster.quiet import Quiet
 from ayllu.errors import AylluError
 
 SECONDS = 10.0
@@ -70,8 +70,7 @@ class Door:
         self._listeners: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._visits: Counter[str] = Counter()
-        self._dropped = Seldom()
-        self._crowd = Seldom()
+        self._quiet = Quiet()
         keyring.watch(self._forget)
 
     def answer(self, kind: type, answer: Answer) -> None:
@@ -109,13 +108,13 @@ class Door:
             try:
                 client, address = await loop.sock_accept(listener)
             except OSError as error:  # no file descriptors, or the visitor is gone
-                self._crowd.warn("the join door cannot answer", reason=str(error))
+                self._quiet.warn("the join door cannot answer", reason=str(error))
                 await asyncio.sleep(0.1)
                 continue
             host = _host(address)
             if self._visits.total() >= MOST_VISITS or self._visits[host] >= MOST_VISITS_OF_ONE:
                 client.close()
-                self._crowd.warn("too many knock at the join door at once", host=host)
+                self._quiet.warn("too many knock at the join door at once", host=host)
                 continue
             self._visits[host] += 1
             visit = self._start(self._visit(client, host))
@@ -126,11 +125,11 @@ class Door:
             async with asyncio.timeout(SECONDS):
                 await self._receive(client, host)
         except TimeoutError:
-            self._dropped.warn("a visitor was too slow", host=host)
+            self._quiet.warn("a visitor was too slow", host=host)
         except (OSError, EOFError) as error:
-            self._dropped.warn("a visitor broke off", host=host, reason=str(error))
+            self._quiet.warn("a visitor broke off", host=host, reason=str(error))
         except AylluError as error:
-            self._dropped.warn("a visitor was dropped", host=host, reason=error.sentence)
+            self._quiet.warn("a visitor was dropped", host=host, reason=error.sentence)
         except Exception:  # noqa: BLE001 - an accident with one visitor is not the door's end
             _log.exception("the join door failed", host=host)
 
@@ -169,7 +168,7 @@ class Door:
         try:
             return await answer(request, visitor)
         except AylluError as error:
-            self._dropped.warn("a visitor was refused", host=visitor.host, reason=error.sentence)
+            self._quiet.warn("a visitor was refused", host=visitor.host, reason=error.sentence)
             return Refused(error.sentence[:1000])
 
     async def _hello(self, _: Hello, __: Visitor) -> About:

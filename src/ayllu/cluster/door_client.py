@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
-from ayllu.cluster.authority import moment
 from ayllu.cluster.door_messages import (
     LARGEST_REPLY,
     About,
@@ -24,6 +23,7 @@ from ayllu.cluster.door_messages import (
 )
 from ayllu.cluster.endpoints import split_endpoint
 from ayllu.cluster.identity import Time
+from ayllu.cluster.moments import moment
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError
 
 CONNECT_SECONDS = 4.0

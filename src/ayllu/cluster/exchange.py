@@ -7,13 +7,11 @@ bus. `swarm.py` decides what is asked of whom, `trust.py` who lied.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Protocol
 
-import structlog
-
-from ayllu.cluster.bus import HAVE, HOLDS, PIECE, Bus, BusError
+from ayllu.cluster.bus import HAVE, HOLDS, PIECE, BusError, Close
 from ayllu.cluster.have import MOST_CLAIMS, BlobRequest, Have, PieceRequest, decode, encode
 from ayllu.cluster.judge import Judge
 from ayllu.cluster.quiet import Quiet
@@ -33,19 +31,30 @@ TICK_SECONDS = 0.05
 HOPE_SECONDS, RETURN_SECONDS = 30.0, 3.0
 """How long others may bring nothing, or be gone, before a download that depends on them ends."""
 
-_log = structlog.get_logger(__name__)
+
+def _nothing() -> None:
+    """There is no subscription to end."""
 
 
 class House(Protocol):
-    """What all exchanges of a machine share."""
+    """What all exchanges of a machine share, and their way to the others: `sharing.py` has it."""
 
     node: str
-    control: Bus
-    bulk: Bus
     bandwidth: Bandwidth
     quiet: Quiet
-    serves: bool
     members: set[str]
+
+    def subscribe(self, pattern: str, on_data: Callable[[str, bytes], None]) -> Close:
+        """Be given what others publish."""
+
+    def publish(self, key: str, data: bytes) -> None:
+        """Tell the others."""
+
+    async def gather(self, pattern: str, data: bytes, *, seconds: float) -> Mapping[str, bytes]:
+        """The answers of all others, by machine."""
+
+    async def call(self, key: str, data: bytes, *, seconds: float) -> bytes:
+        """The answer of one machine. Raises BusError."""
 
     def trusts(self, node: str) -> bool:
         """Whether a machine is one to deal with."""
@@ -71,7 +80,7 @@ class Exchange:
         self._landing = landing
         self._swarm = Swarm(house.node, digest, landing.count)
         self._swarm.fetches = fetches
-        self._judge = Judge(house.bulk, digest, landing, self._swarm, house.on_liar)
+        self._judge = Judge(house.call, digest, landing, self._swarm, house.on_liar)
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,6 +91,8 @@ class Exchange:
         self._hoped = -RETURN_SECONDS
         self._published = 0.0
         self._told: Have | None = None
+        self._asked = 0.0
+        self._unsubscribe: Close = _nothing
 
     # the registry's side
 
@@ -182,25 +193,44 @@ class Exchange:
 
     async def run(self) -> None:
         """Exchange until cancelled."""
-        key = HAVE.format(digest=self._digest, node="*")
-        unsubscribe = self._house.control.subscribe(key, self._hear)
+        self.attach()
         try:
-            await self._settle()
-            asked = self._loop.time()
+            self._start(self._settle())
+            self._asked = self._loop.time()
             while True:
                 if self._error:  # such as a full disk
                     raise self._error
                 self._pump()
-                if self._loop.time() - asked > ASK_AGAIN_SECONDS:
-                    asked = self._loop.time()
+                if self._loop.time() - self._asked > ASK_AGAIN_SECONDS:
+                    self._asked = self._loop.time()
                     self._start(self._ask_all())
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), TICK_SECONDS)
                 self._news.clear()
         finally:
-            unsubscribe()
+            self._stop_hearing()
             await end(self._tasks)
             await self._judge.close()
+
+    def attach(self) -> None:
+        """Hear the others, on a bus that may be a new one."""
+        key = HAVE.format(digest=self._digest, node="*")
+        self._stop_hearing()
+        self._unsubscribe = self._house.subscribe(key, self._on_map)
+        self._asked = -ASK_AGAIN_SECONDS
+
+    def detach(self) -> None:
+        """The bus is about to close."""
+        self._stop_hearing()
+        self._told = None
+        for task in self._tasks:
+            task.cancel()
+        for node in list(self._swarm.peers):
+            self.left(node)
+
+    def _stop_hearing(self) -> None:
+        unsubscribe, self._unsubscribe = self._unsubscribe, _nothing
+        unsubscribe()
 
     async def _settle(self) -> None:
         """Tell the others of this download and hear of theirs before anything is fetched."""
@@ -214,17 +244,18 @@ class Exchange:
 
     async def _ask_all(self) -> None:
         request = encode(BlobRequest(self._digest))
-        answers = await self._house.control.gather(
-            HOLDS.format(node="*"), request, seconds=ASK_SECONDS
-        )
-        for key, data in answers.items():
-            self._hear(key, data)
+        pattern = HOLDS.format(node="*")
+        answers = await self._house.gather(pattern, request, seconds=ASK_SECONDS)
+        for node, data in answers.items():
+            self._hear(node, data)
 
-    def _hear(self, key: str, data: bytes) -> None:
-        """Note what a machine says that it has."""
+    def _on_map(self, key: str, data: bytes) -> None:
         node = key.rpartition("/")[2]
-        if node == self._house.node or not self._house.trusts(node):
-            return
+        if node != self._house.node and self._house.trusts(node):
+            self._hear(node, data)
+
+    def _hear(self, node: str, data: bytes) -> None:
+        """Note what a machine says that it has."""
         try:
             have = decode(data, Have)
         except BadRequestError as error:
@@ -254,10 +285,10 @@ class Exchange:
 
     def _publish(self, have: Have | None = None) -> None:
         have = have or self.have()
-        if self._house.serves and self._house.members and have != self._told:
+        if have != self._told:
             self._told, self._published = have, self._loop.time()
             key = HAVE.format(digest=self._digest, node=self._house.node)
-            self._house.control.publish(key, encode(have))
+            self._house.publish(key, encode(have))
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -276,7 +307,7 @@ class Exchange:
         self._judge.expect(number)
         question = PieceRequest(self._digest, self._landing.size, number)
         try:
-            data = await self._house.bulk.call(
+            data = await self._house.call(
                 PIECE.format(node=node), encode(question), seconds=self._swarm.patience(node)
             )
         except BusError:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
-from ayllu.cluster.bus import HASHES, Bus, BusError
+from ayllu.cluster.bus import HASHES, BusError
 from ayllu.cluster.have import SEGMENT, HashRequest, encode
 
 LIST_SECONDS = 10.0
 LENGTH = 32
 
 
+class Call(Protocol):
+    """Asks a machine something."""
+
+    async def __call__(self, key: str, data: bytes, *, seconds: float) -> bytes:
+        """The answer. Raises BusError."""
+
+
 class Hashes:
     """One download's lists. `on_failure` hears of machines that gave none, and why."""
 
     def __init__(
-        self, bus: Bus, digest: str, size: int, count: int, on_failure: Callable[[str, str], None]
+        self, call: Call, digest: str, size: int, count: int, on_failure: Callable[[str, str], None]
     ) -> None:
-        self._bus = bus
+        self._call = call
         self._digest = digest
         self._size = size
         self._count = count
@@ -49,9 +57,7 @@ class Hashes:
     async def _ask(self, node: str, segment: int) -> bytes | None:
         request = HashRequest(self._digest, self._size, segment)
         try:
-            data = await self._bus.call(
-                HASHES.format(node=node), encode(request), seconds=LIST_SECONDS
-            )
+            data = await self._call(HASHES.format(node=node), encode(request), seconds=LIST_SECONDS)
         except BusError as error:
             self._on_failure(node, error.sentence)
             return None

@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Meta, Struct
 
-from ayllu.cluster.authority import Authority, moment
+from ayllu.cluster.authority import Authority
 from ayllu.cluster.endpoints import join_endpoint, split_endpoint
 from ayllu.cluster.identity import Time, public_bytes, write
 from ayllu.cluster.keyring import Keyring
+from ayllu.cluster.moments import moment
 from ayllu.errors import BadRequestError, ForbiddenError, StoreError
 
 SECONDS = 15 * 60.0

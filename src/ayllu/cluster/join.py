@@ -89,11 +89,11 @@ class Admission:
         return Renewed(certificate, own.revoked.encode())
 
 
-async def join(keyring: Keyring, invite: Invite, name: str) -> tuple[Credentials, tuple[str, ...]]:
+async def join(keyring: Keyring, invite: Invite, name: str) -> Credentials:
     """Join the ayllu of an invite; `name` is this machine's for people.
 
-    Returns the credentials and addresses of members' control buses. Nothing is sent to a door that
-    is not of the invite's ayllu. Raises BadRequestError, ForbiddenError or DoorError: in an ayllu
+    Where the other members are is in `keyring.met` then. Nothing is sent to a door that is not of
+    the invite's ayllu. Raises BadRequestError, ForbiddenError or DoorError: in an ayllu
     with others already, nobody answers, another CA, clocks that differ, an invite that is refused.
     """
     keyring.check_free()
@@ -109,7 +109,7 @@ async def join(keyring: Keyring, invite: Invite, name: str) -> tuple[Credentials
         proof = _proof(invite.key, door.leaf, request, name)
         granted = await door.ask(Join(invite.id, request, name, proof), Granted)
     check_authority(invite, Authority(parse(granted.grant.ca)))
-    return keyring.join(granted.grant), granted.grant.peers
+    return keyring.join(granted.grant)
 
 
 async def renew(keyring: Keyring, addresses: Iterable[str]) -> Credentials:

@@ -12,8 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
-from ayllu.cluster.bus import Bus
-from ayllu.cluster.hashes import Hashes
+from ayllu.cluster.hashes import Call, Hashes
 from ayllu.cluster.swarm import Request, Swarm
 from ayllu.cluster.trust import Trust, sides
 from ayllu.registry.neighbours import Landing
@@ -28,7 +27,7 @@ class Judge:
 
     def __init__(
         self,
-        bus: Bus,
+        call: Call,
         digest: str,
         landing: Landing,
         swarm: Swarm,
@@ -38,10 +37,12 @@ class Judge:
         self._swarm = swarm
         self._on_liar = on_liar
         self._trust = Trust()
-        self._lists = Hashes(bus, digest, landing.size, landing.count, self._on_silence)
+        self._lists = Hashes(call, digest, landing.size, landing.count, self._on_silence)
         self._reference: str | None = None
         self._tested: set[str] = set()
         self._silent: set[str] = set()
+        self._accused: dict[str | None, set[str]] = {}
+        """Who is not asked any more on the word of a reference alone."""
 
     def _on_silence(self, node: str, reason: str) -> None:
         self._silent.add(node)
@@ -102,6 +103,9 @@ class Judge:
         """The machine whose lists are believed for now."""
         holders = [node for node in self._swarm.holders() if node not in self._silent]
         if self._reference not in holders:
+            for node in self._accused.pop(self._reference, ()):
+                self._swarm.bar(node, barred=False)
+            holders = [node for node in self._swarm.holders() if node not in self._silent]
             self._reference = holders[0] if holders else None
         return self._reference
 
@@ -121,12 +125,14 @@ class Judge:
         said = await asyncio.gather(
             *(self._lists.of(one, number) for one in witnesses[:MOST_WITNESSES])
         )
-        if not sides(wanted, found, filter(None, said)):
+        if voucher != self._holder():
+            return  # it is not believed any more: the piece comes again
+        if node != voucher and not sides(wanted, found, filter(None, said)):
             self._swarm.bar(node)
+            self._accused.setdefault(voucher, set()).add(node)
             return
         self._swarm.bar(voucher)
-        if self._reference == voucher:
-            self._reference = witnesses[said.index(found)]
+        self._holder()
 
     async def _compare(self, node: str) -> bool:
         """Forget the pieces that a machine's list denies; whether there were any."""

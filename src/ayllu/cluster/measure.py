@@ -26,11 +26,14 @@ from ayllu.system import cpu_quota, largest_cache, memory, nearest_folder, usabl
 METHOD = 1
 """To be raised with every change of how it is measured."""
 
-LIMIT_SECONDS = 20.0
-"""A child that takes longer hangs, or would: it should take three."""
+LIMIT_SECONDS = 60.0
+"""A child that takes longer hangs: it takes three seconds, or ten on a busy machine."""
+
+LEAST_SHARE = 0.8
+"""Of the time that its threads could have run; with less, others ran and the figures are low."""
 
 _CHILD = Path(__file__).with_name("measure_child.py")
-_SPEED = re.compile(rb"(?m)^@speed (\d\S*) (\d\S*) (\d\S*)$")
+_SPEED = re.compile(rb"(?m)^@speed (\d\S*) (\d\S*) (\d\S*) (\d\S*)$")
 _SAMPLE_SECONDS = 0.2
 _QUOTA_SAMPLE_SECONDS = 0.4
 _log = structlog.get_logger(__name__)
@@ -55,6 +58,13 @@ class Measured(Struct, frozen=True):
     speed: Speed
 
 
+class Measurement(Struct, frozen=True):
+    """What was measured now; where others ran beside it, it is less than the machine can do."""
+
+    speed: Speed
+    disturbed: bool
+
+
 def fingerprint(hardware: Hardware, models: Path) -> Fingerprint:
     """What tells this machine, as this process may use it, from another."""
     quota = cpu_quota()
@@ -75,25 +85,30 @@ def kept_speed(file: Path, hardware: Hardware, models: Path) -> Speed | None:
     return kept.speed if kept is not None and kept.of == fingerprint(hardware, models) else None
 
 
-async def measured_speed(file: Path, hardware: Hardware, models: Path) -> Speed | None:
-    """What is measured now, and kept in the file. None where that fails; the log says why."""
+async def measured_speed(file: Path, hardware: Hardware, models: Path) -> Measurement | None:
+    """What is measured now; kept in the file unless it was disturbed.
+
+    None where it fails; the log says why.
+    """
     of = await asyncio.to_thread(fingerprint, hardware, models)
     started = time.monotonic()
     try:
         async with asyncio.timeout(LIMIT_SECONDS):
-            speed = await measure(of, models)
+            found = await measure(of, models)
     except TimeoutError:
         _log.warning("measuring this machine took too long", seconds=LIMIT_SECONDS)
         return None
     except AylluError as error:
         _log.warning("this machine could not be measured", reason=error.sentence)
         return None
-    _log.info("this machine was measured", seconds=round(time.monotonic() - started, 2))
-    await asyncio.to_thread(_save, file, Measured(of, speed))
-    return speed
+    seconds = round(time.monotonic() - started, 2)
+    _log.info("this machine was measured", seconds=seconds, disturbed=found.disturbed)
+    if not found.disturbed:
+        await asyncio.to_thread(_save, file, Measured(of, found.speed))
+    return found
 
 
-async def measure(of: Fingerprint, models: Path) -> Speed:
+async def measure(of: Fingerprint, models: Path) -> Measurement:
     """Measure now, in a child of low priority. Raises EngineError where the child fails."""
     room = memory().available // 4
     sample = _SAMPLE_SECONDS if of.quota is None else _QUOTA_SAMPLE_SECONDS
@@ -108,8 +123,10 @@ async def measure(of: Fingerprint, models: Path) -> Speed:
             why = failure(code, child.log, program=program, doing=doing)
             last = (child.log.strip().splitlines() or ["it said nothing"])[-1]
             raise EngineError(f"{why.sentence}: {last[:300]}")
-    tflops, memory_gbs, disk_mbs = map(float, found[0])
-    return Speed(tflops, memory_gbs, disk_mbs, measured_at=time.time())
+    tflops, memory_gbs, disk_mbs, ran = map(float, found[0])
+    share = ran * of.threads / min(of.quota or of.threads, of.threads)
+    speed = Speed(tflops, memory_gbs, disk_mbs, measured_at=time.time())
+    return Measurement(speed, disturbed=share < LEAST_SHARE)
 
 
 def _load(file: Path) -> Measured | None:

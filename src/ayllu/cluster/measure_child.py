@@ -1,4 +1,4 @@
-"""A program: measures this machine and prints `@speed TFLOPS GB/s MB/s`, within three seconds.
+"""A program: measures this machine and prints `@speed TFLOPS GB/s MB/s SHARE`, in three seconds.
 
 Called with the threads to use, the bytes of the last-level cache and of memory that may be taken,
 the seconds of a sample, and the folder of the models. It imports nothing of ours, for it must start
@@ -20,7 +20,9 @@ What is measured, and how far it can be trusted:
   0 where the system has no way to drop it. The host of a virtual machine may still remember it.
 
 Of several samples the best counts, for neighbours only ever make one slower; under a CPU quota
-there is one long sample, for short ones may fall between two of its pauses.
+there is one long sample, for short ones may fall between two of its pauses. SHARE is how much of
+its threads' time the best samples ran, the lesser of the first two: on a machine that has other
+things to do it is well below 1, and the figures say little.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 MATMUL_SECONDS = 0.5
 READ_SECONDS = 0.3
@@ -51,6 +54,13 @@ _LARGEST_FILE = 64 << 20
 _PREFIX = "ayllu-measure-"
 
 
+class Sample(NamedTuple):
+    """A rate, and how many threads ran for it on average: their processor time by the time."""
+
+    rate: float
+    ran: float
+
+
 def main(*arguments: str) -> None:
     """Measure, and say it."""
     threads, cache, room = map(int, arguments[:3])
@@ -58,15 +68,14 @@ def main(*arguments: str) -> None:
     if sys.platform != "win32":
         os.nice(10)
     os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
-    figures = (
-        matmul_rate(room, sample) / 1e12,
-        read_rate(threads, cache, room, sample) / 1e9,
-        disk_rate(folder) / 1e6,
-    )
+    product = matmul_rate(room, sample)
+    reads = read_rate(threads, cache, room, sample)
+    ran = min(product.ran, reads.ran or product.ran) / threads
+    figures = (product.rate / 1e12, reads.rate / 1e9, disk_rate(folder) / 1e6, min(ran, 1.0))
     sys.stdout.write("\n@speed " + " ".join(f"{figure:.6g}" for figure in figures) + "\n")
 
 
-def matmul_rate(room: int, sample: float) -> float:
+def matmul_rate(room: int, sample: float) -> Sample:
     """Floating-point operations a second."""
     import numpy as np
 
@@ -82,7 +91,7 @@ def matmul_rate(room: int, sample: float) -> float:
         return step
 
     size = 512
-    rough = best_rate(product(size), 0.0, 0.01)
+    rough = best_rate(product(size), 0.0, 0.01).rate
     while size < 4096 and 2 * (2 * size) ** 3 < rough * _PRODUCT_SECONDS * 2:
         if 3 * 4 * (2 * size) ** 2 > room:
             break
@@ -90,13 +99,13 @@ def matmul_rate(room: int, sample: float) -> float:
     return best_rate(product(size), MATMUL_SECONDS, sample)
 
 
-def read_rate(threads: int, cache: int, room: int, sample: float) -> float:
-    """Bytes a second that all threads together read from memory; 0 where there is no room."""
+def read_rate(threads: int, cache: int, room: int, sample: float) -> Sample:
+    """Bytes a second that all threads together read from memory; zeros where there is no room."""
     import numpy as np
 
     size = min(max(4 * cache, _SMALLEST_BUFFER), room)
     if size < 2 * cache or size < threads * _PIECE:
-        return 0.0
+        return Sample(0.0, 0.0)
     slices = np.array_split(np.empty(size // 8, np.int64), threads)
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda part: part.fill(1), slices))
@@ -136,15 +145,16 @@ def _file_rate(file: int) -> float:
     return done / (time.perf_counter() - started)
 
 
-def best_rate(step: Callable[[], float], seconds: float, sample: float) -> float:
-    """The best rate of samples, each of steps that give what they did, over some seconds."""
-    best, end = 0.0, time.perf_counter() + seconds
+def best_rate(step: Callable[[], float], seconds: float, sample: float) -> Sample:
+    """The best of samples, each of steps that give what they did, over some seconds."""
+    best, end = Sample(0.0, 0.0), time.perf_counter() + seconds
     while True:
-        done, spent, started = 0.0, 0.0, time.perf_counter()
+        done, spent = 0.0, 0.0
+        started, ran = time.perf_counter(), time.process_time()
         while spent < sample:
             done += step()
             spent = time.perf_counter() - started
-        best = max(best, done / spent)
+        best = max(best, Sample(done / spent, (time.process_time() - ran) / spent))
         if time.perf_counter() >= end:
             return best
 

@@ -5,6 +5,7 @@ Whatever a beacon says is a hint: nothing is believed of it but that it is worth
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,8 @@ from ayllu.errors import BadRequestError, NotFoundError
 
 BEACON = 2
 """The beacon's UDP port, counted from the setting `cluster_port`."""
+_TRY_SECONDS = 0.5
+_OPEN = frozenset({"waiting", "confirmed"})
 Places = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -67,6 +70,7 @@ class Nearby:
         self._trusted = (
             TrustedLan(door, keyring, name, known, key, self._door_port) if key else None
         )
+        self._trying: asyncio.Task[None] | None = None
         self._addresses: set[str] = set()
 
     async def open(self, port: int, on_change: Callable[[], None]) -> None:
@@ -75,9 +79,14 @@ class Nearby:
         self._beacon.subscribe(self._heard)
         if port:
             await self._beacon.open(port)
+        if self._trusted is not None:
+            self._trying = asyncio.create_task(self._try_again())
 
     async def close(self) -> None:
         """Be silent and deaf."""
+        if self._trying is not None:
+            self._trying.cancel()
+            await asyncio.gather(self._trying, return_exceptions=True)
         await self._beacon.close()
         await self._pairing.close()
         if self._trusted is not None:
@@ -121,14 +130,16 @@ class Nearby:
 
     def meetings(self) -> tuple[Meeting, ...]:
         """The pairing that is under way, and machines that can be paired with."""
+        pending = self._pairing.pending()
         under_way = [
             Meeting(one.node, one.name, one.address, one.id, one.code, one.state, one.sentence)
-            for one in self._pairing.pending()
+            for one in pending
         ]
         others = [
             Meeting(hint.message.node, hint.message.name, place)
             for hint in self._strangers()
             for place in hint.places(hint.message.join)[:1]
+            if all(hint.message.node != one.node for one in pending if one.state in _OPEN)
         ]
         return (*under_way, *others)
 
@@ -197,11 +208,21 @@ class Nearby:
         )
 
     def _heard(self) -> None:
-        if self._trusted is not None and self._keyring.credentials is None:
+        self._try()
+        self._on_change()
+
+    async def _try_again(self) -> None:
+        """One machine is tried at a time, so that the others have to be tried later."""
+        while True:
+            await asyncio.sleep(_TRY_SECONDS)
+            self._try()
+
+    def _try(self) -> None:
+        """Join whoever knows the secret of this network."""
+        if self._trusted is not None and self._keyring.is_free:
             for hint in self._beacon.heard():
                 for place in hint.places(hint.message.join):
                     self._trusted.notice(place)
-        self._on_change()
 
     def _door_port(self) -> int:
         return _port(self._own.record.endpoints.join)

@@ -49,6 +49,7 @@ class LocalNode:
         self._awake: Awake | None = None
         self._turn = asyncio.Lock()
         self._starting: asyncio.Task[None] | None = None
+        self._looks: set[asyncio.Task[None]] = set()
         self._bedtime: asyncio.TimerHandle | None = None
         self._listeners: list[Callable[[], None]] = []
 
@@ -110,6 +111,13 @@ class LocalNode:
     async def measure_again(self) -> None:
         """Measure this machine now. Raises EngineError where that fails."""
         await self.own.measure_again()
+
+    def note_models(self) -> None:
+        """The models of this machine may be others: the ayllu is told at once."""
+        if self._awake is not None:
+            task = asyncio.create_task(self.own.look_at_models())
+            self._looks.add(task)
+            task.add_done_callback(self._looks.discard)
 
     def tell(self) -> None:
         """Something of the others is different."""

@@ -19,7 +19,7 @@ from ayllu import __version__
 from ayllu.cluster.bus import Close
 from ayllu.cluster.hardware import Meter, engine_build, hardware
 from ayllu.cluster.measure import kept_speed, measured_speed
-from ayllu.cluster.record import MOST_MODELS, Endpoints, HeldModel, Load, Record
+from ayllu.cluster.record import MOST_MODELS, Endpoints, HeldModel, Load, Record, Speed
 from ayllu.cluster.view import Snapshot
 from ayllu.config import Settings
 from ayllu.errors import AylluError, EngineError
@@ -35,6 +35,10 @@ MODELS_SECONDS = 5.0
 QUIET_CPU = 0.3
 MOST_QUIET_WAITS = 15
 """A machine is measured when a smaller share of its processors is busy, or after so many looks."""
+
+PATIENCE = 60.0
+MOST_PATIENCE = 3600.0
+"""Seconds until it is measured again after it was disturbed: twice as many each time."""
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +62,8 @@ class OwnRecord:
         self._meter = Meter(parts.settings.models)
         self._listeners: list[Callable[[], None]] = []
         self._measuring: asyncio.Task[bool] | None = None
+        self._later: asyncio.TimerHandle | None = None
+        self._patience = PATIENCE
         self._loaded: set[str] = set()
         self.record = Record(
             node=node,
@@ -73,7 +79,7 @@ class OwnRecord:
         )
         self._tasks = [
             asyncio.create_task(_again(LOAD_SECONDS, self._look_at_load)),
-            asyncio.create_task(_again(MODELS_SECONDS, self._look_at_models)),
+            asyncio.create_task(_again(MODELS_SECONDS, self.look_at_models)),
         ]
 
     def snapshot(self) -> Snapshot:
@@ -95,14 +101,14 @@ class OwnRecord:
                 listener()
 
     def measure(self) -> None:
-        """Measure how fast the machine is, once, unless that was done in an earlier life."""
+        """Measure how fast the machine is, unless that was done, now or in an earlier life."""
         if self._measuring is None:
-            self._measuring = asyncio.create_task(self._measure(again=False))
+            self._measuring = asyncio.create_task(self._measure(fresh=False))
 
     async def measure_again(self) -> None:
         """Measure how fast the machine is now. Raises EngineError where that fails."""
         if self._measuring is None or self._measuring.done():
-            self._measuring = asyncio.create_task(self._measure(again=True))
+            self._measuring = asyncio.create_task(self._measure(fresh=True))
         if not await asyncio.shield(self._measuring):
             raise EngineError("this machine could not be measured: the server's log says why")
 
@@ -113,19 +119,34 @@ class OwnRecord:
             tasks.append(self._measuring)
         for task in tasks:
             task.cancel()
+        if self._later is not None:
+            self._later.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _measure(self, *, again: bool) -> bool:
-        """Whether it could be measured; what was known stays where it could not."""
+    async def _measure(self, *, fresh: bool) -> bool:
+        """Whether there are figures; what was known stays where it cannot be measured.
+
+        Where others ran beside it, it is measured again later, and the best of both counts.
+        """
         settings, hardware = self._parts.settings, self.record.hardware
         file = settings.home / "cluster" / "measured.json"
         kept = await asyncio.to_thread(kept_speed, file, hardware, settings.models)
-        if kept is None or again:
-            await self._quiet()
-            kept = await measured_speed(file, hardware, settings.models)
-        if kept is not None:
+        if kept is not None and not fresh and self.record.speed is None:
             self.change(speed=kept)
-        return kept is not None
+            return True
+        await self._quiet()
+        found = await measured_speed(file, hardware, settings.models)
+        if found is None:
+            return False
+        self.change(speed=found.speed if fresh else better(self.record.speed, found.speed))
+        if found.disturbed:
+            self._later = asyncio.get_running_loop().call_later(self._patience, self._retry)
+            self._patience = min(2 * self._patience, MOST_PATIENCE)
+        return True
+
+    def _retry(self) -> None:
+        if self._measuring is None or self._measuring.done():
+            self._measuring = asyncio.create_task(self._measure(fresh=False))
 
     async def _quiet(self) -> None:
         """Wait a while for whoever else uses the processors, for the figures are kept."""
@@ -139,7 +160,8 @@ class OwnRecord:
         if is_news(self.record.load, load, self.record.hardware.ram_total):
             self.change(load=load)
 
-    async def _look_at_models(self) -> None:
+    async def look_at_models(self) -> None:
+        """Bring the record up to date with the store."""
         loaded = {row.model.digest for row in self._parts.pool.loaded()}
         try:
             models = await asyncio.to_thread(held_models, self._parts.store, loaded)
@@ -185,6 +207,18 @@ def held_models(store: Store, loaded: set[str]) -> tuple[HeldModel, ...]:
         for model in store.models()
     )
     return tuple(sorted(models, key=lambda model: model.name))[:MOST_MODELS]
+
+
+def better(old: Speed | None, new: Speed) -> Speed:
+    """The best of two measurements: others that run beside one only ever make it slower."""
+    if old is None:
+        return new
+    return Speed(
+        tflops=max(old.tflops, new.tflops),
+        memory_gbs=max(old.memory_gbs, new.memory_gbs),
+        disk_mbs=max(old.disk_mbs, new.disk_mbs),
+        measured_at=new.measured_at,
+    )
 
 
 def is_news(old: Load, new: Load, ram_total: int) -> bool:

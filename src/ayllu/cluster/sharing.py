@@ -6,11 +6,11 @@ Everything that is had is said as state, in maps: whoever comes late asks for th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from ayllu.cluster.bus import HASHES, HOLDS, LIVE, MANIFEST, PIECE, Bus, Close
+from ayllu.cluster.bus import HASHES, HOLDS, LIVE, MANIFEST, PIECE, Bus, BusError, Close
 from ayllu.cluster.exchange import Exchange
 from ayllu.cluster.giving import Giving
 from ayllu.cluster.have import ManifestReply, ManifestRequest, decode, encode
@@ -33,9 +33,10 @@ class Members(Struct, frozen=True):
 
 
 class Sharing:
-    """Gives models to other machines, and gets pieces from them; `close` it.
+    """Gives models to other machines, and gets pieces from them, while it is attached to two buses.
 
-    `serves` is the setting `share_models`: without it this machine only takes.
+    Downloads under way outlive the buses: they go on with the next ones. `serves` is the setting
+    `share_models`: without it this machine only takes.
     """
 
     def __init__(
@@ -45,42 +46,69 @@ class Sharing:
         bandwidth: Bandwidth,
         members: Members,
         *,
-        control: Bus,
-        bulk: Bus,
         serves: bool = True,
     ) -> None:
         self.node = node
-        self.control = control
-        self.bulk = bulk
         self.bandwidth = bandwidth
         self.quiet = Quiet()
-        self.serves = serves
         self.members: set[str] = set()
         self.on_liar = members.on_liar
         self.trusts = members.trusts
         self._name_of = members.name_of
+        self._serves = serves
         self._giving = Giving(store, bandwidth, self._find)
         self._exchanges: dict[str, Exchange] = {}
+        self._buses: tuple[Bus, Bus] | None = None
         self._closes: list[Close] = []
 
-    def start(self) -> None:
-        """Begin to answer the others."""
-        self._closes.append(self.control.watch(LIVE.format(node="*"), self._on_change))
-        if self.serves:
+    def attach(self, control: Bus, bulk: Bus) -> None:
+        """Begin to answer the others, and to ask them."""
+        self._buses = control, bulk
+        self._closes.append(control.watch(LIVE.format(node="*"), self._on_change))
+        if self._serves:
             giving = self._giving
             for bus, key, answer in (
-                (self.control, HOLDS, giving.holds),
-                (self.control, MANIFEST, giving.manifest),
-                (self.bulk, PIECE, giving.piece),
-                (self.bulk, HASHES, giving.hashes),
+                (control, HOLDS, giving.holds),
+                (control, MANIFEST, giving.manifest),
+                (bulk, PIECE, giving.piece),
+                (bulk, HASHES, giving.hashes),
             ):
                 self._closes.append(bus.serve(key.format(node=self.node), answer))
+        for exchange in self._exchanges.values():
+            exchange.attach()
 
-    def close(self) -> None:
-        """Answer no more. Downloads under way go on with their registries."""
+    def detach(self) -> None:
+        """Answer no more, and ask nobody: the buses are about to close."""
+        self._buses = None
+        self.members.clear()
+        for exchange in self._exchanges.values():
+            exchange.detach()
         for close in self._closes:
             close()
         self._closes.clear()
+
+    def subscribe(self, pattern: str, on_data: Callable[[str, bytes], None]) -> Close:
+        """Be given what others publish on the control bus, until it closes."""
+        return self._buses[0].subscribe(pattern, on_data) if self._buses else lambda: None
+
+    def publish(self, key: str, data: bytes) -> None:
+        """Tell the other machines, unless there are none."""
+        if self._buses and self._serves and self.members:
+            self._buses[0].publish(key, data)
+
+    async def gather(self, pattern: str, data: bytes, *, seconds: float) -> Mapping[str, bytes]:
+        """The answers of all other machines that are trusted, by their ids."""
+        if self._buses is None or not self.members:
+            return {}
+        answers = await self._buses[0].gather(pattern, data, seconds=seconds)
+        found = {key.rpartition("/")[2]: answer for key, answer in sorted(answers.items())}
+        return {n: answer for n, answer in found.items() if n != self.node and self.trusts(n)}
+
+    async def call(self, key: str, data: bytes, *, seconds: float) -> bytes:
+        """The answer of one machine on the bulk bus. Raises BusError."""
+        if self._buses is None:
+            raise BusError("this machine is not connected to the others")
+        return await self._buses[1].call(key, data, seconds=seconds)
 
     def open(self, digest: str, landing: Landing, *, fetches: bool) -> Exchange:
         """Share a blob's download."""
@@ -98,14 +126,10 @@ class Sharing:
 
     async def manifest(self, name: str) -> Offer | None:
         """The manifest that most other machines have of a model."""
-        answers = await self.control.gather(
-            MANIFEST.format(node="*"), encode(ManifestRequest(name)), seconds=MANIFEST_SECONDS
-        )
+        request = encode(ManifestRequest(name))
+        answers = await self.gather(MANIFEST.format(node="*"), request, seconds=MANIFEST_SECONDS)
         found: dict[str, tuple[str, ManifestReply]] = {}
-        for key, data in sorted(answers.items()):
-            node = key.rpartition("/")[2]
-            if node == self.node or not self.trusts(node):
-                continue
+        for node, data in answers.items():
             try:
                 reply = decode(data, ManifestReply)
                 parse_manifest(reply.data)

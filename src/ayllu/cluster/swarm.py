@@ -1,17 +1,15 @@
 """Who is asked for which piece of a blob next. Nothing here waits, reads or sends.
 
-Sets of pieces are numbers: bit n is piece n, so that a model of 70 GB is 9 kB and a union is one
-instruction per 64 pieces. Times are seconds of any clock that does not go back.
+Sets of pieces are numbers (`bits.py`). Times are seconds of any clock that does not go back.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from functools import reduce
-from operator import or_
 from typing import NamedTuple
 
+from ayllu.cluster.bits import bits, lowest, rarities, run, span, union
 from ayllu.cluster.have import LONGEST_CLAIM, Have
 from ayllu.registry.ranges import Part
 
@@ -31,7 +29,6 @@ THEFT_SECONDS = 0.1
 """How long others may object before a block is fetched that should be another machine's."""
 LATE_SECONDS = 0.5
 LEAST_BLOCK, MOST_BLOCK, BLOCKS = 2, 8, 64
-RARITIES = 4
 
 
 class Request(NamedTuple):
@@ -145,7 +142,8 @@ class Swarm:
 
     def holders(self) -> list[str]:
         """The machines that have all of the blob and may be believed, the quickest first."""
-        return [node for node in self.all_holders() if not self.peers[node].barred]
+        found = ((node, self.peers[node]) for node in self.all_holders())
+        return [node for node, peer in found if not peer.barred and not peer.lost_until]
 
     def all_holders(self) -> list[str]:
         """The same with those that are not asked any more behind them."""
@@ -181,17 +179,17 @@ class Swarm:
             (node for node, peer in usable.items() if len(peer.asked) < peer.pipe),
             key=lambda node: (len(usable[node].asked) / usable[node].pipe, usable[node].pace),
         )
-        wanted = self.missing & ~self._asked() & ~_bits(part.number for part in self.parts)
+        wanted = self.missing & ~self._asked() & ~bits(part.number for part in self.parts)
         levels: list[int] | None = None
         for node in free:
             peer = usable[node]
             if node not in active and len(active) >= SOURCES:
                 continue
             if peer.has & wanted:
-                levels = levels or _rarities([one.has for one in usable.values()])
+                levels = levels or rarities([one.has for one in usable.values()])
                 number = self._rarest(peer.has & wanted, levels, now)
             elif not wanted and (late := self._late(node, now)):
-                number = _lowest(late)
+                number = lowest(late)
             else:
                 continue
             peer.asked[number] = now
@@ -205,7 +203,7 @@ class Swarm:
             return
         seconds = now - peer.asked.pop(request.number)
         peer.pace = seconds if not peer.pace else 0.8 * peer.pace + 0.2 * seconds
-        peer.failures = 0
+        peer.failures, peer.lost_until = 0, 0.0
         if seconds < QUICK:
             peer.pipe = min(peer.pipe + 1, PIPE)
         elif seconds > SLOW:
@@ -224,12 +222,12 @@ class Swarm:
             peer.failures = 0
 
     def _asked(self) -> int:
-        return _bits(number for peer in self.peers.values() for number in peer.asked)
+        return bits(number for peer in self.peers.values() for number in peer.asked)
 
     def _rarest(self, found: int, levels: list[int], now: float) -> int:
         """The piece that fewest have; of several one of a block that is ours to spread."""
         found = next(found & level for level in levels if found & level)
-        return _lowest(found & self._own_blocks(now) or found)
+        return lowest(found & self._own_blocks(now) or found)
 
     def _late(self, node: str, now: float) -> int:
         """The pieces that a machine has and that another one, asked for them, is late with."""
@@ -239,8 +237,8 @@ class Swarm:
         for peer in self.peers.values():
             for number, since in peer.asked.items():
                 times.setdefault(number, []).append(since)
-        late = _bits(n for n, found in times.items() if len(found) == 1 and now - found[0] > limit)
-        return late & self.missing & self.peers[node].has & ~_bits(self.peers[node].asked)
+        late = bits(n for n, found in times.items() if len(found) == 1 and now - found[0] > limit)
+        return late & self.missing & self.peers[node].has & ~bits(self.peers[node].asked)
 
     # blocks from the registry
 
@@ -251,12 +249,12 @@ class Swarm:
         done with its own takes what nobody has claimed, once it has said so and nobody objects.
         """
         peers = [peer for peer in self.peers.values() if peer.counts(now)]
-        held = _union(peer.has for peer in peers)
+        held = union(peer.has for peer in peers)
         free = self.missing & ~held & ~self._asked() & ~self._taken()
         if not free:
             self._theft = None
             return None
-        claimed = _union(self._claimed(peer, now) for peer in peers)
+        claimed = union(self._claimed(peer, now) for peer in peers)
         if len(self._fetchers(now)) == 1 and not claimed:
             return self._begin(free, longest)
         if own := free & ~claimed & self._own_blocks(now):
@@ -265,10 +263,10 @@ class Swarm:
 
     def take_all(self, now: float) -> Part | None:
         """All that is missing as one part, once, unless other machines have all of it."""
-        held = _union(peer.has for peer in self.peers.values() if peer.counts(now))
+        held = union(peer.has for peer in self.peers.values() if peer.counts(now))
         if self.parts or not self.missing & ~held:
             return None
-        part = Part(_lowest(self.missing), self.missing.bit_length())
+        part = Part(lowest(self.missing), self.missing.bit_length())
         self.parts.append(part)
         return part
 
@@ -289,16 +287,16 @@ class Swarm:
         return self._theft is not None
 
     def _begin(self, free: int, longest: int) -> Part:
-        start = _lowest(free)
-        part = Part(start, start + _run(free >> start, longest))
+        start = lowest(free)
+        part = Part(start, start + run(free >> start, longest))
         self.parts.append(part)
         return part
 
     def _rest_of_block(self, pieces: int) -> int:
-        return self._block - _lowest(pieces) % self._block
+        return self._block - lowest(pieces) % self._block
 
     def _taken(self) -> int:
-        return _union(_range(part.number, part.end) for part in self.parts)
+        return union(span(part.number, part.end) for part in self.parts)
 
     def _steal(self, free: int, claimed: int, peers: list[Peer], now: float) -> Part | None:
         if self._theft and now - self._theft[2] < THEFT_SECONDS:
@@ -306,7 +304,7 @@ class Swarm:
         if self._theft:
             start, end, _ = self._theft
             self._theft = None
-            mine = free & ~claimed & _range(start, end)
+            mine = free & ~claimed & span(start, end)
             if mine:
                 return self._begin(mine, self._rest_of_block(mine))
         pieces = free & ~claimed or free & self._old_claims(peers, now)
@@ -314,7 +312,7 @@ class Swarm:
             start = self._favourite(pieces)
             self._theft = (
                 start,
-                start + _run(pieces >> start, self._block - start % self._block),
+                start + run(pieces >> start, self._block - start % self._block),
                 now,
             )
         return None
@@ -323,15 +321,15 @@ class Swarm:
         """A block to take: another one on each machine, as far as there are several."""
         starts: list[int] = []
         while pieces and len(starts) < BLOCKS:
-            start = _lowest(pieces)
+            start = lowest(pieces)
             starts.append(start)
             end = start - start % self._block + self._block
             pieces = pieces >> end << end
         return max(starts, key=lambda start: self._score(start // self._block, self._me))
 
     def _old_claims(self, peers: list[Peer], now: float) -> int:
-        return _union(
-            _range(claim.start, end)
+        return union(
+            span(claim.start, end)
             for peer in peers
             for end, claim in peer.claims.items()
             if now - claim.since > OLD_CLAIM_SECONDS
@@ -342,8 +340,8 @@ class Swarm:
         if not peer.fetches or peer.barred:
             return 0
         patience = max(CLAIM_SECONDS, 4 * self.pace)
-        return _union(
-            _range(claim.start, end)
+        return union(
+            span(claim.start, end)
             for end, claim in peer.claims.items()
             if now - claim.moved < patience
         )
@@ -351,7 +349,7 @@ class Swarm:
     def _yields(self, part: Part, node: str, theirs: int) -> bool:
         block = part.number // self._block
         return bool(
-            theirs & _range(part.number, part.end)
+            theirs & span(part.number, part.end)
             and self._score(block, node) > self._score(block, self._me)
         )
 
@@ -367,43 +365,10 @@ class Swarm:
             mask = 0
             for block in range(-(-self._count // self._block)):
                 if max(nodes, key=lambda node: self._score(block, node)) == self._me:
-                    mask |= _range(block * self._block, (block + 1) * self._block)
+                    mask |= span(block * self._block, (block + 1) * self._block)
             self._own = nodes, mask
         return self._own[1]
 
     def _score(self, block: int, node: str) -> bytes:
         text = f"{self._digest} {block} {node}".encode()
         return hashlib.blake2b(text, digest_size=8).digest()
-
-
-def _bits(found: Iterable[int]) -> int:
-    return _union(1 << number for number in found)
-
-
-def _union(sets: Iterable[int]) -> int:
-    return reduce(or_, sets, 0)
-
-
-def _lowest(pieces: int) -> int:
-    return (pieces & -pieces).bit_length() - 1
-
-
-def _range(start: int, end: int) -> int:
-    return (1 << end) - (1 << start) if start < end else 0
-
-
-def _run(pieces: int, longest: int) -> int:
-    """How many pieces there are from the first one without a gap, at most `longest`."""
-    gaps = ~pieces
-    return min(_lowest(gaps), longest)
-
-
-def _rarities(maps: list[int]) -> list[int]:
-    """The pieces that one machine has, that two have, ... and that RARITIES or more have."""
-    at_least = [0] * (RARITIES + 1)
-    for has in maps:
-        for level in range(RARITIES, 1, -1):
-            at_least[level] |= at_least[level - 1] & has
-        at_least[1] |= has
-    exact = [at_least[n] & ~at_least[n + 1] for n in range(1, RARITIES)]
-    return [*exact, at_least[RARITIES]]

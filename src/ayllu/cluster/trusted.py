@@ -29,7 +29,7 @@ from ayllu.cluster.endpoints import join_endpoint
 from ayllu.cluster.identity import node_id
 from ayllu.cluster.join import Known
 from ayllu.cluster.keyring import Grant, Keyring
-from ayllu.cluster.seldom import Seldom
+from ayllu.cluster.quiet import Quiet
 from ayllu.errors import AylluError, BadRequestError, BusyError, ForbiddenError
 
 SHORTEST = 12
@@ -76,7 +76,7 @@ class TrustedLan:
         self._asking = ""
         self._asked_at: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._failed = Seldom()
+        self._quiet = Quiet()
         door.answer(Trusted, self._asked)
 
     def notice(self, address: str) -> None:
@@ -186,7 +186,7 @@ class TrustedLan:
             if self._keyring.is_free:
                 await self.join(address)
         except AylluError as error:
-            self._failed.warn(
+            self._quiet.warn(
                 "a machine of this LAN was not joined", address=address, reason=error.sentence
             )
 

@@ -337,7 +337,7 @@ class ZenohBus:
             _open.remove(self._session)
         await asyncio.to_thread(self._session.close)
         end = self._loop.time() + _PORT_SECONDS
-        while self._loop.time() < end and not is_free(self._listen, self._port):
+        while self._loop.time() < end and not is_free(self._listen, self._port):  # noqa: ASYNC110 - nothing tells when the kernel lets go
             await asyncio.sleep(0.01)
         self._asking.shutdown(wait=False, cancel_futures=True)
         self._answering.shutdown(wait=False, cancel_futures=True)

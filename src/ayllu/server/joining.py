@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ayllu import values
 from ayllu.cluster.node import LocalNode
-from ayllu.errors import NotFoundError
+from ayllu.config import parse_peers
+from ayllu.errors import BadRequestError, NotFoundError
 from ayllu.gotime import format_time
 from ayllu.server import wire_joining as wire
 from ayllu.server.openapi import Endpoint
 from ayllu.server.state import read_body, state_of
 from ayllu.server.stream import json_response
 
+T = TypeVar("T")
+
 
 async def up(request: Request) -> Response:
     """POST /api/cluster/up: take part in an ayllu, and make one where this machine is in none."""
     body, node = await read_body(request, wire.UpRequest), state_of(request).cluster
-    await node.up(name=body.name, trusted_lan=body.trusted_lan, peers=body.peers)
+    await node.up(
+        name=_read(values.node_name, body.name, "name") if body.name else "",
+        trusted_lan=_read(values.secret, body.trusted_lan, "trusted_lan"),
+        peers=_read(parse_peers, ",".join(body.peers), "peers"),
+    )
     return json_response(_membership(node))
 
 
@@ -73,9 +84,18 @@ async def revoke(request: Request) -> Response:
 
 async def leave(request: Request) -> Response:
     """POST /api/cluster/leave: take this machine out of its ayllu."""
+    await read_body(request, wire.LeaveRequest)
     node = state_of(request).cluster
     gone = await node.leave()
     return json_response(wire.Gone(node=gone, name=node.name))
+
+
+def _read(parse: Callable[[str], T], text: str, field: str) -> T:
+    """What a setting's reader makes of a field. Raises BadRequestError."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise BadRequestError(f"{field} is not usable: {error}") from error
 
 
 def _membership(node: LocalNode) -> wire.Membership:
@@ -108,6 +128,6 @@ ROUTES = [
         gives=wire.Pairings,
     ),
     Endpoint("POST /api/cluster/revoke", revoke, takes=wire.RevokeRequest, gives=wire.Gone),
-    Endpoint("POST /api/cluster/leave", leave, gives=wire.Gone),
+    Endpoint("POST /api/cluster/leave", leave, takes=wire.LeaveRequest, gives=wire.Gone),
 ]
 """The routes, none of which other machines may ask."""

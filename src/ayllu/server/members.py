@@ -41,7 +41,9 @@ class _Line(Progress, frozen=True):
 
 async def models(request: Request) -> Response:
     """GET /api/cluster/models: list the models of all machines of the ayllu."""
-    known = state_of(request).cluster.snapshot()
+    node = state_of(request).cluster
+    await node.own.look_at_models()
+    known = node.snapshot()
     records = [known.me, *(member.record for member in known.members)]
     return json_response(AylluModels(tuple(rows(records))))
 

@@ -72,7 +72,7 @@ async def create(request: Request) -> Response:
     body = await read_body(request, wire.CreateRequest)
     name, state = parse_name(body.model or body.name), state_of(request)
     work = _make(state, name, body, pull=lambda text: puller(state).pull(Order(text=text)))
-    return await _progress(request, work, stream=body.stream)
+    return await _progress(request, _noted(state, work), stream=body.stream)
 
 
 def _make(
@@ -107,7 +107,7 @@ async def pull(request: Request) -> Response:
         update=body.update,
         prunes=not state.settings.no_prune,
     )
-    return await _progress(request, puller(state).pull(order), stream=body.stream)
+    return await _progress(request, _noted(state, puller(state).pull(order)), stream=body.stream)
 
 
 async def push(request: Request) -> Response:
@@ -131,6 +131,7 @@ async def copy(request: Request) -> Response:
         await asyncio.to_thread(state_of(request).store.copy, *names)
     except NotFoundError as error:
         raise NotFoundError(f'model "{body.source}" not found') from error
+    state_of(request).cluster.note_models()
     return Response()
 
 
@@ -150,6 +151,7 @@ async def delete(request: Request) -> Response:
         raise NotFoundError(f"model '{text}' not found") from error
     if stored is not None:
         await state.pool.unload(stored.digest)
+    state.cluster.note_models()
     return Response()
 
 
@@ -202,6 +204,18 @@ async def _progress(
     if stream:
         return await ndjson_response(request, work)
     return json_response(await until_left(request, _last(work)))
+
+
+async def _noted(
+    state: State, work: AsyncGenerator[create_model.Progress]
+) -> AsyncGenerator[create_model.Progress]:
+    """The same, after which the ayllu knows of new models."""
+    try:
+        async with aclosing(work):
+            async for progress in work:
+                yield progress
+    finally:
+        state.cluster.note_models()
 
 
 async def _last(

@@ -55,6 +55,10 @@ class RevokeRequest(Struct, frozen=True):
     reason: Annotated[str, Meta(max_length=200)] = ""
 
 
+class LeaveRequest(Struct, frozen=True):
+    """POST /api/cluster/leave: an empty object."""
+
+
 class Membership(Struct, frozen=True, kw_only=True):
     """What this machine is now: of which ayllu, where it listens, and what is wrong with that."""
 

@@ -1,0 +1,69 @@
+"""Machines for tests: whole servers with homes and ports of their own, which meet on loopback."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import Serving, serving, wait_until
+
+
+class Machines:
+    """Servers with a home and ports of their own; all are ended with the test."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._ports: dict[str, int] = {}
+
+    def start(self, name: str, *, port: int = 0, **settings: str) -> Serving:
+        """A server; one that was started before starts again."""
+        port = self._ports.setdefault(name, port or free_ports())
+        cluster = {
+            "AYLLU_CLUSTER_INTERFACES": "lo",
+            "AYLLU_CLUSTER_PORT": str(port),
+            "AYLLU_NODE_NAME": name,
+        }
+        return self._stack.enter_context(serving(self._folder / name, **cluster, **settings))
+
+    def pair(self, first: str, second: str) -> tuple[Serving, Serving]:
+        """Two servers of one ayllu that see each other."""
+        one, other = self.start(first), self.start(second)
+        assert one.post("/api/cluster/up", {}).status == 200
+        join(one, other)
+        return one, other
+
+
+def free_ports() -> int:
+    """The first of four ports that follow each other, and that nobody has."""
+    for port in range(20000 + 8 * (time.time_ns() % 1000), 60000, 8):
+        try:
+            for number in range(4):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port + number))
+        except OSError:
+            continue
+        return port
+    pytest.fail("no four ports are free")
+
+
+def join(one: Serving, other: Serving) -> None:
+    code = one.post("/api/cluster/invite", {}).json["code"]
+    answer = other.post("/api/cluster/join", {"code": code})
+    assert answer.status == 200, answer.body
+    wait_until(lambda: len(nodes(one)) == len(nodes(other)) == 2, what="seeing each other")
+
+
+def nodes(server: Serving) -> dict[str, Any]:
+    """The machines that a server shows, by name."""
+    return {node["name"]: node for node in server.get("/api/cluster").json["nodes"]}
+
+
+def models(server: Serving) -> dict[str, set[str]]:
+    """The names of the machines that have a model, by its name."""
+    found = server.get("/api/cluster/models").json["models"]
+    return {model["name"]: {node["name"] for node in model["nodes"]} for model in found}
