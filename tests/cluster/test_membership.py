@@ -205,6 +205,19 @@ def test_who_lies_in_anothers_name_is_set_aside_and_who_is_repeated_is_not(tmp_p
     in_memory(tmp_path, scene)
 
 
+def test_one_whose_token_was_lost_is_asked_and_believed(tmp_path: Path) -> None:
+    async def scene(ayllu: Ayllu, machine: Machine, liar: Bus) -> None:
+        node = ayllu.keyrings["2"].identity.node
+        liar.publish(RECORD.format(node=node), sealed_by(ayllu, "2"))
+        await settled()
+        assert machine.names() == []
+        liar.serve(RECORD.format(node=node), lambda _: sealed_by(ayllu, "2"))
+        liar.publish(RECORD.format(node=node), sealed_by(ayllu, "2"))
+        await until(machine.names)
+
+    in_memory(tmp_path, scene)
+
+
 def test_records_of_other_ayllus_and_rubbish_are_dropped_and_counted(tmp_path: Path) -> None:
     async def scene(ayllu: Ayllu, machine: Machine, liar: Bus) -> None:
         other = Ayllu(tmp_path / "other")

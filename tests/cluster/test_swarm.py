@@ -57,6 +57,7 @@ def test_each_piece_that_others_have_is_asked_for_once(
         done = under_way.pop(chance.randrange(len(under_way)))
         made.arrived(done, now)
         made.landed(done.number)
+        made.checked(done.number)
     everything = 0
     for pieces in held:
         everything |= pieces
@@ -87,6 +88,7 @@ def test_a_slow_machine_is_asked_for_less() -> None:
         due.remove((now, request))
         made.arrived(request, now)
         made.landed(request.number)
+        made.checked(request.number)
     assert counts["aa"] > 20 * counts["bb"]
 
 
@@ -99,6 +101,7 @@ def test_what_is_late_is_asked_of_another_as_well() -> None:
     assert second
     made.arrived(second, 0.1)
     made.landed(second.number)
+    made.checked(second.number)
     assert made.next_request(0.2) is None
     assert made.next_request(5.0) == Request(second.node, first.number)
     assert made.next_request(5.0) is None
@@ -150,6 +153,7 @@ class Fetching:
             while request := made.next_request(self.now):
                 made.arrived(request, self.now)
                 made.landed(request.number)
+                made.checked(request.number)
             made.take(64, self.now)
             self.say(name)
             for part in [*made.parts] if number % self.speeds[name] == 0 else []:

@@ -122,6 +122,8 @@ def zenoh_words(config: BusConfig) -> dict[str, Any]:
         "connect/exit_on_failure": False,
         "scouting/multicast/enabled": bool(config.scout),
         "scouting/gossip/enabled": True,
+        "scouting/multicast/autoconnect_strategy": {"peer": {"to_peer": "greater-zid"}},
+        "scouting/gossip/autoconnect_strategy": {"peer": {"to_peer": "greater-zid"}},
         "transport/shared_memory/enabled": False,
         "transport/link/protocols": ["tls"],
         "transport/link/tx/lease": LEASE,

@@ -204,8 +204,9 @@ class Exchange:
                 if self._loop.time() - self._asked > ASK_AGAIN_SECONDS:
                     self._asked = self._loop.time()
                     self._start(self._ask_all())
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), TICK_SECONDS)
+                with suppress(TimeoutError):  # wait_for of Python 3.11 may lose a cancellation
+                    async with asyncio.timeout(TICK_SECONDS):
+                        await self._news.wait()
                 self._news.clear()
         finally:
             self._stop_hearing()
@@ -313,10 +314,14 @@ class Exchange:
         except BusError:
             self._swarm.failed(request, self._loop.time())
             return
-        await self._house.bandwidth.take(len(data))
-        if not self._swarm.has(number):
-            await self._check_in(request, data)
         self._swarm.arrived(request, self._loop.time())
+        self._news.set()
+        try:
+            await self._house.bandwidth.take(len(data))
+            if not self._swarm.has(number):
+                await self._check_in(request, data)
+        finally:
+            self._swarm.checked(number)
 
     async def _check_in(self, request: Request, data: bytes) -> None:
         taken = await self._judge.check_in(request, data)

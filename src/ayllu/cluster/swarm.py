@@ -89,6 +89,7 @@ class Swarm:
         self._block = min(max(count // BLOCKS, LEAST_BLOCK), MOST_BLOCK)
         self._own: tuple[tuple[str, ...], int] = ((), 0)
         self._theft: tuple[int, int, float] | None = None
+        self._unchecked: set[int] = set()
 
     def begin(self, missing: Iterable[int]) -> None:
         """These pieces are missing, all others are here."""
@@ -97,6 +98,9 @@ class Swarm:
             self.miss(number)
         self.parts = []
         self._theft = None
+        self._unchecked.clear()
+        for peer in self.peers.values():
+            peer.asked.clear()
 
     def landed(self, number: int) -> None:
         """A piece is here."""
@@ -197,7 +201,8 @@ class Swarm:
         return None
 
     def arrived(self, request: Request, now: float) -> None:
-        """A machine sent what it was asked for."""
+        """A machine sent what it was asked for; until `checked` nobody else is asked."""
+        self._unchecked.add(request.number)
         peer = self.peers.get(request.node)
         if peer is None or request.number not in peer.asked:
             return
@@ -208,6 +213,10 @@ class Swarm:
             peer.pipe = min(peer.pipe + 1, PIPE)
         elif seconds > SLOW:
             peer.pipe = max(peer.pipe - 1, 1)
+
+    def checked(self, number: int) -> None:
+        """A piece that arrived was stored, or is still missing."""
+        self._unchecked.discard(number)
 
     def failed(self, request: Request, now: float) -> None:
         """A machine sent nothing, or nothing in time: it is asked for less, and later."""
@@ -222,7 +231,9 @@ class Swarm:
             peer.failures = 0
 
     def _asked(self) -> int:
-        return bits(number for peer in self.peers.values() for number in peer.asked)
+        """What is on its way from other machines."""
+        asked = (number for peer in self.peers.values() for number in peer.asked)
+        return bits(asked) | bits(self._unchecked)
 
     def _rarest(self, found: int, levels: list[int], now: float) -> int:
         """The piece that fewest have; of several one of a block that is ours to spread."""
@@ -238,7 +249,8 @@ class Swarm:
             for number, since in peer.asked.items():
                 times.setdefault(number, []).append(since)
         late = bits(n for n, found in times.items() if len(found) == 1 and now - found[0] > limit)
-        return late & self.missing & self.peers[node].has & ~bits(self.peers[node].asked)
+        own = bits(self.peers[node].asked) | bits(self._unchecked)
+        return late & self.missing & self.peers[node].has & ~own
 
     # blocks from the registry
 
