@@ -94,7 +94,6 @@ def test_load_comes_by_pulse_and_what_was_missed_is_asked_for(tmp_path: Path) ->
         assert heard == [PULSE.format(node=second.node)]
         # A record that got lost is asked for with the next pulse.
         second.own.change(name="two")
-        second.membership._said = seal(second.keyring.member(), KIND, encode(second.own.record))
         second.membership._said_record = second.own.record
         second.own.change(load=Load(ram_free=1, disk_free=2, running=4))
         await until(lambda: first.names() == ["two"])
