@@ -135,6 +135,13 @@ class Machine:
         words = ("-", "17446", str(scout), ",".join(peers), *map(str, homes))
         return self.run(*MEMBER, *words, env=paths())
 
+    def move(self, address: str) -> None:
+        """Get another IPv4 address, as from a router."""
+        inside = ("-n", self.namespace, "addr")
+        _ip(*inside, "del", f"{self.address}/24", "dev", "eth0")  # its routes go with it
+        _ip(*inside, "add", f"{address}/24", "brd", "+", "dev", "eth0")
+        self.address = address
+
     def plug(self, *, into: bool) -> None:
         """Pull the cable, or plug it in again."""
         _ip("-n", self.lan.switch, "link", "set", self.cable, "up" if into else "down")

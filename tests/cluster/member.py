@@ -57,8 +57,9 @@ async def take_part(config: BusConfig, keyring: Keyring, stack: AsyncExitStack) 
 async def main(address: str, port: str, scout: str, peers: str, homes: list[str]) -> None:
     listen = hosts(interfaces()) if address == "-" else (address,)
     async with AsyncExitStack() as stack:
-        for number, home in enumerate(homes):
-            keyring = Keyring(stack.enter_context(opened(Path(home))))
+        keyrings = [Keyring(stack.enter_context(opened(Path(home)))) for home in homes]
+        parts = []
+        for number, keyring in enumerate(keyrings):
             config = BusConfig(
                 credentials=keyring.member(),
                 listen=listen,
@@ -66,7 +67,8 @@ async def main(address: str, port: str, scout: str, peers: str, homes: list[str]
                 scout=int(scout),
                 peers=tuple(filter(None, peers.split(","))),
             )
-            await take_part(config, keyring, stack)
+            parts.append(take_part(config, keyring, stack))
+        await asyncio.gather(*parts)
         await asyncio.Event().wait()
 
 

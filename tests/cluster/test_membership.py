@@ -94,7 +94,6 @@ def test_load_comes_by_pulse_and_what_was_missed_is_asked_for(tmp_path: Path) ->
         assert heard == [PULSE.format(node=second.node)]
         # A record that got lost is asked for with the next pulse.
         second.own.change(name="two")
-        second.membership._said = seal(second.keyring.member(), KIND, encode(second.own.record))
         second.membership._said_record = second.own.record
         second.own.change(load=Load(ram_free=1, disk_free=2, running=4))
         await until(lambda: first.names() == ["two"])
@@ -201,6 +200,19 @@ def test_who_lies_in_anothers_name_is_set_aside_and_who_is_repeated_is_not(tmp_p
         states = {one.record.node: one.state for one in machine.membership.members()}
         assert states == {two: "set_aside", three: "online"}
         assert not machine.membership.trusts(two)
+
+    in_memory(tmp_path, scene)
+
+
+def test_one_whose_token_was_lost_is_asked_and_believed(tmp_path: Path) -> None:
+    async def scene(ayllu: Ayllu, machine: Machine, liar: Bus) -> None:
+        node = ayllu.keyrings["2"].identity.node
+        liar.publish(RECORD.format(node=node), sealed_by(ayllu, "2"))
+        await settled()
+        assert machine.names() == []
+        liar.serve(RECORD.format(node=node), lambda _: sealed_by(ayllu, "2"))
+        liar.publish(RECORD.format(node=node), sealed_by(ayllu, "2"))
+        await until(machine.names)
 
     in_memory(tmp_path, scene)
 

@@ -98,3 +98,21 @@ def test_servers_meet_where_multicast_is_filtered(lan: Lan, tmp_path: Path) -> N
     for server in (bari, anta):
         server.start()
     wait_until(lambda: set(anta.nodes()) == set(bari.nodes()) == both, what="meeting again")
+
+
+def test_a_machine_that_gets_another_address_is_found_there(lan: Lan, tmp_path: Path) -> None:
+    anta, bari = (
+        Server(lan.machines[n], tmp_path / name) for n, name in enumerate(("anta", "bari"))
+    )
+    join(anta, bari)
+    both = {"anta", "bari"}
+    wait_until(lambda: set(anta.nodes()) == set(bari.nodes()) == both, what="meeting")
+    bari.machine.move("10.77.0.77")
+    wait_until(
+        lambda: "10.77.0.77" in anta.nodes().get("bari", {"addresses": ()})["addresses"],
+        30.0,
+        "finding it again",
+    )
+    bari.ayllu("cp", "mini", "solo")
+    wait_until(lambda: "solo:latest" in anta.ayllu("list", "--all"), what="hearing of a model")
+    assert "runs there: bari" in anta.ayllu("run", "solo", "hi")

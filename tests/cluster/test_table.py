@@ -18,9 +18,9 @@ class Seen:
         self.table = Table(self.told.append)
         self.now = 100.0
 
-    def hear(self, record: Record, said: float | None = None) -> str:
-        when = self.now if said is None else said
-        return self.table.hear(Sealed(record.node, when, b""), record, self.now)
+    def hear(self, record: Record, said: float | None = None, *, answered: bool = False) -> str:
+        sealed = Sealed(record.node, self.now if said is None else said, b"")
+        return self.table.hear(sealed, record, self.now, answered=answered)
 
     def come(self, node: str = NODE, **fields: object) -> None:
         self.table.appear(node, self.now)
@@ -55,6 +55,24 @@ def test_a_record_without_a_token_makes_no_member() -> None:
     assert seen.table.members() == ()
     seen.wait(60)
     seen.table.appear(NODE, seen.now)
+    assert seen.table.members() == ()
+
+
+def test_one_whose_token_was_lost_is_there_while_it_answers_and_speaks() -> None:
+    seen = Seen()
+    seen.come()
+    seen.table.vanish(NODE, seen.now)
+    seen.hear(a_record(NODE, counter=1))
+    assert seen.table.members() == ()
+    seen.wait(0.1)
+    seen.hear(a_record(NODE, counter=1), answered=True)
+    for _ in range(5):
+        assert seen.states() == ["online"]
+        seen.wait(5)
+        seen.hear(a_record(NODE, counter=1))
+    seen.wait(15.5)
+    assert seen.table.members() == ()
+    seen.hear(a_record(NODE, counter=1), 100.0, answered=True)
     assert seen.table.members() == ()
 
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from ayllu.cluster.authority import Authority
 from ayllu.cluster.bus import BusError
-from ayllu.cluster.bus_config import group, zenoh_words
+from ayllu.cluster.bus_config import dials, group, zenoh_words
 from ayllu.cluster.credentials import Credentials
 from ayllu.cluster.endpoints import join_endpoint
 from ayllu.cluster.identity import common_name
@@ -377,6 +377,16 @@ asyncio.run(whole())
 def test_each_ayllu_has_a_multicast_group_of_its_own() -> None:
     assert group("a") != group("b")
     assert group("a").startswith("239.")
+
+
+def test_of_two_machines_one_connects_in_zenohs_order_too(tmp_path: Path) -> None:
+    ayllu = Ayllu(tmp_path)
+    members = [ayllu.member(str(number)) for number in range(8)]
+    words = [zenoh_words(ayllu.config(member)) for member in members]
+    low_bytes_first = [int(one["id"], 16).to_bytes(16, "little") for one in words]
+    for one, first in zip(members, low_bytes_first, strict=True):
+        for other, second in zip(members, low_bytes_first, strict=True):
+            assert dials(one.node, other.node) == (first > second)
 
 
 def test_link_local_addresses_are_left_out(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ goes on with a new certificate or list of the revoked, and is closed when the ma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -112,6 +112,14 @@ class Awake:
             await self._door.close()
         await asyncio.to_thread(self._stack.close)
         self._own.change(node="", admin=False, endpoints=Endpoints())
+
+    def has_moved(self) -> bool:
+        """Whether this machine has other addresses than those that it listens at.
+
+        Those of IPv6 come and go by themselves: they count where there are no others.
+        """
+        now = interfaces(self._settings.cluster_interfaces)
+        return _lasting(hosts(now)) != _lasting(hosts(self._interfaces))
 
     # What it is now.
 
@@ -293,3 +301,8 @@ class Awake:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a part of the cluster failed", exc_info=error)
+
+
+def _lasting(addresses: Iterable[str]) -> set[str]:
+    found = set(addresses)
+    return {host for host in found if ":" not in host} or found

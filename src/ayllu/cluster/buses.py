@@ -6,10 +6,10 @@ they are closed and opened anew for that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
-from ayllu.cluster.bus_config import BusConfig
+from ayllu.cluster.bus_config import BusConfig, dials
 from ayllu.cluster.ground import BULK, BUS, Ground
 from ayllu.cluster.links import Links, serve_links
 from ayllu.cluster.membership import Membership
@@ -32,6 +32,7 @@ class Buses:
         self._ground, self._membership = ground, membership
         self._stack: AsyncExitStack | None = None
         self._scouts = True
+        self._seeks = False
         self._links: Links | None = None
         self._sharing: Sharing | None = None
         self._known: tuple[Link, ...] = ()
@@ -45,10 +46,9 @@ class Buses:
         """Open both and be seen. Raises BusError."""
         ground, membership = self._ground, self._membership
         credentials = ground.keyring.member()
-        remembered = membership.remembered.latest(_MOST_REMEMBERED)
         async with AsyncExitStack() as stack:
-            control = await self._open(stack, BUS, (at for one in remembered for at in one.bus))
-            bulk = await self._open(stack, BULK, (at for one in remembered for at in one.bulk))
+            control = await self._open(stack, BUS)
+            bulk = await self._open(stack, BULK)
             ground.tell_endpoints(bus=control.endpoints, bulk=bulk.endpoints)
             stack.callback(serve_links(control, bulk, credentials.node))
             pool = ground.around.parts.pool
@@ -96,11 +96,17 @@ class Buses:
 
         stack.callback(stop)
 
-    async def _open(self, stack: AsyncExitStack, number: int, known: Iterable[str]) -> ZenohBus:
+    async def _open(self, stack: AsyncExitStack, number: int) -> ZenohBus:
         ground = self._ground
         port = ground.port(number)
-        heard = (place for places in self._places().values() for place in places[number])
-        peers = tuple(dict.fromkeys((*known, *ground.peers_at(number), *heard)))
+        me = ground.keyring.identity.node
+        known = (
+            place
+            for node, places in self._places().items()
+            if self._seeks or dials(me, node)
+            for place in places[number]
+        )
+        peers = tuple(dict.fromkeys((*ground.peers_at(number), *known)))
         config = BusConfig(
             credentials=ground.keyring.member(),
             listen=ground.hosts,
@@ -124,24 +130,29 @@ class Buses:
         self._heard = dict(heard)
 
     def _places(self) -> dict[str, Places]:
-        """The same, and where those that were found say it themselves."""
+        """The same, where those that were found say it themselves, and where they were before."""
+        latest = self._membership.remembered.latest(_MOST_REMEMBERED)
+        before = {met.node: (met.bus, met.bulk) for met in latest}
         said = {
             member.record.node: (member.record.endpoints.bus, member.record.endpoints.bulk)
             for member in self._membership.members()
         }
-        return {**self._heard, **said}
+        return {**before, **self._heard, **said}
 
     def look(self, now: float) -> None:
         """Have the buses opened anew for a machine that is there and that they do not find.
 
-        Of two machines, the one with the smaller id does so first.
+        Of two machines, one connects to the other; this is when the other one tries it as well.
         """
         missing = {node for node, places in self._places().items() if self._misses(node, places)}
         self._missing = {node: self._missing.get(node, now) for node in missing}
         me = self._ground.keyring.identity.node
-        patience = ((node, _FIRST_SECONDS if me < node else _THEN_SECONDS) for node in missing)
+        patience = (
+            (node, _THEN_SECONDS if dials(me, node) else _FIRST_SECONDS) for node in missing
+        )
         if any(now - self._missing[node] >= seconds for node, seconds in patience):
             self._missing = {}
+            self._seeks = True
             self._ground.renew()
 
     def _misses(self, node: str, places: Places) -> bool:

@@ -75,7 +75,6 @@ class Membership:
         self._bus: Bus | None = None
         self._closes: list[Close] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._said = b""
         self._said_record: Record | None = None
         self._asked: set[str] = set()
         self._saying: asyncio.TimerHandle | None = None
@@ -123,7 +122,7 @@ class Membership:
         self._own.change(returns=False)
         self._say()
         self._closes = [
-            bus.serve(RECORD.format(node=self._me), lambda _: self._said),
+            bus.serve(RECORD.format(node=self._me), lambda _: self._sealed()),
             bus.serve(REVOKED.format(node=self._me), lambda _: self._revoked()),
             bus.subscribe(RECORD.format(node="*"), self._hear),
             bus.subscribe(PULSE.format(node="*"), self._feel),
@@ -181,12 +180,15 @@ class Membership:
             self._say()
 
     def _say(self) -> None:
-        """Seal the record as it is now, and publish it."""
+        """Publish the record as it is now."""
         self._hush()
         if self._bus is not None and self._keyring.credentials is not None:
             self._said_record = self._own.record
-            self._said = seal(self._keyring.credentials, KIND, encode(self._said_record))
-            self._bus.publish(RECORD.format(node=self._me), self._said)
+            self._bus.publish(RECORD.format(node=self._me), self._sealed())
+
+    def _sealed(self) -> bytes:
+        """The record as it is now, said now. The bus asks for it in its threads."""
+        return seal(self._keyring.member(), KIND, encode(self._own.record))
 
     def _beat(self) -> None:
         """Say how busy this machine is."""
@@ -257,13 +259,13 @@ class Membership:
         try:
             with contextlib.suppress(BusError):  # it is asked again while it is alive
                 key = RECORD.format(node=node)
-                self._hear(key, await bus.call(key, seconds=ASK_SECONDS))
+                self._hear(key, await bus.call(key, seconds=ASK_SECONDS), answered=True)
                 key = REVOKED.format(node=node)
                 self._hear_revoked(key, await bus.call(key, seconds=ASK_SECONDS))
         finally:
             self._asked.discard(node)
 
-    def _hear(self, key: str, data: bytes) -> None:
+    def _hear(self, key: str, data: bytes, *, answered: bool = False) -> None:
         """A record, from whomever: only its seal tells whose it is."""
         opened = self._opened(key, KIND, data, decode)
         if opened is None:
@@ -275,9 +277,9 @@ class Membership:
         elif sealed.node == self._me:
             self._meet_self(sealed, record.epoch)
         else:
-            self._drop(self._table.hear(sealed, record, time.monotonic()))
-            if self._table.member(record.node) is not None:
-                self.remembered.note(record)
+            now = time.monotonic()
+            self._drop(self._table.hear(sealed, record, now, answered=answered))
+            self._want(sealed.node, asked=answered)
 
     def _feel(self, key: str, data: bytes) -> None:
         """A pulse, from whomever."""
@@ -293,6 +295,15 @@ class Membership:
             self._start(self._ask(sealed.node))
         else:
             self._drop(dropped)
+            self._want(sealed.node)
+
+    def _want(self, node: str, *, asked: bool = False) -> None:
+        """Remember a member that spoke; ask one whose token was not seen whether it is there."""
+        member = self._table.member(node)
+        if member is not None:
+            self.remembered.note(member.record)
+        elif not asked:
+            self._start(self._ask(node))
 
     def _opened(
         self, key: str, kind: str, data: bytes, decode: Callable[[bytes], _T]

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[a-z2-7]{20}")
 AWAKE_SECONDS = 900.0
 """How long a machine without an ayllu shows itself, once it was told to."""
+NETWORK_SECONDS = 3.0
+"""How often it is looked whether the machine has other addresses."""
 CERTIFICATE = "cluster/node.crt"
 """Where a member has its certificate, in the home folder."""
 _log = structlog.get_logger(__name__)
@@ -49,6 +51,7 @@ class LocalNode:
         self._awake: Awake | None = None
         self._turn = asyncio.Lock()
         self._starting: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._looks: set[asyncio.Task[None]] = set()
         self._bedtime: asyncio.TimerHandle | None = None
         self._listeners: list[Callable[[], None]] = []
@@ -62,9 +65,10 @@ class LocalNode:
 
     async def close(self) -> None:
         """Leave the others for as long as the server does not run."""
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
+        tasks = [task for task in (self._starting, self._following) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         async with self._turn:
             if self._bedtime is not None:
                 self._bedtime.cancel()
@@ -250,7 +254,31 @@ class LocalNode:
         except BaseException:
             await awake.close()
             raise
+        if self._following is None:
+            self._following = asyncio.create_task(self._follow_network())
         return awake
+
+    async def _follow_network(self) -> None:
+        """The machine may come to another network: then everything is opened anew there."""
+        was_awake = False
+        while True:
+            await asyncio.sleep(NETWORK_SECONDS)
+            async with self._turn:
+                awake = self._awake
+                if awake is None and not was_awake:
+                    continue
+                if awake is not None and not await asyncio.to_thread(awake.has_moved):
+                    continue
+                was_awake = True
+                try:
+                    await self._sleep()
+                    self._awake = await self._wake()
+                except AylluError as error:  # it is tried again
+                    self.problem = error.sentence
+                else:
+                    was_awake = False
+                    places = self.own.record.endpoints.peer
+                    _log.info("this machine has other addresses", places=places)
 
     async def _sleep(self) -> None:
         """Use the identity no more, until somebody changes something."""

@@ -74,8 +74,8 @@ class Part:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+        await self._membership.close()  # before the buses, which say that this machine returns
         await self._buses.close()
-        await self._membership.close()
         await self._server.close(GRACE_SECONDS)
         await self.peers.close()
 

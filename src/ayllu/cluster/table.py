@@ -1,7 +1,8 @@
 """Who is there: a table of the other machines, fed with signs of life and with their records.
 
-A machine is in it while its token is alive and its record is fresh. Nothing here waits or talks:
-`now` is seconds of a monotonic clock.
+A machine is in it while its token is alive and its record is fresh. Zenoh loses a token now and
+then when many machines come at once, so one that answers a question is in it too, for a while.
+Nothing here waits or talks: `now` is seconds of a monotonic clock.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ SILENT_SECONDS = 15.0
 RETURN_SECONDS = 3.0
 """How long a machine may be gone that said it comes back, and all while our own bus was closed."""
 CLONED = "two machines use this identity: one of them is a copy, and must get one of its own"
+_KEPT_SECONDS = 7200.0
+"""How long it is known when a machine spoke last, so that nobody can repeat what it said."""
 _RIVAL_RECORDS = 2
 _RIVAL_SECONDS = 60.0
 
@@ -86,8 +89,11 @@ class Table:
             entry.until = now + RETURN_SECONDS if returns else now
             self._show(node, now)
 
-    def hear(self, sealed: Sealed, record: Record, now: float) -> str:
-        """A machine's record; why it was dropped, or an empty text."""
+    def hear(self, sealed: Sealed, record: Record, now: float, *, answered: bool = False) -> str:
+        """A machine's record; why it was dropped, or an empty text.
+
+        `answered` says that it was sealed for us just now, because we asked.
+        """
         entry = self._entries.setdefault(record.node, _Entry())
         if entry.record is None or record.order > entry.record.order:
             entry.record = record
@@ -96,7 +102,7 @@ class Table:
             return self._older(entry, sealed, record.epoch, now)
         elif sealed.time <= entry.said:
             return "" if sealed.time == entry.said else "a record that was heard before"
-        self._note(entry, sealed, now)
+        self._note(entry, sealed, now, answered=answered)
         return ""
 
     def feel(self, sealed: Sealed, pulse: Pulse, now: float) -> str | None:
@@ -115,10 +121,12 @@ class Table:
         self._note(entry, sealed, now)
         return ""
 
-    def _note(self, entry: _Entry, sealed: Sealed, now: float) -> None:
+    def _note(self, entry: _Entry, sealed: Sealed, now: float, *, answered: bool = False) -> None:
         """A sign of life."""
         entry.said = max(entry.said, sealed.time)
         entry.heard = now
+        if not entry.alive and (answered or now < entry.until):
+            entry.until = max(entry.until, now + SILENT_SECONDS)
         self._show(sealed.node, now)
 
     def _older(self, entry: _Entry, sealed: Sealed, epoch: int, now: float) -> str:
@@ -166,7 +174,7 @@ class Table:
                 del self._aside[node]
                 entry.rivals = 0
             self._show(node, now)
-            if not entry.alive and now >= entry.until + SILENT_SECONDS:
+            if not entry.alive and now >= max(entry.until, entry.heard) + _KEPT_SECONDS:
                 del self._entries[node]
 
     def _show(self, node: str, now: float) -> None:
