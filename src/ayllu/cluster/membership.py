@@ -36,6 +36,8 @@ TICK_SECONDS = 1.0
 TOGETHER_SECONDS = 0.2
 """Changes of the own record that come so close to each other are said at once."""
 ASK_SECONDS = 3.0
+FEW = 8
+"""While no more machines are known, a new one is asked at once, and for the revoked, too."""
 _SAVE_SECONDS = 5.0
 _OLDEST = 7200.0
 """Seconds; the clocks of members may differ by one hour, as their certificates have it."""
@@ -245,10 +247,21 @@ class Membership:
             return
         if alive:
             self._table.appear(node, now)
-            self._start(self._ask(node))
-            self._say_revoked()
+            self._greet(node)
         else:
             self._table.vanish(node, now)
+
+    def _greet(self, node: str) -> None:
+        """Get to know a machine that appears: by asking it, or where many appear by telling all."""
+        self._say_revoked()
+        if self._knows_few():
+            self._start(self._ask(node))
+        else:
+            self._said_record = None
+            self._say_soon()
+
+    def _knows_few(self) -> bool:
+        return len(self._table.members()) + len(self._table.unknown()) <= FEW
 
     async def _ask(self, node: str) -> None:
         """Ask a machine for its record, and for the revoked that it knows."""
@@ -260,8 +273,9 @@ class Membership:
             with contextlib.suppress(BusError):  # it is asked again while it is alive
                 key = RECORD.format(node=node)
                 self._hear(key, await bus.call(key, seconds=ASK_SECONDS), answered=True)
-                key = REVOKED.format(node=node)
-                self._hear_revoked(key, await bus.call(key, seconds=ASK_SECONDS))
+                if self._knows_few():
+                    key = REVOKED.format(node=node)
+                    self._hear_revoked(key, await bus.call(key, seconds=ASK_SECONDS))
         finally:
             self._asked.discard(node)
 
