@@ -70,17 +70,20 @@ def test_answers_may_block_without_holding_up_others_or_the_loop(tmp_path: Path)
         first, second = await ayllu.join("1"), await ayllu.join("2")
         go = threading.Event()
 
+        begun: list[bytes] = []
+
         def slow(data: bytes) -> bytes:
+            begun.append(data)
             go.wait(20)
             return data[::-1]
 
         first.serve("piece/slow", slow)
         first.serve("piece/quick", lambda data: data + b"!")
-        await until(second.links)
+        await asked(second, "piece/quick")
         waiting = [
             asyncio.create_task(second.call("piece/slow", b"ab", seconds=30)) for _ in range(8)
         ]
-        await until(lambda: first._waiting == 0)
+        await until(lambda: len(begun) == 8)
         assert await asked(second, "piece/quick", b"hi") == b"hi!"
         go.set()
         assert await asyncio.gather(*waiting) == [b"ba"] * 8

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import re
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -136,7 +137,7 @@ class ZenohBus:
         self._declared: list[_Declared] = []
         """Zenoh ends what nobody holds."""
         self._quiet = Quiet()
-        self._waiting = 0
+        self._room = threading.BoundedSemaphore(_MOST_QUESTIONS)
         self._leaving: asyncio.Task[None] | None = None
         self._asking = ThreadPoolExecutor(_ASKING_THREADS, "bus-asks")
         self._answering = ThreadPoolExecutor(_ANSWERING_THREADS, "bus-answers")
@@ -225,12 +226,11 @@ class ZenohBus:
         """Answer questions to a key, many at once, each in a thread."""
 
         def hear(query: zenoh.Query) -> None:
-            if self._waiting >= _MOST_QUESTIONS:
+            if not self._room.acquire(blocking=False):
                 self._quiet.warn("too many questions of other machines at once", key=key)
                 with query:
                     query.reply_err("too many questions at once")
                 return
-            self._waiting += 1
             try:
                 self._answering.submit(self._answer, key, query, answer)
             except RuntimeError:  # the bus closes
@@ -240,7 +240,7 @@ class ZenohBus:
         return self._held(queryable)
 
     def _answer(self, key: str, query: zenoh.Query, answer: Callable[[bytes], bytes]) -> None:
-        self._waiting -= 1
+        self._room.release()
         with query, contextlib.suppress(zenoh.ZError):  # whoever asked may be gone
             data = query.payload.to_bytes() if query.payload is not None else b""
             try:
