@@ -18,6 +18,7 @@ from ayllu.cluster.choices import Choices
 from ayllu.cluster.credentials import Credentials
 from ayllu.cluster.diagnose import Finding, Here, report
 from ayllu.cluster.door import Door
+from ayllu.cluster.failures import log_failure
 from ayllu.cluster.ground import DOOR, Ground
 from ayllu.cluster.identity import opened
 from ayllu.cluster.interfaces import hosts, interfaces
@@ -299,8 +300,7 @@ class Awake:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a part of the cluster failed", exc_info=error)
+        log_failure(task)
 
 
 def _lasting(addresses: Iterable[str]) -> set[str]:

@@ -18,6 +18,7 @@ import structlog
 from ayllu.cluster.bus import Close
 from ayllu.cluster.choices import Choices
 from ayllu.cluster.choose import choose
+from ayllu.cluster.failures import log_failure
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Record
@@ -256,6 +257,7 @@ class LocalNode:
             raise
         if self._following is None:
             self._following = asyncio.create_task(self._follow_network())
+            self._following.add_done_callback(log_failure)
         return awake
 
     async def _follow_network(self) -> None:

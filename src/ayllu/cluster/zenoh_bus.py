@@ -8,7 +8,6 @@ a server that is in an ayllu does.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import json
 import os
@@ -28,6 +27,7 @@ from ayllu.cluster.bus import BusError, Close
 from ayllu.cluster.bus_config import BusConfig, free_port, is_free, usable, zenoh_words
 from ayllu.cluster.endpoints import join_endpoint
 from ayllu.cluster.quiet import Quiet
+from ayllu.cluster.sessions import close_session, open_session
 from ayllu.errors import AylluError
 
 _log = structlog.get_logger()
@@ -37,17 +37,14 @@ _ASKING_THREADS: Final = 8
 _ANSWERING_THREADS: Final = 16
 _GRACE: Final = 1.0
 """Seconds that Zenoh keeps a question longer than we do."""
-_PORT_SECONDS: Final = 2.0
-"""How long connections that were closed may keep the port."""
+_CLOSE_SECONDS: Final = 2.0
+"""How long it is waited for links to close, and for the port."""
 _MOST_QUESTIONS: Final = 512
 """Questions that may wait for a thread; more are refused."""
 
 # Closing a link whose other end is out of reach holds up a thread for 10 s (SO_LINGER, fixed when
 # Zenoh is built), and what else it had to notice waits. Zenoh reads this at the first session.
 os.environ.setdefault("ZENOH_RUNTIME", "(rx: (worker_threads: 16))")
-
-_open: list[zenoh.Session] = []
-"""Sessions that are open: an interpreter that ends with one of them may hang."""
 
 
 class LinkTo(Struct, frozen=True):
@@ -103,20 +100,12 @@ def _opened(config: BusConfig) -> zenoh.Session:
     words = zenoh.Config()
     for word, value in zenoh_words(config).items():
         words.insert_json5(word, json.dumps(value))
-    session = zenoh.open(words)
-    _open.append(session)
-    return session
+    return open_session(words)
 
 
 def _reason(error: Exception) -> str:
     """Zenoh's sentence without the places in its source."""
     return str(error).partition(" at /")[0]
-
-
-@atexit.register
-def _close_all() -> None:
-    for session in _open:
-        session.close()  # type: ignore[no-untyped-call] # zenoh 1.10.2 types its arguments alone
 
 
 class ZenohBus:
@@ -139,6 +128,7 @@ class ZenohBus:
         self._quiet = Quiet()
         self._room = threading.BoundedSemaphore(_MOST_QUESTIONS)
         self._leaving: asyncio.Task[None] | None = None
+        self._closed = False
         self._asking = ThreadPoolExecutor(_ASKING_THREADS, "bus-asks")
         self._answering = ThreadPoolExecutor(_ANSWERING_THREADS, "bus-answers")
         self.endpoints = tuple(join_endpoint(host, config.port) for host in config.listen)
@@ -164,7 +154,7 @@ class ZenohBus:
     @property
     def is_closed(self) -> bool:
         """Whether it was closed, by its owner or because it met a stranger."""
-        return self._session.is_closed()
+        return self._closed or self._session.is_closed()
 
     def links(self) -> tuple[LinkTo, ...]:
         """The machines connected now, by their certificates; a machine may have two links."""
@@ -331,13 +321,14 @@ class ZenohBus:
     async def close(self) -> None:
         """Leave: what was announced dies, what was served is no more.
 
-        The port is waited for, so that a bus that is opened anew has the same.
+        The port is waited for, so that a bus that is opened anew has the same; but not long.
         """
-        if self._session in _open:
-            _open.remove(self._session)
-        await asyncio.to_thread(self._session.close)
-        end = self._loop.time() + _PORT_SECONDS
-        while self._loop.time() < end and not is_free(self._listen, self._port):  # noqa: ASYNC110 - nothing tells when the kernel lets go
+        self._closed = True
+        closing = close_session(self._session)
+        end = self._loop.time() + _CLOSE_SECONDS
+        while closing.is_alive() or not is_free(self._listen, self._port):
+            if self._loop.time() > end:
+                break
             await asyncio.sleep(0.01)
         self._asking.shutdown(wait=False, cancel_futures=True)
         self._answering.shutdown(wait=False, cancel_futures=True)
@@ -356,7 +347,8 @@ class ZenohBus:
         def end() -> None:
             self._declared.remove(declared)
             if not self.is_closed:
-                declared.undeclare()
+                with contextlib.suppress(zenoh.ZError):  # its links are gone already
+                    declared.undeclare()
 
         return end
 
