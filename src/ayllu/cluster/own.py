@@ -28,7 +28,7 @@ from ayllu.models.store import Store
 from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 
-LOAD_SECONDS = 1.0
+LOAD_SECONDS = 2.0
 MODELS_SECONDS = 5.0
 """How often it is looked how busy the machine is, and what it holds."""
 

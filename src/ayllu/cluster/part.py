@@ -21,7 +21,7 @@ from ayllu.cluster.table import Change
 from ayllu.cluster.view import Member
 
 GRACE_SECONDS = 5.0
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 2.0
 
 
 class Part:
