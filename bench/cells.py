@@ -28,11 +28,11 @@ from msgspec import Struct
 from ayllu.cluster import record as records
 from ayllu.cluster.identity import opened
 from ayllu.cluster.keyring import Keyring
+from ayllu.cluster.membership import REFRESH_SECONDS, REPEAT_SECONDS
 from ayllu.cluster.seal import seal, unseal
 
 CELL = 64
 GATEWAYS = 2
-REFRESH_SECONDS = 5.0
 SUMMARY_BYTES = 1500
 MAX_SESSIONS = 1000
 """Zenoh's limit for the links of one machine."""
@@ -46,10 +46,12 @@ LARGEST_FLAT = 1000
 
 
 class Costs(Struct, frozen=True):
-    """What a record is: bytes, and seconds of CPU to take one in."""
+    """What a record and a pulse are: bytes, and seconds of CPU to take one in."""
 
     size: int
     receive: float
+    pulse: int
+    feel: float
 
 
 class Outcome(Struct, frozen=True):
@@ -157,9 +159,10 @@ def _cell_sizes(count: int) -> list[int]:
 
 def _steady(peers: int, gateways: int, costs: Costs) -> tuple[float, float]:
     """Bytes per second into the busiest machine, and the share of a core that they cost it."""
-    records_in, summaries_in = peers / REFRESH_SECONDS, gateways / REFRESH_SECONDS
-    traffic = records_in * costs.size + summaries_in * SUMMARY_BYTES
-    cpu = (records_in + summaries_in * SUMMARY_BYTES / costs.size) * costs.receive
+    records_in, pulses_in = peers / REPEAT_SECONDS, peers / REFRESH_SECONDS
+    summaries_in = gateways / REFRESH_SECONDS
+    traffic = records_in * costs.size + pulses_in * costs.pulse + summaries_in * SUMMARY_BYTES
+    cpu = records_in * costs.receive + (pulses_in + summaries_in) * costs.feel
     return traffic, cpu
 
 
@@ -167,13 +170,24 @@ def measure() -> Costs:
     """What a sealed record of a machine with 20 models and 63 links costs its receiver."""
     with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as identity:
         credentials = Keyring(identity).create()
-        body = records.encode(_record(identity.node))
-        sealed = seal(credentials, "record", body)
-        rounds = 200
-        started = time.process_time()
-        for _ in range(rounds):
-            records.decode(unseal(credentials, "record", sealed).body)
-        return Costs(len(sealed), (time.process_time() - started) / rounds)
+        record = _record(identity.node)
+        pulse = records.Pulse(12, 3456, 3400, record.load)
+        sealed = seal(credentials, "record", records.encode(record))
+        beat = seal(credentials, "pulse", records.encode(pulse))
+        return Costs(
+            len(sealed),
+            _seconds(lambda: records.decode(unseal(credentials, "record", sealed).body)),
+            len(beat),
+            _seconds(lambda: records.decode_pulse(unseal(credentials, "pulse", beat).body)),
+        )
+
+
+def _seconds(work: Callable[[], object], rounds: int = 200) -> float:
+    """What it costs to do something once."""
+    started = time.process_time()
+    for _ in range(rounds):
+        work()
+    return (time.process_time() - started) / rounds
 
 
 def _record(node: str) -> records.Record:
@@ -223,6 +237,7 @@ def main() -> None:
     parser.add_argument("machines", nargs="*", type=int, default=[10, 40, 100, 1000, 10_000])
     costs = measure()
     print(f"a record: {costs.size:,} bytes, {costs.receive * 1e6:.0f} µs to take in")
+    print(f"a pulse: {costs.pulse:,} bytes, {costs.feel * 1e6:.0f} µs to take in")
     print(f"{'machines':>9} {'':6} {'links':>6} {'all known':>10} {'traffic in':>11} {'CPU':>6}")
     for count in parser.parse_args().machines:
         for name, play in (("flat", flat), ("cells", cells)):
