@@ -38,7 +38,6 @@ TOGETHER_SECONDS = 0.2
 ASK_SECONDS = 3.0
 FEW = 8
 """While no more machines are known, a new one is asked at once, and for the revoked, too."""
-_SAVE_SECONDS = 5.0
 _OLDEST = 7200.0
 """Seconds; the clocks of members may differ by one hour, as their certificates have it."""
 _log = structlog.get_logger()
@@ -216,7 +215,7 @@ class Membership:
 
     async def _follow(self) -> None:
         """Look at the time: refresh, ask again, forget the silent, save."""
-        last = said = repeated = saved = time.monotonic()
+        last = said = repeated = time.monotonic()
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = time.monotonic()
@@ -234,9 +233,7 @@ class Membership:
                 elif now - said >= REFRESH_SECONDS:
                     said = now
                     self._beat()
-            if now - saved >= _SAVE_SECONDS:
-                saved = now
-                self.remembered.save()
+            self.remembered.save()  # soon: a machine may be switched off without a word
 
     # What the others say.
 
