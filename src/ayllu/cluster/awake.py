@@ -181,7 +181,8 @@ class Awake:
         """Be in an ayllu: one of this network by its secret, or one of this machine's making."""
         if self._choices.trusted_lan or self._settings.trusted_lan:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._joined.wait(), TRUSTED_SECONDS)
+                async with asyncio.timeout(TRUSTED_SECONDS):
+                    await self._joined.wait()
         if self._keyring.credentials is None:
             self._keyring.create()
         await self._follow()

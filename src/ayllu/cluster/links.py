@@ -204,6 +204,7 @@ class Links:
 async def _until(event: asyncio.Event, seconds: float) -> None:
     """Wait for an event, at most some seconds."""
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
     except TimeoutError:
         return

@@ -188,7 +188,8 @@ class Pairing:
             if session.is_open and session.yes is yes:
                 session.changed.clear()
                 try:
-                    await asyncio.wait_for(session.changed.wait(), ASK_SECONDS)
+                    async with asyncio.timeout(ASK_SECONDS):
+                        await session.changed.wait()
                 except TimeoutError:
                     continue
 

@@ -255,7 +255,8 @@ class ZenohBus:
 
         async with self._asked(key, data, seconds, hear, end):
             try:
-                result = await asyncio.wait_for(answered, seconds)
+                async with asyncio.timeout(seconds):  # wait_for of Python 3.11 can lose a cancel
+                    result = await answered
             except TimeoutError as error:
                 raise BusError("nobody answered in time") from error
         if isinstance(result, BusError):
@@ -279,7 +280,8 @@ class ZenohBus:
 
         async with self._asked(pattern, data, seconds, hear, end, everybody=True):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended, seconds)
+                async with asyncio.timeout(seconds):
+                    await ended
         return found
 
     @contextlib.asynccontextmanager
