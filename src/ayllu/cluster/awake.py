@@ -7,9 +7,8 @@ goes on with a new certificate or list of the revoked, and is closed when the ma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from typing import Any
 
 import structlog
 
@@ -18,7 +17,6 @@ from ayllu.cluster.choices import Choices
 from ayllu.cluster.credentials import Credentials
 from ayllu.cluster.diagnose import Finding, Here, report
 from ayllu.cluster.door import Door
-from ayllu.cluster.failures import log_failure
 from ayllu.cluster.ground import DOOR, Ground
 from ayllu.cluster.identity import opened
 from ayllu.cluster.interfaces import hosts, interfaces
@@ -33,6 +31,7 @@ from ayllu.cluster.peers import Peers
 from ayllu.cluster.probe import Others, look_around
 from ayllu.cluster.record import Endpoints
 from ayllu.cluster.surroundings import Surroundings
+from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.trusted import stretch
 from ayllu.cluster.view import Member, addresses
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError
@@ -61,7 +60,7 @@ class Awake:
         self._on_change, self._on_problem = on_change, on_problem
         self._stack = ExitStack()
         self._turn = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._part: Part | None = None
         self._joined = asyncio.Event()
         self._followed: Credentials | None = None
@@ -95,16 +94,14 @@ class Awake:
             interfaces=self._interfaces,
             key=await asyncio.to_thread(stretch, secret) if secret else None,
         )
-        self._keyring.watch(lambda: self._spawn(self._follow()))
+        self._keyring.watch(lambda: self._tasks.start(self._follow()))
         await self._follow()
         await self._nearby.open(first + BEACON if first else 0, self._hear)
-        self._spawn(keep_renewed(self._keyring, self._admin_doors))
+        self._tasks.start(keep_renewed(self._keyring, self._admin_doors))
 
     async def close(self) -> None:
         """Use the identity no more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.end()
         if self._nearby is not None:
             await self._nearby.close()
         async with self._turn:
@@ -259,10 +256,10 @@ class Awake:
                         *self.nearby.doors(),
                     ),
                     changed=self._on_change,
-                    renew=lambda: self._spawn(self._renew()),
+                    renew=lambda: self._tasks.start(self._renew()),
                 )
             )
-            now.revoked.watch(lambda _: self._spawn(self._renew()))
+            now.revoked.watch(lambda _: self._tasks.start(self._renew()))
             await self._part.open()
         elif now is not self._followed:
             await self._part.renew()
@@ -293,15 +290,6 @@ class Awake:
         if self._part is not None:
             self._part.hear(self.nearby.places())
         self._on_change()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        log_failure(task)
 
 
 def _lasting(addresses: Iterable[str]) -> set[str]:

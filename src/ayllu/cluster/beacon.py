@@ -24,6 +24,7 @@ from msgspec import structs
 from ayllu.cluster.bus import Close
 from ayllu.cluster.hints import Hint, Hints, Message, encode
 from ayllu.cluster.interfaces import Interface
+from ayllu.cluster.tasks import Tasks
 
 GROUP_4 = "239.192.97.121"
 """In the organization-local scope (RFC 2365)."""
@@ -47,7 +48,7 @@ class Beacon(asyncio.DatagramProtocol):
         self._interfaces = tuple(used)
         self._listeners: list[Callable[[], None]] = []
         self._transports: dict[int, asyncio.DatagramTransport] = {}
-        self._beats: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         self._answered = 0.0
         self._port = 0
 
@@ -67,13 +68,11 @@ class Beacon(asyncio.DatagramProtocol):
             self._transports[family] = transport
         self._port = port
         self._send(asks=True)
-        self._beats = asyncio.create_task(self._beat())
+        self._tasks.start(self._beat())
 
     async def close(self) -> None:
         """Say nothing more."""
-        if self._beats is not None:
-            self._beats.cancel()
-            await asyncio.gather(self._beats, return_exceptions=True)
+        await self._tasks.end()
         for transport in self._transports.values():
             transport.close()
         self._transports = {}

@@ -11,7 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from ayllu.cluster.door_messages import (
 from ayllu.cluster.identity import KEY, write
 from ayllu.cluster.keyring import Keyring
 from ayllu.cluster.quiet import Quiet
+from ayllu.cluster.tasks import Tasks
 from ayllu.errors import AylluError
 
 SECONDS = 10.0
@@ -68,7 +69,7 @@ class Door:
         self._answers: dict[type, Answer] = {Hello: self._hello}
         self._shown: tuple[ssl.SSLContext, bytes] | None = None
         self._listeners: list[socket.socket] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._visits: Counter[str] = Counter()
         self._quiet = Quiet()
         keyring.watch(self._forget)
@@ -81,7 +82,7 @@ class Door:
         """Answer at sockets that listen already and do not block; they are closed with the door."""
         for listener in listeners:
             self._listeners.append(listener)
-            self._start(self._listen(listener))
+            self._tasks.start(self._listen(listener))
 
     async def close(self) -> None:
         """Listen no more, and break off whoever is being answered."""
@@ -89,18 +90,10 @@ class Door:
             with suppress(NotImplementedError):  # of a loop without readers
                 asyncio.get_running_loop().remove_reader(listener)
         await asyncio.sleep(0)  # whoever was just accepted is among the tasks then
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.end()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     async def _listen(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -117,7 +110,7 @@ class Door:
                 self._quiet.warn("too many knock at the join door at once", host=host)
                 continue
             self._visits[host] += 1
-            visit = self._start(self._visit(client, host))
+            visit = self._tasks.start(self._visit(client, host))
             visit.add_done_callback(partial(self._gone, client, host))
 
     async def _visit(self, client: socket.socket, host: str) -> None:

@@ -32,7 +32,7 @@ class Ground(Struct, frozen=True):
     interfaces: tuple[Interface, ...]
     peers: tuple[str, ...]
     changed: Callable[[], None]
-    renew: Callable[[], None]
+    renew: Callable[[], object]
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ayllu.cluster.bus import HASHES, BusError
 from ayllu.cluster.have import SEGMENT, HashRequest, encode
+from ayllu.registry.limits import end
 
 LIST_SECONDS = 10.0
 LENGTH = 32
@@ -49,9 +50,7 @@ class Hashes:
 
     async def close(self) -> None:
         """End all questions."""
-        for task in self._lists.values():
-            task.cancel()
-        await asyncio.gather(*self._lists.values(), return_exceptions=True)
+        await end(self._lists.values())
         self._lists.clear()
 
     async def _ask(self, node: str, segment: int) -> bytes | None:

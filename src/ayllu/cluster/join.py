@@ -26,6 +26,7 @@ from ayllu.cluster.identity import is_signed, node_id
 from ayllu.cluster.invite import Invite, InviteError, Invites, check_authority
 from ayllu.cluster.keyring import Keyring
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError
+from ayllu.registry.limits import end
 
 CHECK_SECONDS = 600.0
 _log = structlog.get_logger()
@@ -202,9 +203,7 @@ async def _first(invite: Invite) -> tuple[str, About, Authority]:
             except AylluError as error:
                 errors.append(error)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
     for found in errors:
         if not isinstance(found, DoorError):
             raise found

@@ -70,9 +70,9 @@ class Keyring:
         self.credentials = files.load(identity)
         self.met: tuple[str, ...] = ()
         """The `peers` of the grant by which this machine joined, since it started."""
-        self._watchers: list[Callable[[], None]] = []
+        self._watchers: list[Callable[[], object]] = []
 
-    def watch(self, on_change: Callable[[], None]) -> None:
+    def watch(self, on_change: Callable[[], object]) -> None:
         """Be told when the identity or the credentials were changed, after it is on the disk."""
         self._watchers.append(on_change)
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from ayllu.cluster.bus import BURST, PING, Bus, BusError, Close
 from ayllu.cluster.record import MOST_LINKS, Link
+from ayllu.cluster.tasks import Tasks
 
 PINGS = 20
 PING_SECONDS = 2.0
@@ -133,7 +134,8 @@ class Links:
         self._known = {link.to: link for link in known}
         self._tried: dict[str, Tried | None] = {}
         self._wake = asyncio.Event()
-        self._task = asyncio.create_task(self._run())
+        self._tasks = Tasks()
+        self._tasks.start(self._run())
 
     def meet(self, node: str) -> None:
         """A machine is there."""
@@ -157,8 +159,7 @@ class Links:
 
     async def close(self) -> None:
         """Measure no more."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.end()
 
     async def _run(self) -> None:
         while True:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -25,6 +25,7 @@ from ayllu.cluster.record import Pulse, Record, decode, decode_pulse, encode
 from ayllu.cluster.remembered import Remembered
 from ayllu.cluster.seal import Sealed, seal, unseal
 from ayllu.cluster.table import CLONED, Change, Table
+from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.view import Member
 from ayllu.errors import AylluError
 
@@ -75,13 +76,14 @@ class Membership:
         self._listeners: list[Callable[[Change], None]] = []
         self._bus: Bus | None = None
         self._closes: list[Close] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._said_record: Record | None = None
         self._asked: set[str] = set()
         self._saying: asyncio.TimerHandle | None = None
         self._ends = own.subscribe(self._say_soon)
         keyring.member().revoked.watch(self._on_revoked)
-        self._clock = asyncio.create_task(self._follow())
+        self._clock = Tasks()
+        self._clock.start(self._follow())
 
     # What others ask.
 
@@ -145,9 +147,8 @@ class Membership:
     async def close(self) -> None:
         """Be seen no more."""
         self._ends()
-        self._clock.cancel()
+        await self._clock.end()
         await self._end()
-        await asyncio.gather(self._clock, return_exceptions=True)
         self.remembered.save(always=True)
 
     async def _end(self) -> None:
@@ -156,14 +157,7 @@ class Membership:
         for close in reversed(self._closes):
             close()
         self._closes = []
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self._tasks.end()
 
     # What this machine says.
 
@@ -225,7 +219,7 @@ class Membership:
             self._table.tick(now)
             if self._bus is not None:
                 for node in self._table.unknown():
-                    self._start(self._ask(node))
+                    self._tasks.start(self._ask(node))
                 if now - repeated >= REPEAT_SECONDS:
                     repeated = said = now
                     self._say()
@@ -252,7 +246,7 @@ class Membership:
         """Get to know a machine that appears: by asking it, or where many appear by telling all."""
         self._say_revoked()
         if self._knows_few():
-            self._start(self._ask(node))
+            self._tasks.start(self._ask(node))
         else:
             self._said_record = None
             self._say_soon()
@@ -303,7 +297,7 @@ class Membership:
             return
         dropped = self._table.feel(sealed, pulse, time.monotonic())
         if dropped is None:
-            self._start(self._ask(sealed.node))
+            self._tasks.start(self._ask(sealed.node))
         else:
             self._drop(dropped)
             self._want(sealed.node)
@@ -314,7 +308,7 @@ class Membership:
         if member is not None:
             self.remembered.note(member.record)
         elif not asked:
-            self._start(self._ask(node))
+            self._tasks.start(self._ask(node))
 
     def _opened(
         self, key: str, kind: str, data: bytes, decode: Callable[[bytes], _T]

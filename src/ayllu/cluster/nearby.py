@@ -23,6 +23,7 @@ from ayllu.cluster.join import Known
 from ayllu.cluster.keyring import Keyring
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.pair import Pairing
+from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.trusted import TrustedLan
 from ayllu.cluster.view import Sighting
 from ayllu.errors import BadRequestError, NotFoundError
@@ -70,7 +71,7 @@ class Nearby:
         self._trusted = (
             TrustedLan(door, keyring, name, known, key, self._door_port) if key else None
         )
-        self._trying: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         self._addresses: set[str] = set()
 
     async def open(self, port: int, on_change: Callable[[], None]) -> None:
@@ -80,13 +81,11 @@ class Nearby:
         if port:
             await self._beacon.open(port)
         if self._trusted is not None:
-            self._trying = asyncio.create_task(self._try_again())
+            self._tasks.start(self._try_again())
 
     async def close(self) -> None:
         """Be silent and deaf."""
-        if self._trying is not None:
-            self._trying.cancel()
-            await asyncio.gather(self._trying, return_exceptions=True)
+        await self._tasks.end()
         await self._beacon.close()
         await self._pairing.close()
         if self._trusted is not None:

@@ -18,11 +18,11 @@ import structlog
 from ayllu.cluster.bus import Close
 from ayllu.cluster.choices import Choices
 from ayllu.cluster.choose import choose
-from ayllu.cluster.failures import log_failure
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Record
 from ayllu.cluster.surroundings import Surroundings
+from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.view import Ayllu, Snapshot
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError
 from ayllu.models.name import parse_name, short_name, split_source
@@ -51,9 +51,8 @@ class LocalNode:
         self.problem = ""
         self._awake: Awake | None = None
         self._turn = asyncio.Lock()
-        self._starting: asyncio.Task[None] | None = None
-        self._following: asyncio.Task[None] | None = None
-        self._looks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
+        self._follows_network = False
         self._bedtime: asyncio.TimerHandle | None = None
         self._listeners: list[Callable[[], None]] = []
 
@@ -62,14 +61,11 @@ class LocalNode:
         settings = self.around.parts.settings
         is_member = (settings.home / CERTIFICATE).exists()
         if settings.cluster != "off" and (is_member or self._is_eager):
-            self._starting = asyncio.create_task(self._start())
+            self._tasks.start(self._start())
 
     async def close(self) -> None:
         """Leave the others for as long as the server does not run."""
-        tasks = [task for task in (self._starting, self._following) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
         async with self._turn:
             if self._bedtime is not None:
                 self._bedtime.cancel()
@@ -120,9 +116,7 @@ class LocalNode:
     def note_models(self) -> None:
         """The models of this machine may be others: the ayllu is told at once."""
         if self._awake is not None:
-            task = asyncio.create_task(self.own.look_at_models())
-            self._looks.add(task)
-            task.add_done_callback(self._looks.discard)
+            self._tasks.start(self.own.look_at_models())
 
     def tell(self) -> None:
         """Something of the others is different."""
@@ -255,9 +249,9 @@ class LocalNode:
         except BaseException:
             await awake.close()
             raise
-        if self._following is None:
-            self._following = asyncio.create_task(self._follow_network())
-            self._following.add_done_callback(log_failure)
+        if not self._follows_network:
+            self._follows_network = True
+            self._tasks.start(self._follow_network())
         return awake
 
     async def _follow_network(self) -> None:

@@ -20,11 +20,13 @@ from ayllu.cluster.bus import Close
 from ayllu.cluster.hardware import Meter, engine_build, hardware
 from ayllu.cluster.measure import kept_speed, measured_speed
 from ayllu.cluster.record import MOST_MODELS, Endpoints, HeldModel, Load, Record, Speed
+from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.view import Snapshot
 from ayllu.config import Settings
 from ayllu.errors import AylluError, EngineError
 from ayllu.models.name import short_name
 from ayllu.models.store import Store
+from ayllu.registry.limits import end
 from ayllu.runner.engine import Engine, list_devices
 from ayllu.runner.pool import Pool
 
@@ -77,10 +79,9 @@ class OwnRecord:
             hardware=hardware(parts.devices),
             load=self._load(),
         )
-        self._tasks = [
-            asyncio.create_task(_again(LOAD_SECONDS, self._look_at_load)),
-            asyncio.create_task(_again(MODELS_SECONDS, self.look_at_models)),
-        ]
+        self._tasks = Tasks()
+        self._tasks.start(_again(LOAD_SECONDS, self._look_at_load))
+        self._tasks.start(_again(MODELS_SECONDS, self.look_at_models))
 
     def snapshot(self) -> Snapshot:
         """This machine alone. Whoever asks first has it measured."""
@@ -114,14 +115,11 @@ class OwnRecord:
 
     async def close(self) -> None:
         """Keep it no more."""
-        tasks: list[asyncio.Task[Any]] = [*self._tasks]
+        await self._tasks.end()
         if self._measuring is not None:
-            tasks.append(self._measuring)
-        for task in tasks:
-            task.cancel()
+            await end([self._measuring])
         if self._later is not None:
             self._later.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _measure(self, *, fresh: bool) -> bool:
         """Whether there are figures; what was known stays where it cannot be measured.
@@ -190,14 +188,10 @@ class OwnRecord:
 
 
 async def _again(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
-    """Look again and again; a bug in it is logged, and ends it."""
-    try:
-        while True:
-            await look()
-            await asyncio.sleep(seconds)
-    except Exception:
-        _log.exception("this machine's record is not kept up to date any more")
-        raise
+    """Look again and again."""
+    while True:
+        await look()
+        await asyncio.sleep(seconds)
 
 
 def held_models(store: Store, loaded: set[str]) -> tuple[HeldModel, ...]:

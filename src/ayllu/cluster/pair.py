@@ -45,6 +45,7 @@ from ayllu.errors import (
     ForbiddenError,
     NotFoundError,
 )
+from ayllu.registry.limits import end
 
 ASK_SECONDS = 0.5
 MOST_TRIES = 5
@@ -131,8 +132,7 @@ class Pairing:
 
     async def _stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end([self._task])
             self._task = None
 
     # The machine that asks.

@@ -18,6 +18,7 @@ from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Record
 from ayllu.cluster.remembered import FILE, MOST, Met, Remembered
 from ayllu.cluster.table import Change
+from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.view import Member
 
 GRACE_SECONDS = 5.0
@@ -43,7 +44,7 @@ class Part:
         self._membership = Membership(ground.keyring, ground.own, remembered)
         self._membership.subscribe(self._on_change)
         self._buses = Buses(ground, self._membership)
-        self._looking: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     async def open(self) -> None:
         """Listen for the others and look for them. Raises AylluError where that cannot be."""
@@ -51,7 +52,7 @@ class Part:
         peer = await self._server.start(self._contexts[0], ground.hosts, ground.port(PEER))
         ground.tell_endpoints(peer=peer)
         await self._buses.open()
-        self._looking = asyncio.create_task(self._look())
+        self._tasks.start(self._look())
         ground.own.measure()
 
     async def renew(self) -> None:
@@ -71,9 +72,7 @@ class Part:
 
     async def close(self) -> None:
         """Be there no more."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        await self._tasks.end()
         await self._membership.close()  # before the buses, which say that this machine returns
         await self._buses.close()
         await self._server.close(GRACE_SECONDS)

@@ -42,7 +42,7 @@ class Revoked:
         self._authority = authority
         self._path = path
         self._entries: dict[str, Revocation] = {}
-        self._watchers: list[Callable[[frozenset[str]], None]] = []
+        self._watchers: list[Callable[[frozenset[str]], object]] = []
         if path is not None and path.exists():
             try:
                 self._add(path.read_bytes())
@@ -65,7 +65,7 @@ class Revoked:
         entry = self._entries.get(node)
         return entry.reason if entry else ""
 
-    def watch(self, on_new: Callable[[frozenset[str]], None]) -> None:
+    def watch(self, on_new: Callable[[frozenset[str]], object]) -> None:
         """Be told the ids of those that are new, after they were written down."""
         self._watchers.append(on_new)
 

@@ -13,8 +13,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -30,6 +29,7 @@ from ayllu.cluster.identity import node_id
 from ayllu.cluster.join import Known
 from ayllu.cluster.keyring import Grant, Keyring
 from ayllu.cluster.quiet import Quiet
+from ayllu.cluster.tasks import Tasks
 from ayllu.errors import AylluError, BadRequestError, BusyError, ForbiddenError
 
 SHORTEST = 12
@@ -75,7 +75,7 @@ class TrustedLan:
         self._port = port
         self._asking = ""
         self._asked_at: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._quiet = Quiet()
         door.answer(Trusted, self._asked)
 
@@ -92,7 +92,7 @@ class TrustedLan:
         if len(self._asked_at) >= _MOST_ADDRESSES:
             self._asked_at.clear()
         self._asked_at[address] = now
-        self._start(self._try(address))
+        self._tasks.start(self._try(address))
 
     async def join(self, address: str) -> Credentials:
         """Join the ayllu of the machine at a door; where neither has one, one of both makes it.
@@ -111,9 +111,7 @@ class TrustedLan:
 
     async def close(self) -> None:
         """Give up what is under way."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.end()
 
     async def _join(self, address: str) -> Credentials:
         keyring = self._keyring
@@ -155,7 +153,7 @@ class TrustedLan:
         door = join_endpoint(visitor.host, request.port)
         if self._gives_way(node, request.alone, door):
             grant = None
-            self._start(self._try(door))
+            self._tasks.start(self._try(door))
         else:
             grant = self._grant(request.request)
             _log.info("a machine joined by the LAN's secret", node=node, name=shown(request.name))
@@ -189,11 +187,6 @@ class TrustedLan:
             self._quiet.warn(
                 "a machine of this LAN was not joined", address=address, reason=error.sentence
             )
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _proof(self, purpose: str, *parts: object) -> bytes:
         return hmac.digest(self._key, statement(f"trusted {purpose}", *parts), "sha256")

@@ -172,11 +172,10 @@ class Transfer:
 
         A registry that fails is left where others have what is missing.
         """
-        ended = {task: self._active.pop(task, None) for task in done}
-        for task, part in ended.items():
+        ended = [(task.exception(), self._active.pop(task, None)) for task in done]
+        for error, part in ended:
             if part is not None:
                 self.share.ended(part)
-            error = task.exception()
             if isinstance(error, WholeFileError):
                 await end(self._active)
                 self._active.clear()
