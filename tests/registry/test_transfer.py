@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -159,6 +160,14 @@ def test_r3_a_registry_without_ranges_may_break(tmp_path: Path) -> None:
 def test_what_does_not_pass_ends_in_one_sentence(tmp_path: Path, fault: Fault, words: str) -> None:
     sentence = refused(tmp_path, fault)
     assert re.search(words, sentence), sentence
+
+
+def test_streams_that_fail_at_once_are_all_heard(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused(tmp_path, Fault("answer", times=-1, status=503))
+    gc.collect()  # asyncio complains then of an exception that nobody took
+    assert not caplog.text
 
 
 def test_a_blob_of_another_digest_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
