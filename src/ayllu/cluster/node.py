@@ -17,7 +17,6 @@ import structlog
 
 from ayllu.cluster.bus import Close
 from ayllu.cluster.choices import Choices
-from ayllu.cluster.choose import choose
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Record
@@ -25,7 +24,6 @@ from ayllu.cluster.surroundings import Surroundings
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.view import Ayllu, Snapshot
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError
-from ayllu.models.name import parse_name, short_name, split_source
 
 if TYPE_CHECKING:
     from ayllu.cluster.awake import Awake
@@ -123,13 +121,10 @@ class LocalNode:
         for listener in tuple(self._listeners):
             listener()
 
-    def holders(self, model: str) -> tuple[str, ...]:
-        """The ids of other machines that have a model, the best to ask first."""
-        if self._awake is None or split_source(model)[1]:
-            return ()
-        records = [one.record for one in self._awake.members() if one.state == "online"]
-        rtt = {link.to: link.rtt_p50 for link in self.own.record.links}
-        return tuple(one.node for one in choose(records, short_name(parse_name(model)), rtt))
+    def online(self) -> tuple[Record, ...]:
+        """The other machines that can be asked now."""
+        members = self._awake.members() if self._awake is not None else ()
+        return tuple(one.record for one in members if one.state == "online")
 
     def find(self, text: str) -> Record:
         """The machine of a name or an id, this one among them.

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from ayllu import __version__
 from ayllu.cluster.peer_server import peer_of
 from ayllu.errors import ForbiddenError
+from ayllu.server.carrier import carry
 from ayllu.server.errors import DIALECTS, Dialect, dialect_of
 from ayllu.server.schemas import NAME, Schema
 from ayllu.server.stream import SSE, Framing
@@ -84,6 +85,13 @@ class PeerEndpoint(Endpoint):
     """A route that other machines of the ayllu may ask, too: it changes nothing of the owner's."""
 
     peers = True
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; one that another machine forwards in frames."""
+        if peer_of(scope) is None:
+            await super().handle(scope, receive, send)
+        else:
+            await carry(super().handle, scope, receive, send)
 
 
 def document(endpoints: Iterable[Endpoint]) -> Schema:
