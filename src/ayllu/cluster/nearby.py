@@ -15,7 +15,7 @@ from msgspec import Struct
 from ayllu import __version__
 from ayllu.cluster.beacon import Beacon
 from ayllu.cluster.door import Door
-from ayllu.cluster.endpoints import join_endpoint, split_endpoint
+from ayllu.cluster.endpoints import Places, join_endpoint, split_endpoint
 from ayllu.cluster.ground import DEFAULT_PORT, DOOR
 from ayllu.cluster.hints import MAGIC, VERSION, Hint, Message, tag_of
 from ayllu.cluster.interfaces import Interface
@@ -32,7 +32,6 @@ BEACON = 2
 """The beacon's UDP port, counted from the setting `cluster_port`."""
 _TRY_SECONDS = 0.5
 _OPEN = frozenset({"waiting", "confirmed"})
-Places = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class Meeting(Struct, frozen=True):
