@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ayllu.cluster.authority import Authority
-from ayllu.cluster.identity import Time, is_signed, write
+from ayllu.cluster.folder import write
+from ayllu.cluster.identity import Time, is_signed
 from ayllu.cluster.record import NodeId
 from ayllu.errors import BadRequestError, StoreError
 
