@@ -98,7 +98,7 @@ class Load(Struct, frozen=True):
 
 
 class Stage(Struct, frozen=True):
-    """Layers `first` to `first + layers - 1` of a model, on a machine, where they take `size` bytes.
+    """Layers `first` to `first + layers - 1` of a model on a machine, where they take `size` bytes.
 
     The first stage of several is the head's, which answers.
     """
