@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from ayllu.cluster.messages import read
 from ayllu.errors import BadRequestError
 
 LONGEST_RECORD = 1 << 20
@@ -188,6 +189,9 @@ class Pulse(Struct, frozen=True, array_like=True):
     load: Load
 
 
+_records, _pulses = msgspec.msgpack.Decoder(Record), msgspec.msgpack.Decoder(Pulse)
+
+
 def encode(record: Record | Pulse) -> bytes:
     """A record or a pulse as msgpack."""
     return msgspec.msgpack.encode(record)
@@ -195,18 +199,15 @@ def encode(record: Record | Pulse) -> bytes:
 
 def decode(data: bytes) -> Record:
     """A record from another machine. Raises BadRequestError for what is none, or is too large."""
-    return _decoded(data, Record)
+    return _decoded(_records, data)
 
 
 def decode_pulse(data: bytes) -> Pulse:
     """The same of a pulse."""
-    return _decoded(data, Pulse)
+    return _decoded(_pulses, data)
 
 
-def _decoded(data: bytes, kind: type[_T]) -> _T:
+def _decoded(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
     if len(data) > LONGEST_RECORD:
         raise BadRequestError(f"a record of {len(data)} bytes is too large")
-    try:
-        return msgspec.msgpack.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequestError(f"this is no record of a machine: {error}") from error
+    return read(decoder, data, "this is no record of a machine")
