@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from ayllu.deploy.types import Stage
+from ayllu.cluster.record import Stage
 from ayllu.errors import EngineError
 from ayllu.models.model import Model
 from ayllu.runner.options import LoadOptions
