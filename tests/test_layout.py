@@ -23,6 +23,7 @@ ROOMS = (
     "runner",
     "chat",
     "cluster",
+    "deploy",
     "server",
 )
 """A room may import what stands above it; names on one line are told apart by the files alone."""

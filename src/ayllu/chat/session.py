@@ -96,6 +96,9 @@ async def _run(
             try:
                 async with aclosing(turn.events(messages, lease.load_duration)) as events:
                     async for event in events:
+                        if isinstance(event, DoneEvent):
+                            spent = event.timings
+                            lease.runner.note(spent.eval_count, spent.eval_duration)
                         yield event
             except ContextExceededError:
                 whole = messages is request.messages

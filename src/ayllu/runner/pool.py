@@ -26,6 +26,7 @@ from ayllu.runner.engine import Engine
 from ayllu.runner.options import LoadOptions
 from ayllu.runner.place import Key, Lease, LoadedModel, Place, Runner
 from ayllu.runner.process import EngineDiedError, RunnerProcess, start_runner
+from ayllu.runner.split import Share, Splitter
 from ayllu.system import memory
 from ayllu.types import Options
 
@@ -36,6 +37,8 @@ class Pool:
     """All loaded models of this server. Whoever made it calls `close`."""
 
     def __init__(self, settings: Settings, engine: Engine, *, gpus: int = 0) -> None:
+        self.splitter: Splitter | None = None
+        """Asked of each model before it is loaded, once there is one."""
         self._settings = settings
         self._engine = engine
         self._gpus = gpus
@@ -88,6 +91,12 @@ class Pool:
         return self._running
 
     @property
+    def held(self) -> int:
+        """Bytes of this machine that the models in memory take; all of it can be freed."""
+        runners = (place.runner for place in self._places.values())
+        return sum(one.share.size if one.share else one.size for one in runners if one is not None)
+
+    @property
     def waiting(self) -> int:
         """How many requests wait for a model, or for a slot of one."""
         return self._waiting
@@ -101,6 +110,8 @@ class Pool:
                 size_vram=self._size_vram(place.runner),
                 expires_at=place.expires_at,
                 context_length=place.runner.load.context,
+                share=place.runner.share,
+                rate=place.runner.rate,
             )
             for place in self._places.values()
             if place.runner is not None and place.runner.process.alive
@@ -209,29 +220,48 @@ class Pool:
         try:
             load = structs.replace(load, parallel=self._parallel(load))
             size = fit.footprint(fit.load_facts(load), load)
-            await self._make_room(size)
-            place.runner = await self._start(place, load, size)
+            share = None
+            if self.splitter is not None:
+                share = await self.splitter.split(place.model, load, size)
+            place.runner = await self._start_in_room(place, load, size, share)
         finally:
             place.loading = False
             if place.runner is None:
                 self._forget(place)
 
-    async def _start(self, place: Place, load: LoadOptions, size: int) -> Runner:
+    async def _start_in_room(
+        self, place: Place, load: LoadOptions, size: int, share: Share | None
+    ) -> Runner:
+        """A new child once there is memory for it; its share is given back where that fails."""
+        try:
+            await self._make_room(share.size if share else size)
+            return await self._start(place, share.load if share else load, size, share)
+        except BaseException:
+            if share is not None:
+                await asyncio.shield(share.end(crashed=False))
+            raise
+
+    async def _start(
+        self, place: Place, load: LoadOptions, size: int, share: Share | None
+    ) -> Runner:
         """A new child, ready to answer."""
         name = short_name(place.model.name)
         process = await self._start_process(place, load, name)
+        if share is not None:
+            share.watch(process.kill)
         client = RunnerClient(
             process,
             first_timeout=self._settings.first_token_timeout,
             next_timeout=self._settings.token_timeout,
         )
-        runner = Runner(load, process, client, size)
+        runner = Runner(load, process, client, size, share)
         try:
             await client.wait_ready(self._settings.load_timeout)
         except BaseException as error:
             await asyncio.shield(self._stop(runner))
             if isinstance(error, EngineError):
-                kind = EngineDiedError if isinstance(error, EngineDiedError) else EngineError
+                died = isinstance(error, EngineDiedError) or (share is not None and share.lost)
+                kind = EngineDiedError if died else EngineError
                 raise kind(f"{name} could not be loaded: {error}") from error
             raise
         return runner
