@@ -125,6 +125,12 @@ class Pool:
             if place.users == 0 and not place.loading:
                 await self._end(place)
 
+    async def clear(self, digest: str) -> None:
+        """Let a model go once its users are done, nobody new coming in; then it is loaded anew."""
+        async with self._admission:
+            for place in [place for place in self._places.values() if place.key.digest == digest]:
+                await self._clear(place)
+
     def abort(self) -> None:
         """Take no more requests, and end those under way."""
         self._closed = True
