@@ -24,6 +24,7 @@ from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Record
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.cluster.tasks import Tasks
+from ayllu.cluster.tunnel import Tunnel
 from ayllu.cluster.view import Ayllu, Snapshot
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError
 from ayllu.models.name import parse_name, short_name, split_source
@@ -87,6 +88,11 @@ class LocalNode:
     def peers(self) -> Peers | None:
         """The way to the other machines; None for a machine that is in no ayllu."""
         return self._awake.peers if self._awake is not None else None
+
+    @property
+    def tunnel(self) -> Tunnel | None:
+        """The same for streams of bytes."""
+        return self._awake.tunnel if self._awake is not None else None
 
     def snapshot(self) -> Snapshot:
         """What is known now. Whoever asks first has this machine measured."""

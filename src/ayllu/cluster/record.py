@@ -137,13 +137,14 @@ class Endpoints(Struct, frozen=True):
     """Where it listens: `host:port` texts, one per address.
 
     `bus` and `bulk` are Zenoh's, `peer` the HTTP API over mutual TLS, `join` the door for machines
-    that have no certificate yet.
+    that have no certificate yet, `tunnel` raw streams over mutual TLS.
     """
 
     bus: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     bulk: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     peer: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     join: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
+    tunnel: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
 
 
 class Record(Struct, frozen=True, kw_only=True):
