@@ -16,14 +16,16 @@ import structlog
 from msgspec import Struct, structs
 
 from ayllu import __version__
+from ayllu.cluster import contribute
 from ayllu.cluster.bus import Close
+from ayllu.cluster.contribute import Chosen, Terms
 from ayllu.cluster.hardware import Meter, engine_build, hardware
 from ayllu.cluster.measure import kept_speed, measured_speed
 from ayllu.cluster.record import MOST_MODELS, Endpoints, HeldModel, Load, Record, Speed
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.view import Snapshot
 from ayllu.config import Settings
-from ayllu.errors import AylluError, EngineError
+from ayllu.errors import AylluError, EngineError, StoreError
 from ayllu.models.name import short_name
 from ayllu.models.store import Store
 from ayllu.registry.limits import end
@@ -67,6 +69,7 @@ class OwnRecord:
         self._later: asyncio.TimerHandle | None = None
         self._patience = PATIENCE
         self._loaded: set[str] = set()
+        self._chosen = _chosen(parts.settings)
         self.record = Record(
             node=node,
             name=name or socket.gethostname().partition(".")[0],
@@ -79,6 +82,7 @@ class OwnRecord:
             hardware=hardware(parts.devices),
             load=self._load(),
         )
+        self._look_at_terms()
         self._tasks = Tasks()
         self._tasks.start(_again(LOAD_SECONDS, self._look_at_load))
         self._tasks.start(_again(MODELS_SECONDS, self.look_at_models))
@@ -112,6 +116,22 @@ class OwnRecord:
             self._measuring = asyncio.create_task(self._measure(fresh=True))
         if not await asyncio.shield(self._measuring):
             raise EngineError("this machine could not be measured: the server's log says why")
+
+    @property
+    def terms(self) -> Terms:
+        """What the owner gives of this machine."""
+        return contribute.terms(self._parts.settings, self._chosen)
+
+    def choose(self, chosen: Chosen) -> None:
+        """Give more or less from now on, and at later starts.
+
+        Raises ValueError for what cannot be chosen, StoreError where it cannot be kept.
+        """
+        settings, chosen = self._parts.settings, chosen.over(self._chosen)
+        contribute.terms(settings, chosen)
+        contribute.save(settings.home, chosen)
+        self._chosen = chosen
+        self._look_at_terms()
 
     async def close(self) -> None:
         """Keep it no more."""
@@ -157,6 +177,14 @@ class OwnRecord:
         load = await asyncio.to_thread(self._load)
         if is_news(self.record.load, load, self.record.hardware.ram_total):
             self.change(load=load)
+        self._look_at_terms()
+
+    def _look_at_terms(self) -> None:
+        """Hours come and go, and the owner may think anew."""
+        hardware = self.record.hardware
+        given = self.terms.at(time.localtime().tm_hour, hardware)
+        self._parts.pool.most = given.vram if hardware.gpus else given.ram
+        self.change(contribute=given)
 
     async def look_at_models(self) -> None:
         """Bring the record up to date with the store."""
@@ -185,6 +213,15 @@ class OwnRecord:
     def _load(self) -> Load:
         pool = self._parts.pool
         return self._meter.load(running=pool.running, waiting=pool.waiting)
+
+
+def _chosen(settings: Settings) -> Chosen:
+    """What the owner chose; where that cannot be told, others get nothing."""
+    try:
+        return contribute.load(settings)
+    except StoreError as error:
+        _log.warning("other machines may not use this one", reason=error.sentence)
+        return Chosen(contribute=False)
 
 
 async def _again(seconds: float, look: Callable[[], Awaitable[None]]) -> None:

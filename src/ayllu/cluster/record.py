@@ -95,6 +95,17 @@ class Load(Struct, frozen=True):
     cpu: _Number = 0.0
 
 
+class Contribution(Struct, frozen=True):
+    """What its owner gives: bytes that models may take there in all (0: no limit) of RAM and VRAM.
+
+    `enabled` says whether other machines may use it now.
+    """
+
+    ram: _Count = 0
+    vram: _Count = 0
+    enabled: bool = True
+
+
 class Endpoints(Struct, frozen=True):
     """Where it listens: `host:port` texts, one per address.
 
@@ -128,6 +139,7 @@ class Record(Struct, frozen=True, kw_only=True):
     speed: Speed | None = None
     links: Annotated[tuple[Link, ...], Meta(max_length=MOST_LINKS)] = ()
     models: Annotated[tuple[HeldModel, ...], Meta(max_length=MOST_MODELS)] = ()
+    contribute: Contribution = Contribution()
     admin: bool = False
     returns: bool = False
 
