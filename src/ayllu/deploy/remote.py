@@ -188,9 +188,7 @@ async def take(
     if peers is None or tunnel is None:
         raise WorkerError(f"{name}: this machine is in no ayllu (any more)")
     protocol = await asyncio.to_thread(_protocol, engine.rpc_server)
-    request = structs.replace(
-        wanted, engine=engine_build(engine), protocol=version_text(protocol)
-    )
+    request = structs.replace(wanted, engine=engine_build(engine), protocol=version_text(protocol))
     try:
         lease = await _ask(peers, node, request, on_step)
     except AylluError as error:

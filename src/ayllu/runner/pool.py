@@ -39,6 +39,8 @@ class Pool:
     def __init__(self, settings: Settings, engine: Engine, *, gpus: int = 0) -> None:
         self.splitter: Splitter | None = None
         """Asked of each model before it is loaded, once there is one."""
+        self.most = 0
+        """Bytes that models may take on this machine in all; 0: as many as it has."""
         self._settings = settings
         self._engine = engine
         self._gpus = gpus
@@ -313,7 +315,8 @@ class Pool:
             others = [place for place in self._places.values() if place.runner is not None]
             full = len(others) >= self._settings.max_loaded_models
             short = bool(others) and not self._gpus and size > memory().available
-            if not full and not short:
+            over = bool(others) and 0 < self.most < self.held + size
+            if not full and not short and not over:
                 return
             idle = [place for place in others if place.users == 0]
             await self._clear(min(idle or others, key=lambda place: place.last_used))
