@@ -90,16 +90,16 @@ class Router:
 
     def _look(self) -> None:
         """The machines that are there may be others."""
-        online = frozenset(record.node for record in self._cluster.online())
+        online = frozenset(record.node for record in self._cluster.records()[1:])
         self.troubles.look(online, time.monotonic())
 
     def _others(self, wanted: Wanted) -> Iterator[Replica]:
         """The other machines that have the model."""
         me, now = self._cluster.own.record, time.monotonic()
         links = {link.to: link for link in me.links}
-        for record in self._cluster.online():
+        for record in self._cluster.records()[1:]:
             held = _held(record, wanted)
-            if held is None:
+            if held is None or not record.contribute.enabled:
                 continue
             link = links.get(record.node)
             said = record.load.running + record.load.waiting
