@@ -83,7 +83,8 @@ def _joined(items: Sequence[Raw]) -> Said:
 
 def _read_item(data: bytes) -> Item:
     """A step, which is an array of MessagePack, or one of the others, which are maps."""
-    is_array = data[:1] >= b"\xdc" and data[:1] <= b"\xdd" or b"\x90" <= data[:1] <= b"\x9f"
+    kind = data[0]
+    is_array = kind >> 4 == 0x9 or kind in {0xDC, 0xDD}
     return _STEP.decode(data) if is_array else _OTHER.decode(data)
 
 
