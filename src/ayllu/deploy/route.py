@@ -21,7 +21,7 @@ BOUND = 1.25
 """How much more than its share of the requests a machine takes of those that come to it by hash."""
 NEAR = 1.25
 """How much longer than on the best machine a request may take on the one of its conversation."""
-START_SECONDS = 0.5
+START_SECONDS = 2.0
 """What loading takes besides reading the file."""
 _DISK_MBS = 500.0
 """What is assumed of a machine whose disk was not measured."""
