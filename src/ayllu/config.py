@@ -96,6 +96,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     node_name: str
     trusted_lan: str
     share_models: bool
+    copy_models: bool
 
 
 def parse_address(text: str) -> Address:
@@ -312,6 +313,13 @@ SETTINGS = (
         "a secret: machines of this network that have the same make one ayllu by themselves",
     ),
     Setting("share_models", values.boolean, "true", "give models to other machines of the ayllu"),
+    Setting(
+        "copy_models",
+        values.boolean,
+        "true",
+        "copy models here of which this machine computes layers for others; without a copy their "
+        "weights come over the network at each start",
+    ),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
     Setting(
         "torch_python",
