@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 
 from ayllu import __version__
 from ayllu.cluster.bus import Close
+from ayllu.cluster.folder import FOLDER
 from ayllu.cluster.hardware import Meter, engine_build, hardware
 from ayllu.cluster.measure import kept_speed, measured_speed
 from ayllu.cluster.record import MOST_MODELS, Endpoints, HeldModel, Load, Record, Speed
@@ -56,7 +57,10 @@ class Parts(Struct, frozen=True):
 
 
 class OwnRecord:
-    """Keeps the record, and tells who subscribed of each change. Whoever made it closes it."""
+    """Keeps the record, and tells who subscribed of each change. Whoever made it closes it.
+
+    Until it is first asked for, or this machine is a member, nothing is looked at.
+    """
 
     def __init__(self, parts: Parts, *, node: str = "", name: str = "", epoch: int = 0) -> None:
         """`node` and `epoch` are the identity's. Changes of the record come by `change`."""
@@ -80,8 +84,7 @@ class OwnRecord:
             load=self._load(),
         )
         self._tasks = Tasks()
-        self._tasks.start(_again(LOAD_SECONDS, self._look_at_load))
-        self._tasks.start(_again(MODELS_SECONDS, self.look_at_models))
+        self._follows = False
 
     def snapshot(self) -> Snapshot:
         """This machine alone. Whoever asks first has it measured."""
@@ -90,6 +93,7 @@ class OwnRecord:
 
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop when the record has changed."""
+        self._follow()
         self._listeners.append(on_change)
         return lambda: self._listeners.remove(on_change)
 
@@ -103,11 +107,13 @@ class OwnRecord:
 
     def measure(self) -> None:
         """Measure how fast the machine is, unless that was done, now or in an earlier life."""
+        self._follow()
         if self._measuring is None:
             self._measuring = asyncio.create_task(self._measure(fresh=False))
 
     async def measure_again(self) -> None:
         """Measure how fast the machine is now. Raises EngineError where that fails."""
+        self._follow()
         if self._measuring is None or self._measuring.done():
             self._measuring = asyncio.create_task(self._measure(fresh=True))
         if not await asyncio.shield(self._measuring):
@@ -127,7 +133,7 @@ class OwnRecord:
         Where others ran beside it, it is measured again later, and the best of both counts.
         """
         settings, hardware = self._parts.settings, self.record.hardware
-        file = settings.home / "cluster" / "measured.json"
+        file = settings.home / FOLDER / "measured.json"
         kept = await asyncio.to_thread(kept_speed, file, hardware, settings.models)
         if kept is not None and not fresh and self.record.speed is None:
             self.change(speed=kept)
@@ -153,10 +159,25 @@ class OwnRecord:
             if self.record.load.cpu < QUIET_CPU:
                 return
 
-    async def _look_at_load(self) -> None:
-        load = await asyncio.to_thread(self._load)
-        if is_news(self.record.load, load, self.record.hardware.ram_total):
-            self.change(load=load)
+    def _follow(self) -> None:
+        """Look at what changes from now on: until somebody asks, nobody needs to know."""
+        if not self._follows:
+            self._follows = True
+            self.change(load=self._load())
+            self._tasks.start(self._follow_load())
+            self._tasks.start(self._follow_models())
+
+    async def _follow_load(self) -> None:
+        while True:
+            await asyncio.sleep(LOAD_SECONDS)
+            load = await asyncio.to_thread(self._load)
+            if is_news(self.record.load, load, self.record.hardware.ram_total):
+                self.change(load=load)
+
+    async def _follow_models(self) -> None:
+        while True:
+            await self.look_at_models()
+            await asyncio.sleep(MODELS_SECONDS)
 
     async def look_at_models(self) -> None:
         """Bring the record up to date with the store."""
@@ -185,13 +206,6 @@ class OwnRecord:
     def _load(self) -> Load:
         pool = self._parts.pool
         return self._meter.load(running=pool.running, waiting=pool.waiting)
-
-
-async def _again(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
-    """Look again and again."""
-    while True:
-        await look()
-        await asyncio.sleep(seconds)
 
 
 def held_models(store: Store, loaded: set[str]) -> tuple[HeldModel, ...]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from functools import lru_cache
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -21,9 +19,10 @@ from ayllu.cluster.peers import PeerAnswer, PeerGoneError, Peers
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.tunnel import Opening, Tunnel
 from ayllu.deploy.beat import Beat
-from ayllu.deploy.types import WorkerLine, WorkerRequest
+from ayllu.deploy.build import protocol_of
+from ayllu.deploy.worker_request import WorkerLine, WorkerRequest
 from ayllu.errors import AylluError, EngineError
-from ayllu.runner.engine import Engine, rpc_protocol
+from ayllu.runner.engine import Engine
 from ayllu.runner.rpc_hello import HELLO, HELLO_REPLY_BYTES, read_hello, version_text
 
 PATH = "/api/ayllu/workers"
@@ -66,7 +65,6 @@ class Remote:
         self._on_loss: list[Callable[[str], object]] = []
         self._tasks = Tasks()
         self._server: asyncio.Server | None = None
-        self._stream: Framed | None = None
         self._beat: Beat | None = None
         self._ended = asyncio.Event()
 
@@ -83,9 +81,9 @@ class Remote:
         Raises WorkerError.
         """
         try:
-            self._stream = await self._tunnel.open(self.node, Opening(self._lease, "beat"))
-            self._beat = Beat(self._stream)
-            self._tasks.start(self._keep(self._beat))
+            stream = await self._tunnel.open(self.node, Opening(self._lease, "beat"))
+            self._beat = Beat(stream)
+            self._tasks.start(self._keep(self._beat, stream))
             await self._greet(protocol)
         except AylluError as error:
             raise WorkerError(f"{self._name}: {error.sentence}") from error
@@ -105,8 +103,6 @@ class Remote:
                 async with asyncio.timeout(PARTING_SECONDS):
                     await self._ended.wait()
         await self._tasks.end()
-        if self._stream is not None:
-            self._stream.abort()
 
     async def _greet(self, protocol: tuple[int, int, int] | None) -> None:
         """Have the worker say its version, as the engine will. Raises AylluError."""
@@ -130,8 +126,11 @@ class Remote:
                 f"machine {version_text(protocol)}: install the same Ayllu on both"
             )
 
-    async def _keep(self, beat: Beat) -> None:
-        why = await beat.keep()
+    async def _keep(self, beat: Beat, stream: Framed) -> None:
+        try:
+            why = await beat.keep()
+        finally:
+            stream.leave()
         self._ended.set()
         self._lose(why)
 
@@ -187,10 +186,8 @@ async def take(
     peers, tunnel = reach.peers, reach.tunnel
     if peers is None or tunnel is None:
         raise WorkerError(f"{name}: this machine is in no ayllu (any more)")
-    protocol = await asyncio.to_thread(_protocol, engine.rpc_server)
-    request = structs.replace(
-        wanted, engine=engine_build(engine), protocol=version_text(protocol)
-    )
+    protocol = await protocol_of(engine)
+    request = structs.replace(wanted, engine=engine_build(engine), protocol=version_text(protocol))
     try:
         lease = await _ask(peers, node, request, on_step)
     except AylluError as error:
@@ -243,9 +240,3 @@ def _read(line: bytes) -> _Line:
         return msgspec.json.decode(line, type=_Line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise PeerGoneError("it answers what is no answer") from error
-
-
-@lru_cache(maxsize=4)
-def _protocol(program: Path) -> tuple[int, int, int] | None:
-    """The version of this machine's own engine, asked once."""
-    return rpc_protocol(program)
