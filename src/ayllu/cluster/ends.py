@@ -39,14 +39,21 @@ class End(asyncio.Protocol):
 
     def join(self, other: End) -> None:
         """Pass everything on to another end, and what comes from there to this one."""
-        for one, to in ((self, other), (other, self)):
-            one._other = to
-            for data in one._early:
-                to.send(data) if data else to.send_end()
-            one._early.clear()
-            if one.is_lost:
-                to.abort()
-            one.resume()
+        self.pass_to(other)
+        other.pass_to(self)
+
+    def pass_to(self, other: End) -> None:
+        """Give another end all that comes here, and has come."""
+        self._other = other
+        for data in self._early:
+            if data:
+                other.send(data)
+            else:
+                other.send_end()
+        self._early.clear()
+        if self.is_lost:
+            other.abort()
+        self.resume()
 
     async def read(self) -> bytes:
         """The next bytes; none at the end. Raises PeerGoneError where the connection broke."""

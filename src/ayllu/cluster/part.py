@@ -10,14 +10,9 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 
-<<<<<<< HEAD
-from ayllu.cluster.buses import Buses, Places
-from ayllu.cluster.ground import PEER, TUNNEL, Ground
-=======
 from ayllu.cluster.buses import Buses
 from ayllu.cluster.endpoints import Places
-from ayllu.cluster.ground import PEER, Ground
->>>>>>> main
+from ayllu.cluster.ground import PEER, TUNNEL, Ground
 from ayllu.cluster.membership import Membership
 from ayllu.cluster.peer_server import PeerServer
 from ayllu.cluster.peers import Peers

@@ -1,4 +1,4 @@
-"""The stream that a lease lives by: a byte each half second both ways, and last words at its end."""
+"""What a lease lives by: a stream with a byte each half second both ways, and last words."""
 
 from __future__ import annotations
 

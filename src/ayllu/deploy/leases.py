@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Protocol
@@ -23,8 +23,8 @@ from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.tunnel import Opening, Serve
 from ayllu.deploy.beat import Beat
 from ayllu.deploy.build import protocol_of
-from ayllu.deploy.worker_request import WorkerLine, WorkerRequest
 from ayllu.deploy.worker import LOOPBACK, WorkerProcess, start_worker
+from ayllu.deploy.worker_request import WorkerLine, WorkerRequest
 from ayllu.errors import AylluError, BusyError, NotFoundError
 from ayllu.models.create import Progress
 from ayllu.runner.engine import Engine
@@ -48,16 +48,6 @@ class LeaseRefusedError(AylluError):
     """This machine does not hold what another one wants it to; the sentence says why."""
 
     status = 409
-
-
-class Owner(Protocol):
-    """What the machine's owner says of work for others."""
-
-    def objection(self, coordinator: str) -> str:
-        """Why this machine does not work for another one, in a sentence; empty where it does."""
-
-    def room(self) -> int | None:
-        """Bytes that models may still take here; None where there is no limit of the owner's."""
 
 
 class Weights(Protocol):
@@ -104,17 +94,27 @@ class _Lease:
 class Leases:
     """All leases of this machine, and who may have one. Whoever makes it closes it.
 
-    `has_gpus` leaves the worker's addresses unlimited: drivers of graphics cards take many.
+    `limit` are the bytes that the owner gives to workers (None: no limit), `objection` says why a
+    machine gets none, in a sentence, or nothing. `has_gpus` leaves the workers' addresses
+    unlimited: drivers of graphics cards take many.
     """
 
     def __init__(
-        self, engine: Engine, home: Path, owner: Owner, weights: Weights, *, has_gpus: bool
+        self,
+        engine: Engine,
+        home: Path,
+        weights: Weights | None,
+        *,
+        limit: Callable[[], int | None],
+        objection: Callable[[str], str],
+        has_gpus: bool,
     ) -> None:
         self._engine = engine
         self._home = home
         self._folder = home / "workers"
-        self._owner = owner
         self._weights = weights
+        self._limit = limit
+        self._objection = objection
         self._has_gpus = has_gpus
         self._leases: dict[str, _Lease] = {}
         self._fences: dict[str, int] = {}
@@ -200,7 +200,7 @@ class Leases:
             )
 
     def _check(self, node: str, wanted: WorkerRequest) -> None:
-        if objection := self._owner.objection(node):
+        if objection := self._objection(node):
             raise LeaseRefusedError(objection)
         if len(self._leases) >= MOST_LEASES:
             raise BusyError(f"this machine works for {MOST_LEASES} others already")
@@ -220,7 +220,7 @@ class Leases:
     def _check_room(self, lease: _Lease) -> None:
         others = [one for one in self._leases.values() if one is not lease]
         taken = [(one.wanted.room, one.touched()) for one in others]
-        room = room_left(memory(), self._owner.room(), taken)
+        room = room_left(memory(), self._limit(), taken)
         if lease.wanted.room > room:
             raise BusyError(
                 f"{lease.wanted.room:,} bytes are wanted, and this machine gives {room:,}"
@@ -235,9 +235,10 @@ class Leases:
     async def _start(self, lease: _Lease) -> AsyncGenerator[Progress]:
         wanted, folder = lease.wanted, self._folder / lease.id
         await asyncio.to_thread(folder.mkdir, 0o700, parents=True)
-        async with aclosing(self._weights.prepare(wanted, folder)) as steps:
-            async for step in steps:
-                yield step
+        if self._weights is not None:
+            async with aclosing(self._weights.prepare(wanted, folder)) as steps:
+                async for step in steps:
+                    yield step
         yield Progress("starting the worker")
         lease.worker = await start_worker(
             self._engine,
@@ -286,7 +287,10 @@ class Leases:
         if lease.worker is not None:
             lease.worker.kill(why)
             await lease.worker.stop()
-        await self._weights.release(self._folder / lease.id)
+        folder = self._folder / lease.id
+        if self._weights is not None:
+            await self._weights.release(folder)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         self._leases.pop(lease.id, None)
         lease.ended.set()
 

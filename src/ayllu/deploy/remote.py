@@ -18,6 +18,7 @@ from ayllu.cluster.hardware import engine_build
 from ayllu.cluster.peers import PeerAnswer, PeerGoneError, Peers
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.tunnel import Opening, Tunnel
+from ayllu.deploy.backend import PartLostError
 from ayllu.deploy.beat import Beat
 from ayllu.deploy.build import protocol_of
 from ayllu.deploy.worker_request import WorkerLine, WorkerRequest
@@ -30,10 +31,6 @@ HELLO_SECONDS = 5.0
 PARTING_SECONDS = 3.0
 """How long a worker may take to say its version, and to end."""
 _LARGEST_ERROR = 1 << 16
-
-
-class WorkerError(EngineError):
-    """Another machine gives no worker, or has it no more; the sentence names the machine."""
 
 
 class Reach(Protocol):
@@ -78,7 +75,7 @@ class Remote:
     async def open(self, protocol: tuple[int, int, int] | None) -> None:
         """Keep the lease, and let the engine in, once the worker speaks our `protocol`.
 
-        Raises WorkerError.
+        Raises PartLostError.
         """
         try:
             stream = await self._tunnel.open(self.node, Opening(self._lease, "beat"))
@@ -86,7 +83,7 @@ class Remote:
             self._tasks.start(self._keep(self._beat, stream))
             await self._greet(protocol)
         except AylluError as error:
-            raise WorkerError(f"{self._name}: {error.sentence}") from error
+            raise PartLostError(self.node, f"{self._name}: {error.sentence}") from error
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Local(self._connect), "127.0.0.1", 0)
         host, port = self._server.sockets[0].getsockname()
@@ -181,17 +178,17 @@ async def take(
 ) -> Remote:
     """A worker on the machine `node`, called `name`, ready for the engine; it may take minutes.
 
-    The request's build and protocol are filled in here. Raises WorkerError.
+    The request's build and protocol are filled in here. Raises PartLostError.
     """
     peers, tunnel = reach.peers, reach.tunnel
     if peers is None or tunnel is None:
-        raise WorkerError(f"{name}: this machine is in no ayllu (any more)")
+        raise PartLostError(node, f"{name}: this machine is in no ayllu (any more)")
     protocol = await protocol_of(engine)
     request = structs.replace(wanted, engine=engine_build(engine), protocol=version_text(protocol))
     try:
         lease = await _ask(peers, node, request, on_step)
     except AylluError as error:
-        raise WorkerError(f"{name}: {error.sentence}") from error
+        raise PartLostError(node, f"{name}: {error.sentence}") from error
     remote = Remote(node, name, lease, tunnel)
     try:
         await remote.open(protocol)

@@ -24,6 +24,9 @@ from ayllu.runner.engine import Engine
 from ayllu.runner.rpc_hello import HELLO, HELLO_REPLY_BYTES, read_hello
 from ayllu.system import child_environment
 
+if sys.platform != "win32":
+    import resource
+
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 20.0
 BASE_BYTES = 256 << 20
@@ -137,7 +140,6 @@ def _limiting(limit: int | None) -> Callable[[], None] | None:
     """What the child does before its program: step back, and take no more than it may."""
     if sys.platform == "win32":
         return None
-    import resource
 
     def prepare() -> None:
         os.nice(NICENESS)

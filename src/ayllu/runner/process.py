@@ -46,7 +46,7 @@ class RunnerProcess(Child):
     stands for an image or a sound within a prompt; it is random, so that no text can forge one.
     """
 
-    def __init__(  # noqa: PLR0913 - facts of a start
+    def __init__(
         self,
         child: Process,
         *,

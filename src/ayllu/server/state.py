@@ -15,6 +15,7 @@ from ayllu.chat.request import Think
 from ayllu.cluster.node import LocalNode
 from ayllu.cluster.peer_server import peer_of
 from ayllu.config import Settings
+from ayllu.deploy.leases import Leases
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header, is_at_hand
 from ayllu.models.corrected import find_correction, has_projector
@@ -68,6 +69,7 @@ class State(Struct, frozen=True):
     downloads: Downloads
     tools: Tools
     cluster: LocalNode
+    leases: Leases
     stopping: asyncio.Event
 
 
