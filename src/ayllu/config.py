@@ -332,6 +332,7 @@ SETTINGS = (
         "",
         "hours of the day in which others may use this machine, as `22-7`, comma-separated; "
         "empty: always",
+    ),
     Setting(
         "copy_models",
         values.boolean,
