@@ -103,6 +103,11 @@ class LocalNode:
         members, seen = self._awake.members(), self._awake.nearby.seen()
         return Snapshot(me, known, members, seen, problem=self.problem)
 
+    def records(self) -> tuple[Record, ...]:
+        """The records of this machine and of the others that can be used now."""
+        others = self._awake.members() if self._awake is not None else ()
+        return (self.own.record, *(one.record for one in others if one.state == "online"))
+
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop whenever another snapshot would be."""
         ends = self.own.subscribe(on_change)

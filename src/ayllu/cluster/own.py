@@ -16,7 +16,9 @@ import structlog
 from msgspec import Struct, structs
 
 from ayllu import __version__
+from ayllu.cluster import contribute
 from ayllu.cluster.bus import Close
+from ayllu.cluster.contribute import Chosen, Terms
 from ayllu.cluster.folder import FOLDER
 from ayllu.cluster.hardware import Meter, engine_build, hardware
 from ayllu.cluster.measure import kept_speed, measured_speed
@@ -24,7 +26,7 @@ from ayllu.cluster.record import MOST_MODELS, Endpoints, HeldModel, Load, Record
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.view import Snapshot
 from ayllu.config import Settings
-from ayllu.errors import AylluError, EngineError
+from ayllu.errors import AylluError, EngineError, StoreError
 from ayllu.models.name import short_name
 from ayllu.models.store import Store
 from ayllu.registry.limits import end
@@ -71,6 +73,7 @@ class OwnRecord:
         self._later: asyncio.TimerHandle | None = None
         self._patience = PATIENCE
         self._loaded: set[str] = set()
+        self._chosen = _chosen(parts.settings)
         self.record = Record(
             node=node,
             name=name or socket.gethostname().partition(".")[0],
@@ -83,6 +86,7 @@ class OwnRecord:
             hardware=hardware(parts.devices),
             load=self._load(),
         )
+        self._look_at_terms()
         self._tasks = Tasks()
         self._follows = False
 
@@ -118,6 +122,22 @@ class OwnRecord:
             self._measuring = asyncio.create_task(self._measure(fresh=True))
         if not await asyncio.shield(self._measuring):
             raise EngineError("this machine could not be measured: the server's log says why")
+
+    @property
+    def terms(self) -> Terms:
+        """What the owner gives of this machine."""
+        return contribute.terms(self._parts.settings, self._chosen)
+
+    def choose(self, chosen: Chosen) -> None:
+        """Give more or less from now on, and at later starts.
+
+        Raises ValueError for what cannot be chosen, StoreError where it cannot be kept.
+        """
+        settings, chosen = self._parts.settings, chosen.over(self._chosen)
+        contribute.terms(settings, chosen)
+        contribute.save(settings.home, chosen)
+        self._chosen = chosen
+        self._look_at_terms()
 
     async def close(self) -> None:
         """Keep it no more."""
@@ -173,11 +193,19 @@ class OwnRecord:
             load = await asyncio.to_thread(self._load)
             if is_news(self.record.load, load, self.record.hardware.ram_total):
                 self.change(load=load)
+            self._look_at_terms()
 
     async def _follow_models(self) -> None:
         while True:
             await self.look_at_models()
             await asyncio.sleep(MODELS_SECONDS)
+
+    def _look_at_terms(self) -> None:
+        """Hours come and go, and the owner may think anew."""
+        hardware = self.record.hardware
+        given = self.terms.at(time.localtime().tm_hour, hardware)
+        self._parts.pool.most = given.vram if hardware.gpus else given.ram
+        self.change(contribute=given)
 
     async def look_at_models(self) -> None:
         """Bring the record up to date with the store."""
@@ -206,6 +234,15 @@ class OwnRecord:
     def _load(self) -> Load:
         pool = self._parts.pool
         return self._meter.load(running=pool.running, waiting=pool.waiting)
+
+
+def _chosen(settings: Settings) -> Chosen:
+    """What the owner chose; where that cannot be told, others get nothing."""
+    try:
+        return contribute.load(settings)
+    except StoreError as error:
+        _log.warning("other machines may not use this one", reason=error.sentence)
+        return Chosen(contribute=False)
 
 
 def held_models(store: Store, loaded: set[str]) -> tuple[HeldModel, ...]:

@@ -133,6 +133,17 @@ class Deployed(Struct, frozen=True, kw_only=True):
     tensor: bool = False
 
 
+class Contribution(Struct, frozen=True):
+    """What its owner gives: bytes that models may take there in all (0: no limit) of RAM and VRAM.
+
+    `enabled` says whether other machines may use it now.
+    """
+
+    ram: _Count = 0
+    vram: _Count = 0
+    enabled: bool = True
+
+
 class Endpoints(Struct, frozen=True):
     """Where it listens: `host:port` texts, one per address.
 
@@ -168,6 +179,7 @@ class Record(Struct, frozen=True, kw_only=True):
     links: Annotated[tuple[Link, ...], Meta(max_length=MOST_LINKS)] = ()
     models: Annotated[tuple[HeldModel, ...], Meta(max_length=MOST_MODELS)] = ()
     deployments: Annotated[tuple[Deployed, ...], Meta(max_length=MOST_DEPLOYMENTS)] = ()
+    contribute: Contribution = Contribution()
     admin: bool = False
     returns: bool = False
 

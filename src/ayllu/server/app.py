@@ -70,7 +70,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             engine,
             settings.home,
             None,
-            limit=lambda: None,
+            limit=lambda: max(pool.most - pool.held, 0) if pool.most else None,
             objection=lambda _: "",
             has_gpus=bool(gpus),
         )

@@ -21,9 +21,10 @@ from starlette.types import Receive, Scope, Send
 
 from ayllu import __version__
 from ayllu.cluster.peer_server import peer_of
-from ayllu.errors import ForbiddenError
+from ayllu.errors import BusyError, ForbiddenError
 from ayllu.server.errors import DIALECTS, Dialect, dialect_of
 from ayllu.server.schemas import NAME, Schema
+from ayllu.server.state import state_of
 from ayllu.server.stream import SSE, Framing
 
 _JSON = "application/json"
@@ -81,9 +82,27 @@ class Endpoint(Route):
 
 
 class PeerEndpoint(Endpoint):
-    """A route that other machines of the ayllu may ask, too: it changes nothing of the owner's."""
+    """A route that other machines of the ayllu may ask, too: it changes nothing of the owner's.
+
+    It takes memory and time of this machine, as far and as long as its owner gives them.
+    """
 
     peers = True
+    is_free = False
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Raises BusyError where a machine asks what it may not have now."""
+        if not self.is_free and peer_of(scope) is not None:
+            own = state_of(Request(scope)).cluster.own
+            if not own.record.contribute.enabled:
+                raise BusyError(f"{own.record.name}: {own.terms.refusal}")
+        await super().handle(scope, receive, send)
+
+
+class FreeEndpoint(PeerEndpoint):
+    """A route that only tells what there is: other machines may ask it at any time."""
+
+    is_free = True
 
 
 def document(endpoints: Iterable[Endpoint]) -> Schema:

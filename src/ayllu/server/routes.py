@@ -19,6 +19,7 @@ from ayllu.server import (
     anthropic,
     cloud,
     cluster,
+    contribute,
     joining,
     members,
     models,
@@ -39,7 +40,7 @@ from ayllu.server import (
     wire_responses,
     workers,
 )
-from ayllu.server.openapi import Endpoint, PeerEndpoint, document
+from ayllu.server.openapi import Endpoint, FreeEndpoint, PeerEndpoint, document
 from ayllu.server.stream import NDJSON, SSE
 from ayllu.server.wire import encode
 
@@ -72,7 +73,7 @@ def _document() -> bytes:
 ROUTES = [
     Endpoint("GET /", root, gives=str),
     Endpoint("GET /openapi.json", openapi, gives=dict),
-    PeerEndpoint("GET /api/version", version, gives=wire_ollama.VersionResponse),
+    FreeEndpoint("GET /api/version", version, gives=wire_ollama.VersionResponse),
     PeerEndpoint(
         "POST /api/generate",
         ollama.generate,
@@ -117,9 +118,9 @@ ROUTES = [
         takes=wire_ollama.DetokenizeRequest,
         gives=wire_ollama.DetokenizeResponse,
     ),
-    PeerEndpoint("GET /api/tags", models.tags, gives=wire_ollama.TagsResponse),
-    PeerEndpoint("GET /api/ps", models.loaded, gives=wire_ollama.LoadedResponse),
-    PeerEndpoint("POST /api/show", models.show, takes=wire_ollama.ShowRequest, gives=ShowResponse),
+    FreeEndpoint("GET /api/tags", models.tags, gives=wire_ollama.TagsResponse),
+    FreeEndpoint("GET /api/ps", models.loaded, gives=wire_ollama.LoadedResponse),
+    FreeEndpoint("POST /api/show", models.show, takes=wire_ollama.ShowRequest, gives=ShowResponse),
     Endpoint(
         "POST /api/create",
         models.create,
@@ -185,7 +186,8 @@ ROUTES = [
         takes=WorkerRequest,
         streams=(NDJSON, WorkerLine),
     ),
-    PeerEndpoint("DELETE /api/ayllu/workers/{lease}", workers.release),
+    FreeEndpoint("DELETE /api/ayllu/workers/{lease}", workers.release),
+    *contribute.ROUTES,
     Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),
     Endpoint("POST /api/me", cloud.refuse_account, statuses=()),
     Endpoint("POST /api/signout", cloud.refuse_account, statuses=()),
@@ -221,8 +223,8 @@ ROUTES = [
         takes=wire_openai.RerankRequest,
         gives=wire_openai.RerankResponse,
     ),
-    PeerEndpoint("GET /v1/models", openai.models, gives=wire_openai.ModelList),
-    PeerEndpoint("GET /v1/models/{model:path}", openai.model, gives=wire_openai.ModelRow),
+    FreeEndpoint("GET /v1/models", openai.models, gives=wire_openai.ModelList),
+    FreeEndpoint("GET /v1/models/{model:path}", openai.model, gives=wire_openai.ModelRow),
     PeerEndpoint(
         "POST /v1/responses",
         responses.create,
