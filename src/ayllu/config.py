@@ -96,6 +96,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     node_name: str
     trusted_lan: str
     share_models: bool
+    contribute: bool
+    contribute_ram: values.Portion
+    contribute_vram: values.Portion
+    contribute_hours: values.Hours
     copy_models: bool
 
 
@@ -313,6 +317,22 @@ SETTINGS = (
         "a secret: machines of this network that have the same make one ayllu by themselves",
     ),
     Setting("share_models", values.boolean, "true", "give models to other machines of the ayllu"),
+    Setting("contribute", values.boolean, "true", "let other machines of the ayllu use this one"),
+    Setting(
+        "contribute_ram",
+        values.portion,
+        "",
+        "memory that models may take on this machine, others' too: a size or a percentage, as "
+        "`50%`; empty: no limit",
+    ),
+    Setting("contribute_vram", values.portion, "", "the same of all graphics cards' memory"),
+    Setting(
+        "contribute_hours",
+        values.hours,
+        "",
+        "hours of the day in which others may use this machine, as `22-7`, comma-separated; "
+        "empty: always",
+    ),
     Setting(
         "copy_models",
         values.boolean,

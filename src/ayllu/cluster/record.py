@@ -133,17 +133,29 @@ class Deployed(Struct, frozen=True, kw_only=True):
     tensor: bool = False
 
 
+class Contribution(Struct, frozen=True):
+    """What its owner gives: bytes that models may take there in all (0: no limit) of RAM and VRAM.
+
+    `enabled` says whether other machines may use it now.
+    """
+
+    ram: _Count = 0
+    vram: _Count = 0
+    enabled: bool = True
+
+
 class Endpoints(Struct, frozen=True):
     """Where it listens: `host:port` texts, one per address.
 
     `bus` and `bulk` are Zenoh's, `peer` the HTTP API over mutual TLS, `join` the door for machines
-    that have no certificate yet.
+    that have no certificate yet, `tunnel` raw streams over mutual TLS.
     """
 
     bus: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     bulk: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     peer: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     join: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
+    tunnel: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -167,6 +179,7 @@ class Record(Struct, frozen=True, kw_only=True):
     links: Annotated[tuple[Link, ...], Meta(max_length=MOST_LINKS)] = ()
     models: Annotated[tuple[HeldModel, ...], Meta(max_length=MOST_MODELS)] = ()
     deployments: Annotated[tuple[Deployed, ...], Meta(max_length=MOST_DEPLOYMENTS)] = ()
+    contribute: Contribution = Contribution()
     admin: bool = False
     returns: bool = False
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ayllu.cluster.bus import Close
 from ayllu.cluster.endpoints import host_of
-from ayllu.cluster.record import Gpu, HeldModel, Record
+from ayllu.cluster.record import Contribution, Gpu, HeldModel, Record
 from ayllu.gotime import format_time
 
 _LAST_SECOND = 253_402_300_799  # of the year 9999
@@ -119,6 +119,7 @@ class Node(Struct, frozen=True):
     ram_free: int
     disk_free: int
     gpus: tuple[Gpu, ...]
+    contribute: Contribution
     load: NodeLoad
     models: tuple[HeldModel, ...]
     links: tuple[NodeLink, ...]
@@ -269,6 +270,7 @@ def _node(member: Member) -> Node:
         ram_free=load.ram_free,
         disk_free=load.disk_free,
         gpus=hardware.gpus,
+        contribute=record.contribute,
         load=NodeLoad(load.running, load.waiting, load.cpu),
         models=record.models,
         links=tuple(
