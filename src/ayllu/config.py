@@ -22,6 +22,8 @@ from ayllu.errors import AylluError
 from ayllu.gotime import parse_keep_alive
 
 DEFAULT_PORT = 11434
+CLUSTER_PORT = 17446
+"""The default of the setting `cluster_port`."""
 KV_CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 
 
@@ -289,7 +291,7 @@ SETTINGS = (
     Setting(
         "cluster_port",
         values.port,
-        "17446",
+        str(CLUSTER_PORT),
         "first of the ayllu's four TCP ports (bus, pieces, API, joining) and of its UDP ports",
     ),
     Setting(

@@ -18,6 +18,7 @@ import structlog
 from ayllu.cluster.bus import Close
 from ayllu.cluster.choices import Choices
 from ayllu.cluster.choose import choose
+from ayllu.cluster.folder import CERTIFICATE, FOLDER
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Record
@@ -37,8 +38,6 @@ AWAKE_SECONDS = 900.0
 """How long a machine without an ayllu shows itself, once it was told to."""
 NETWORK_SECONDS = 3.0
 """How often it is looked whether the machine has other addresses."""
-CERTIFICATE = "cluster/node.crt"
-"""Where a member has its certificate, in the home folder."""
 _log = structlog.get_logger(__name__)
 
 
@@ -59,7 +58,7 @@ class LocalNode:
     def start(self) -> None:
         """Take part, where this machine does; nobody waits for it."""
         settings = self.around.parts.settings
-        is_member = (settings.home / CERTIFICATE).exists()
+        is_member = (settings.home / FOLDER / CERTIFICATE).exists()
         if settings.cluster != "off" and (is_member or self._is_eager):
             self._tasks.start(self._start())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -19,9 +19,18 @@ from ayllu import __version__
 from ayllu.cluster import contribute
 from ayllu.cluster.bus import Close
 from ayllu.cluster.contribute import Chosen, Terms
+from ayllu.cluster.folder import FOLDER
 from ayllu.cluster.hardware import Meter, engine_build, hardware
 from ayllu.cluster.measure import kept_speed, measured_speed
-from ayllu.cluster.record import MOST_MODELS, Endpoints, HeldModel, Load, Record, Speed
+from ayllu.cluster.record import (
+    MOST_MODELS,
+    Contribution,
+    Endpoints,
+    HeldModel,
+    Load,
+    Record,
+    Speed,
+)
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.view import Snapshot
 from ayllu.config import Settings
@@ -58,7 +67,10 @@ class Parts(Struct, frozen=True):
 
 
 class OwnRecord:
-    """Keeps the record, and tells who subscribed of each change. Whoever made it closes it."""
+    """Keeps the record, and tells who subscribed of each change. Whoever made it closes it.
+
+    Until it is first asked for, or this machine is a member, nothing is looked at.
+    """
 
     def __init__(self, parts: Parts, *, node: str = "", name: str = "", epoch: int = 0) -> None:
         """`node` and `epoch` are the identity's. Changes of the record come by `change`."""
@@ -82,10 +94,9 @@ class OwnRecord:
             hardware=hardware(parts.devices),
             load=self._load(),
         )
-        self._look_at_terms()
+        self.given()
         self._tasks = Tasks()
-        self._tasks.start(_again(LOAD_SECONDS, self._look_at_load))
-        self._tasks.start(_again(MODELS_SECONDS, self.look_at_models))
+        self._follows = False
 
     def snapshot(self) -> Snapshot:
         """This machine alone. Whoever asks first has it measured."""
@@ -94,6 +105,7 @@ class OwnRecord:
 
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop when the record has changed."""
+        self._follow()
         self._listeners.append(on_change)
         return lambda: self._listeners.remove(on_change)
 
@@ -107,11 +119,13 @@ class OwnRecord:
 
     def measure(self) -> None:
         """Measure how fast the machine is, unless that was done, now or in an earlier life."""
+        self._follow()
         if self._measuring is None:
             self._measuring = asyncio.create_task(self._measure(fresh=False))
 
     async def measure_again(self) -> None:
         """Measure how fast the machine is now. Raises EngineError where that fails."""
+        self._follow()
         if self._measuring is None or self._measuring.done():
             self._measuring = asyncio.create_task(self._measure(fresh=True))
         if not await asyncio.shield(self._measuring):
@@ -131,7 +145,15 @@ class OwnRecord:
         contribute.terms(settings, chosen)
         contribute.save(settings.home, chosen)
         self._chosen = chosen
-        self._look_at_terms()
+        self.given()
+
+    def given(self) -> Contribution:
+        """What that is at this moment; the record and the pool have it, too."""
+        hardware = self.record.hardware
+        given = self.terms.at(time.localtime().tm_hour, hardware)
+        self._parts.pool.most = given.vram if hardware.gpus else given.ram
+        self.change(contribute=given)
+        return given
 
     async def close(self) -> None:
         """Keep it no more."""
@@ -147,7 +169,7 @@ class OwnRecord:
         Where others ran beside it, it is measured again later, and the best of both counts.
         """
         settings, hardware = self._parts.settings, self.record.hardware
-        file = settings.home / "cluster" / "measured.json"
+        file = settings.home / FOLDER / "measured.json"
         kept = await asyncio.to_thread(kept_speed, file, hardware, settings.models)
         if kept is not None and not fresh and self.record.speed is None:
             self.change(speed=kept)
@@ -173,18 +195,26 @@ class OwnRecord:
             if self.record.load.cpu < QUIET_CPU:
                 return
 
-    async def _look_at_load(self) -> None:
-        load = await asyncio.to_thread(self._load)
-        if is_news(self.record.load, load, self.record.hardware.ram_total):
-            self.change(load=load)
-        self._look_at_terms()
+    def _follow(self) -> None:
+        """Look at what changes from now on: until somebody asks, nobody needs to know."""
+        if not self._follows:
+            self._follows = True
+            self.change(load=self._load())
+            self._tasks.start(self._follow_load())
+            self._tasks.start(self._follow_models())
 
-    def _look_at_terms(self) -> None:
-        """Hours come and go, and the owner may think anew."""
-        hardware = self.record.hardware
-        given = self.terms.at(time.localtime().tm_hour, hardware)
-        self._parts.pool.most = given.vram if hardware.gpus else given.ram
-        self.change(contribute=given)
+    async def _follow_load(self) -> None:
+        while True:
+            await asyncio.sleep(LOAD_SECONDS)
+            load = await asyncio.to_thread(self._load)
+            if is_news(self.record.load, load, self.record.hardware.ram_total):
+                self.change(load=load)
+            self.given()  # hours come and go
+
+    async def _follow_models(self) -> None:
+        while True:
+            await self.look_at_models()
+            await asyncio.sleep(MODELS_SECONDS)
 
     async def look_at_models(self) -> None:
         """Bring the record up to date with the store."""
@@ -222,13 +252,6 @@ def _chosen(settings: Settings) -> Chosen:
     except StoreError as error:
         _log.warning("other machines may not use this one", reason=error.sentence)
         return Chosen(contribute=False)
-
-
-async def _again(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
-    """Look again and again."""
-    while True:
-        await look()
-        await asyncio.sleep(seconds)
 
 
 def held_models(store: Store, loaded: set[str]) -> tuple[HeldModel, ...]:

@@ -10,7 +10,8 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 
-from ayllu.cluster.buses import Buses, Places
+from ayllu.cluster.buses import Buses
+from ayllu.cluster.endpoints import Places
 from ayllu.cluster.ground import PEER, Ground
 from ayllu.cluster.membership import Membership
 from ayllu.cluster.peer_server import PeerServer

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from ayllu.cluster.bus import Close
+from ayllu.cluster.endpoints import host_of
 from ayllu.cluster.record import Contribution, Gpu, HeldModel, Record
 from ayllu.gotime import format_time
 
@@ -289,7 +290,7 @@ def _node(member: Member) -> Node:
 def addresses(record: Record) -> tuple[str, ...]:
     """The hosts at which a machine listens, without ports, each once."""
     places = (*record.endpoints.peer, *record.endpoints.bus)
-    return tuple(dict.fromkeys(place.rpartition(":")[0].strip("[]") for place in places))
+    return tuple(dict.fromkeys(map(host_of, places)))
 
 
 def _moment(seconds: float) -> str:

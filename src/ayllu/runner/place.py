@@ -58,7 +58,7 @@ class Runner:
         await self.process.stop()
         await self.client.close()
         if self.share is not None:
-            await self.share.end()
+            await self.share.end(crashed=not self.process.killed_because)
 
 
 class Lease(Struct, frozen=True):

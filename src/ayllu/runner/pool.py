@@ -240,7 +240,7 @@ class Pool:
             return await self._start(place, share.load if share else load, size, share)
         except BaseException:
             if share is not None:
-                await asyncio.shield(share.end())
+                await asyncio.shield(share.end(crashed=False))
             raise
 
     async def _start(

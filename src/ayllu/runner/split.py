@@ -22,8 +22,8 @@ class Share(Protocol):
     def watch(self, on_loss: Callable[[str], object]) -> None:
         """Be told, once and in a sentence, when a part is lost: also where it was lost before."""
 
-    async def end(self) -> None:
-        """Give the parts back."""
+    async def end(self, *, crashed: bool) -> None:
+        """Give the parts back. A child that `crashed` may have done so for want of one."""
 
 
 class Splitter(Protocol):

@@ -94,7 +94,7 @@ class PeerEndpoint(Endpoint):
         """Answer a request. Raises BusyError where a machine asks what it may not have now."""
         if not self.is_free and peer_of(scope) is not None:
             own = state_of(Request(scope)).cluster.own
-            if not own.record.contribute.enabled:
+            if not own.given().enabled:
                 raise BusyError(f"{own.record.name}: {own.terms.refusal}")
         await super().handle(scope, receive, send)
 
