@@ -14,7 +14,7 @@ from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.config import CLUSTER_PORT, parse_address
 
-BUS, BULK, PEER, DOOR = range(4)
+BUS, BULK, PEER, DOOR, TUNNEL = range(5)
 """The cluster's ports, counted from the setting `cluster_port`."""
 
 

@@ -98,17 +98,6 @@ class Load(Struct, frozen=True):
     cpu: _Number = 0.0
 
 
-class Contribution(Struct, frozen=True):
-    """What its owner gives: bytes that models may take there in all (0: no limit) of RAM and VRAM.
-
-    `enabled` says whether other machines may use it now.
-    """
-
-    ram: _Count = 0
-    vram: _Count = 0
-    enabled: bool = True
-
-
 class Stage(Struct, frozen=True):
     """Layers `first` to `first + layers - 1` of a model on a machine, where they take `size` bytes.
 
@@ -144,17 +133,29 @@ class Deployed(Struct, frozen=True, kw_only=True):
     tensor: bool = False
 
 
+class Contribution(Struct, frozen=True):
+    """What its owner gives: bytes that models may take there in all (0: no limit) of RAM and VRAM.
+
+    `enabled` says whether other machines may use it now.
+    """
+
+    ram: _Count = 0
+    vram: _Count = 0
+    enabled: bool = True
+
+
 class Endpoints(Struct, frozen=True):
     """Where it listens: `host:port` texts, one per address.
 
     `bus` and `bulk` are Zenoh's, `peer` the HTTP API over mutual TLS, `join` the door for machines
-    that have no certificate yet.
+    that have no certificate yet, `tunnel` raw streams over mutual TLS.
     """
 
     bus: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     bulk: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     peer: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     join: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
+    tunnel: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -177,8 +178,8 @@ class Record(Struct, frozen=True, kw_only=True):
     speed: Speed | None = None
     links: Annotated[tuple[Link, ...], Meta(max_length=MOST_LINKS)] = ()
     models: Annotated[tuple[HeldModel, ...], Meta(max_length=MOST_MODELS)] = ()
-    contribute: Contribution = Contribution()
     deployments: Annotated[tuple[Deployed, ...], Meta(max_length=MOST_DEPLOYMENTS)] = ()
+    contribute: Contribution = Contribution()
     admin: bool = False
     returns: bool = False
 

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from msgspec import Struct
-
+from ayllu.cluster.record import Stage
 from ayllu.deploy.backend import Backend, Job, PartLostError
-from ayllu.deploy.types import Candidate, Stage
+from ayllu.deploy.types import Candidate
 from ayllu.runner.options import LoadOptions
 
 LOSS_SECONDS = 2.0
@@ -19,7 +18,8 @@ LOSS_SECONDS = 2.0
 class Deployment:
     """A placement at work: the share of a child that runs here. Whoever got it ends it.
 
-    `on_loss` hears of the first part that is lost.
+    `on_loss` hears of the first part that is lost, `on_end` of the end. `replays` counts how often
+    the model was placed anew because a part was lost.
     """
 
     def __init__(
@@ -28,16 +28,19 @@ class Deployment:
         backend: Backend,
         load: LoadOptions,
         predicted: Candidate,
-        on_loss: Callable[[PartLostError], None],
+        on_loss: Callable[[PartLostError, Deployment], None],
+        on_end: Callable[[Deployment], None],
+        replays: int = 0,
     ) -> None:
         self.job = job
         self.load = load
         self.predicted = predicted
+        self.replays = replays
         self._backend = backend
         self.ended = asyncio.Event()
         self._lost = asyncio.Event()
         self._is_over = False
-        self._on_loss = on_loss
+        self._on_loss, self._on_end = on_loss, on_end
         backend.watch(self._note)
 
     @property
@@ -68,21 +71,11 @@ class Deployment:
                     await self._lost.wait()
         self._is_over = True
         await self._backend.stop()
-        self.ended.set()
+        if not self.ended.is_set():
+            self.ended.set()
+            self._on_end(self)
 
     def _note(self, problem: PartLostError) -> None:
         self._lost.set()
         if not self._is_over:
-            self._on_loss(problem)
-
-
-class Row(Struct, frozen=True, kw_only=True):
-    """A deployment in a list: rates in tokens per second of one stream."""
-
-    id: str
-    model: str
-    stages: tuple[Stage, ...]
-    predicted: float
-    replays: int
-    pinned: bool
-    state: str
+            self._on_loss(problem, self)

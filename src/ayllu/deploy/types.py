@@ -1,38 +1,21 @@
 """The nouns of placement: machines and the ways between them, stages, candidates, plans.
 
+What a model takes is `gguf.layers.LayerSizes`.
+
 Sizes are in bytes, times in seconds unless a name says otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ayllu.cluster.record import Stage
 
+_Text = Annotated[str, Meta(max_length=512)]
 Kind = Literal["local", "route", "replicate", "split"]
-
-
-class LayerSizes(Struct, frozen=True):
-    """What a model's file says of its size, for one type of KV cache.
-
-    `weights` are each layer's bytes, `active` those of them that a token reads (less where experts
-    are chosen), `kv` each layer's bytes of KV cache per token. `width` is the number of values
-    that one layer hands to the next, per token (FP32 on the way to another machine).
-    """
-
-    weights: tuple[int, ...]
-    active: tuple[int, ...]
-    kv: tuple[int, ...]
-    embedding: int
-    """Of which a token reads one row."""
-    output: int
-    """The output layer with its norm; where it shares the embedding's weights, these."""
-    width: int
-    largest: int
-    """The largest tensor, which a worker holds once more while it comes."""
 
 
 class Demand(Struct, frozen=True):
@@ -71,13 +54,16 @@ class Machine(Struct, frozen=True):
     """Requests that run or wait there."""
     may_work: bool = True
     """It takes parts of other machines' models: same engine, not in quarantine, its owner wills."""
+    vram: int = 0
+    """Of `room`, what lies on graphics cards: a head's layers of a split model do not go there."""
 
 
 class Way(Struct, frozen=True):
-    """Between two machines: round trip in milliseconds, MB/s (1e6 bytes)."""
+    """Between two machines: round trip in milliseconds, MB/s (1e6 bytes), 0 where not measured."""
 
     rtt_ms: float
     mbs: float
+    wireless: bool = False
 
 
 Ways = Mapping[frozenset[str], Way]
@@ -112,3 +98,34 @@ class Plan(Struct, frozen=True):
 
     candidates: tuple[Candidate, ...]
     refusal: str = ""
+
+
+class WorkerRequest(Struct, frozen=True, kw_only=True):
+    """POST /api/ayllu/workers: what a coordinator wants another machine to hold for it.
+
+    `engine` is the coordinator's build and `protocol` its RPC version, which have to be the
+    worker's. `digest` is the model's, `first` and `layers` say which of its layers. `room` is all
+    that the worker may take, in bytes. Of two requests of a deployment the greater `fence` is right.
+    """
+
+    deployment: Annotated[str, Meta(min_length=1, max_length=64)]
+    fence: Annotated[int, Meta(ge=0, lt=1 << 62)]
+    engine: _Text
+    protocol: _Text
+    model: _Text
+    digest: _Text
+    first: Annotated[int, Meta(ge=0, lt=1 << 16)]
+    layers: Annotated[int, Meta(ge=1, lt=1 << 16)]
+    room: Annotated[int, Meta(ge=1, lt=1 << 62)]
+
+
+class WorkerLine(Struct, frozen=True, omit_defaults=True):
+    """A step until a worker is there; the last one's `status` is `success`, with the `lease`.
+
+    `total` and `completed` are bytes, or 0 where a step is not counted.
+    """
+
+    status: str
+    total: int = 0
+    completed: int = 0
+    lease: str = ""

@@ -29,8 +29,8 @@ class Share(Protocol):
 class Splitter(Protocol):
     """Decides whether a model is loaded here alone."""
 
-    async def split(self, model: Model, load: LoadOptions, size: int) -> Share | None:
+    async def split(self, model: Model, load: LoadOptions) -> Share | None:
         """The share of other machines; None where the model is to be loaded here as a whole.
 
-        `size` is what it takes as a whole. Raises EngineError where it fits nowhere.
+        Raises EngineError where it fits nowhere.
         """

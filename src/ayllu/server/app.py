@@ -19,6 +19,7 @@ from ayllu.cluster.own import Parts
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.config import Settings
 from ayllu.db import Database
+from ayllu.deploy.router import Router
 from ayllu.errors import AylluError, StoreError
 from ayllu.gguf.cache import keep_in
 from ayllu.models.extra import OllamaShelf, extra_shelves
@@ -76,6 +77,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             downloads=downloads,
             tools=tools,
             cluster=node,
+            router=Router(node, pool),
             stopping=asyncio.Event(),
         )
         node.start()
