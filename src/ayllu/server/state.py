@@ -15,6 +15,7 @@ from ayllu.chat.request import Think
 from ayllu.cluster.node import LocalNode
 from ayllu.cluster.peer_server import peer_of
 from ayllu.config import Settings
+from ayllu.deploy.leases import Leases
 from ayllu.deploy.router import Router, Wanted
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header, is_at_hand
@@ -70,6 +71,7 @@ class State(Struct, frozen=True):
     tools: Tools
     cluster: LocalNode
     router: Router
+    leases: Leases
     stopping: asyncio.Event
 
 
