@@ -44,8 +44,8 @@ def sizes(
 
 def machine(node: str, room: int, **changes: object) -> Machine:
     """A machine like another, which holds the model."""
-    usual = {"memory_gbs": 40.0, "tflops": 1.0, "holds": True, "worker_room": room}
-    return Machine(**{"node": node, "name": node.upper(), "room": room} | usual | changes)
+    usual = Machine(node, node.upper(), room, room, memory_gbs=40.0, tflops=1.0, holds=True)
+    return structs.replace(usual, **changes)
 
 
 def ways(nodes: str, way: Way = LAN) -> Ways:
@@ -59,11 +59,12 @@ models = some.lists(layer, min_size=1, max_size=24).map(
     lambda weights: sizes(*weights, output=5, kv=1, width=1, largest=max(weights) // 2)
 )
 even_models = some.integers(1, 40).map(lambda count: sizes(*(1_000_000,) * count, largest=500))
+ALWAYS = some.just(value=True)
 demands = some.builds(Demand, some.integers(0, 8), some.integers(1, 3), some.integers(1, 4))
 
 
 def machines_for(
-    room: SearchStrategy[int], *, holds: SearchStrategy[bool] = some.just(True), most: int = 5
+    room: SearchStrategy[int], *, holds: SearchStrategy[bool] = ALWAYS, most: int = 5
 ) -> SearchStrategy[list[Machine]]:
     """Machines of all speeds, the first of which holds the model."""
     one = some.builds(
