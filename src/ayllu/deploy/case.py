@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ayllu.cluster.record import Stage
 from ayllu.deploy.needs import Needs
 from ayllu.deploy.predict import Block, Pace
-from ayllu.deploy.types import Candidate, Demand, Kind, Machine, Stage, Ways
+from ayllu.deploy.types import Candidate, Demand, Kind, Machine, Ways
 from ayllu.gguf.layers import LayerSizes
 
 

@@ -12,6 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ayllu.cluster.record import Stage
+
 Kind = Literal["local", "route", "replicate", "split"]
 
 
@@ -76,15 +78,6 @@ class Way(Struct, frozen=True):
 
 Ways = Mapping[frozenset[str], Way]
 """The measured ways, by the two machines' ids."""
-
-
-class Stage(Struct, frozen=True):
-    """Layers `first` to `first + layers - 1` on one machine; `size` is all that it takes there."""
-
-    node: str
-    first: int
-    layers: int
-    size: int
 
 
 class Candidate(Struct, frozen=True):

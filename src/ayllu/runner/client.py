@@ -68,7 +68,8 @@ class Progress(Struct, frozen=True):
 class Chunk(Struct, frozen=True):
     """One step of an answer. `finish` is empty until the last, which carries `timings`.
 
-    While the prompt is read, chunks have nothing but `progress`.
+    While the prompt is read, chunks have nothing but `progress`. `hidden` counts the tokens before
+    this one that the engine did not name: the first bytes of a character that this one ends.
     """
 
     text: str = ""
@@ -76,6 +77,7 @@ class Chunk(Struct, frozen=True):
     tools: tuple[ToolDelta, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     tokens: tuple[int, ...] = ()
+    hidden: int = 0
     finish: str = ""
     stop_word: str = ""
     timings: EngineTimings | None = None
@@ -99,6 +101,7 @@ class _CompletionLine(Struct, frozen=True):
     prompt_progress: Progress | None = None
     content: str = ""
     tokens: tuple[int, ...] = ()
+    tokens_predicted: int = 0
     stop: bool = False
     stop_type: str = ""
     stopping_word: str = ""
@@ -213,7 +216,7 @@ class RunnerClient:
 
     async def complete(self, body: Mapping[str, Json]) -> AsyncGenerator[Chunk]:
         """Stream /completion. Closing the generator cancels the request in the engine."""
-        finished = False
+        finished, told = False, 0
         async with aclosing(self._stream("/completion", body)) as lines:
             async for data in lines:
                 line = _completion_line.decode(data)
@@ -222,10 +225,13 @@ class RunnerClient:
                     yield Chunk(progress=line.prompt_progress)
                     continue
                 finished |= line.stop
+                hidden = max(line.tokens_predicted - told - 1, 0)
+                told = line.tokens_predicted
                 yield Chunk(
                     text=line.content,
                     logprobs=tuple(item.public() for item in line.completion_probabilities),
                     tokens=line.tokens,
+                    hidden=hidden,
                     finish=_FINISH.get(line.stop_type, "stop") if line.stop else "",
                     stop_word=line.stopping_word,
                     timings=line.timings,

@@ -19,6 +19,8 @@ from ayllu.cluster.own import Parts
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.config import Settings
 from ayllu.db import Database
+from ayllu.deploy.leases import Leases
+from ayllu.deploy.router import Router
 from ayllu.errors import AylluError, StoreError
 from ayllu.gguf.cache import keep_in
 from ayllu.models.extra import OllamaShelf, extra_shelves
@@ -65,7 +67,15 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         )
         tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
         parts = Parts(settings, engine, devices, store, pool)
-        node = LocalNode(Surroundings(parts, downloads, registries.bandwidth, app))
+        leases = Leases(
+            engine,
+            settings.home,
+            None,
+            limit=lambda: None,
+            objection=lambda _: "",
+            has_gpus=bool(gpus),
+        )
+        node = LocalNode(Surroundings(parts, downloads, registries.bandwidth, app, leases))
         app.state.ayllu = State(
             settings=settings,
             engine=engine,
@@ -76,6 +86,8 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             downloads=downloads,
             tools=tools,
             cluster=node,
+            router=Router(node, pool),
+            leases=leases,
             stopping=asyncio.Event(),
         )
         node.start()
@@ -83,6 +95,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         try:
             yield
         finally:
+            await leases.close()
             await node.close()
             await pool.close()
             await downloads.close()
