@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ayllu.cluster.record import Gpu, Link, Record
-from ayllu.deploy.types import Contribution, Machine, Way, Ways
+from ayllu.deploy.types import Machine, Way, Ways
 
 HEADROOM = 0.1
 """The share of free memory that a plan leaves alone."""
@@ -16,7 +16,6 @@ WORKER_SHARE = 0.7
 """The share of a machine's RAM that parts of other machines' models may take (llama.cpp #15055)."""
 _SHARED = frozenset({"metal", "mtl", "blas"})
 """Backends, in lower case, whose devices have no memory of their own."""
-_ALL = Contribution()
 
 
 def machine_of(
@@ -25,7 +24,6 @@ def machine_of(
     digest: str,
     engine: str,
     here: str,
-    given: Contribution = _ALL,
     set_aside: bool = False,
 ) -> Machine:
     """A machine as it looks to a plan for the model of a manifest's digest, made on `here`.
@@ -33,6 +31,7 @@ def machine_of(
     `engine` is the build that all machines of a split need. Models that nobody uses make room for
     others, as the pool there has it, but not for parts of another machine's model.
     """
+    given = record.contribute
     if record.node != here and (set_aside or not given.enabled):
         return Machine(record.node, record.name, 0, 0, may_work=False)
     held = next((one for one in record.models if one.digest == digest), None)

@@ -31,17 +31,6 @@ class Demand(Struct, frozen=True):
     accepted: float = 1.0
 
 
-class Contribution(Struct, frozen=True):
-    """What its owner gives: bytes that models may take there in all (0: no limit) of RAM and VRAM.
-
-    `enabled` says whether other machines may use it now.
-    """
-
-    ram: int = 0
-    vram: int = 0
-    enabled: bool = True
-
-
 class Machine(Struct, frozen=True):
     """A machine as far as a plan is concerned. Rates are measured ones, 0 where nothing was.
 

@@ -19,11 +19,11 @@ from pathlib import Path
 from threading import Lock
 
 import structlog
-from msgspec import Struct
 
 from ayllu.cluster.tasks import Tasks
 from ayllu.db import Database, DatabaseError
 from ayllu.deploy.tensors import Key, TensorFiles, cacheable, place_of
+from ayllu.deploy.worker_request import WorkerRequest
 from ayllu.errors import AylluError, ForbiddenError, StoreError
 from ayllu.gguf.write import Tensor
 from ayllu.models.create import Progress
@@ -54,20 +54,6 @@ Copy = Callable[[str, Layer], AsyncGenerator[Progress]]
 """Gets a model's file from the other machines, by the model's name there: `Puller.copy`."""
 
 
-class Part(Struct, frozen=True):
-    """Layers `first` to `first + layers - 1` of a model, for a worker to hold.
-
-    `digest` is that of the model's GGUF, `sha256:` and 64 hex digits, `size` its bytes. `model` is
-    its full name on the machine of the head.
-    """
-
-    model: str
-    digest: str
-    size: int
-    first: int
-    layers: int
-
-
 class Weights:
     """Brings weights to this machine's workers. Whoever made it closes it.
 
@@ -83,7 +69,7 @@ class Weights:
         self._tasks = Tasks()
         self._remove_files()  # those of a server that was killed
 
-    async def prepare(self, part: Part, folder: Path) -> AsyncGenerator[Progress]:
+    async def prepare(self, part: WorkerRequest, folder: Path) -> AsyncGenerator[Progress]:
         """Fill `folder`, which will be the worker's `$LLAMA_CACHE`, and say what is being done.
 
         It has to exist, and to be ours alone. Whatever cannot be is said in the last line, and
@@ -110,7 +96,7 @@ class Weights:
         await asyncio.to_thread(self._remove_files)
         await self._keys.close()
 
-    async def _get(self, part: Part) -> AsyncGenerator[Progress]:
+    async def _get(self, part: WorkerRequest) -> AsyncGenerator[Progress]:
         """Have the model's file in the store. Raises AylluError where that cannot be."""
         if await asyncio.to_thread(self._store.has_blob, part.digest):
             return
@@ -122,7 +108,7 @@ class Weights:
                 if line.status != "success":
                     yield line
 
-    async def _fill(self, part: Part, cache: Path) -> AsyncGenerator[Progress]:
+    async def _fill(self, part: WorkerRequest, cache: Path) -> AsyncGenerator[Progress]:
         """Put the files of the layers' tensors into a cache. Raises AylluError."""
         path = self._store.blob_path(part.digest)
         tensors = await asyncio.to_thread(cacheable, path, part.first, part.layers)
