@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import click
 
 from ayllu.cli.client import Client, call
-from ayllu.cli.print import clean, human_bytes, note, parse_time, relative_time, write_table
+from ayllu.cli.print import clean, note, parse_time, relative_time, write_table
 from ayllu.cli.show import describe
 from ayllu.cli.wire import (
     AylluModel,
@@ -23,6 +23,7 @@ from ayllu.cli.wire import (
 )
 from ayllu.config import load_settings
 from ayllu.errors import AylluError, NotFoundError
+from ayllu.values import human_bytes
 
 ID_DIGITS = 12
 

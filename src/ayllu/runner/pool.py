@@ -39,6 +39,8 @@ class Pool:
     def __init__(self, settings: Settings, engine: Engine, *, gpus: int = 0) -> None:
         self.splitter: Splitter | None = None
         """Asked of each model before it is loaded, once there is one."""
+        self.most = 0
+        """Bytes that models may take on this machine in all; 0: as many as it has."""
         self._settings = settings
         self._engine = engine
         self._gpus = gpus
@@ -101,6 +103,11 @@ class Pool:
         """How many requests wait for a model, or for a slot of one."""
         return self._waiting
 
+    def has_room(self, digest: str) -> bool:
+        """Whether a model is loaded, by its manifest's digest, and has a free slot."""
+        places = (place for place in self._places.values() if place.key.digest == digest)
+        return any(place.has_room for place in places)
+
     def loaded(self) -> list[LoadedModel]:
         """What is in memory now, the longest-lasting first."""
         rows = [
@@ -124,6 +131,12 @@ class Pool:
             place.keep_alive = 0.0
             if place.users == 0 and not place.loading:
                 await self._end(place)
+
+    async def clear(self, digest: str) -> None:
+        """Let a model go once its users are done, nobody new coming in; then it is loaded anew."""
+        async with self._admission:
+            for place in [place for place in self._places.values() if place.key.digest == digest]:
+                await self._clear(place)
 
     def abort(self) -> None:
         """Take no more requests, and end those under way."""
@@ -222,7 +235,7 @@ class Pool:
             size = fit.footprint(fit.load_facts(load), load)
             share = None
             if self.splitter is not None:
-                share = await self.splitter.split(place.model, load, size)
+                share = await self.splitter.split(place.model, load)
             place.runner = await self._start_in_room(place, load, size, share)
         finally:
             place.loading = False
@@ -238,7 +251,7 @@ class Pool:
             return await self._start(place, share.load if share else load, size, share)
         except BaseException:
             if share is not None:
-                await asyncio.shield(share.end())
+                await asyncio.shield(share.end(crashed=False))
             raise
 
     async def _start(
@@ -307,7 +320,8 @@ class Pool:
             others = [place for place in self._places.values() if place.runner is not None]
             full = len(others) >= self._settings.max_loaded_models
             short = bool(others) and not self._gpus and size > memory().available
-            if not full and not short:
+            over = bool(others) and 0 < self.most < self.held + size
+            if not full and not short and not over:
                 return
             idle = [place for place in others if place.users == 0]
             await self._clear(min(idle or others, key=lambda place: place.last_used))
