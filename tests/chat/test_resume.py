@@ -11,15 +11,12 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import psutil
 import pytest
-from gguf_maker import CHATML, make_successor_model
 from serving import is_engine
 
 from ayllu.chat.request import ChatRequest
-from ayllu.chat.resume import visible
-from ayllu.chat.said import Item, Said, Step, joined
+from ayllu.chat.said import Item, Said, Step
 from ayllu.chat.session import answer
 from ayllu.config import load_settings
 from ayllu.models.model import Model

@@ -39,14 +39,21 @@ class End(asyncio.Protocol):
 
     def join(self, other: End) -> None:
         """Pass everything on to another end, and what comes from there to this one."""
-        for one, to in ((self, other), (other, self)):
-            one._other = to
-            for data in one._early:
-                to.send(data) if data else to.send_end()
-            one._early.clear()
-            if one.is_lost:
-                to.abort()
-            one.resume()
+        self.pass_to(other)
+        other.pass_to(self)
+
+    def pass_to(self, other: End) -> None:
+        """Give another end all that comes here, and has come."""
+        self._other = other
+        for data in self._early:
+            if data:
+                other.send(data)
+            else:
+                other.send_end()
+        self._early.clear()
+        if self.is_lost:
+            other.abort()
+        self.resume()
 
     async def read(self) -> bytes:
         """The next bytes; none at the end. Raises PeerGoneError where the connection broke."""
@@ -88,16 +95,23 @@ class End(asyncio.Protocol):
         return found
 
     def send(self, data: bytes) -> None:
-        """Send bytes. Where the connection has broken they are dropped: `abort` follows."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._write(self._transport, data)
+        """Send bytes. After the end they are dropped, and where the connection has broken."""
+        if self._can_send():
+            self._write(data)
 
     def send_end(self) -> None:
         """Say that nothing more comes in this direction."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._can_send():
             self._has_sent_all = True
-            self._write_end(self._transport)
+            self._write_end()
             self._close_if_done()
+
+    def leave(self) -> None:
+        """End the connection: in order where the other end has ended, else at once."""
+        if self._has_read_all:
+            self.send_end()
+        else:
+            self.abort()
 
     def abort(self) -> None:
         """Break the connection off."""
@@ -128,10 +142,19 @@ class End(asyncio.Protocol):
             self._other.send_end()
         self._close_if_done()
 
-    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
+    @property
+    def _to(self) -> asyncio.Transport:
+        assert self._transport is not None  # noqa: S101 - a connection was made
+        return self._transport
+
+    def _can_send(self) -> bool:
+        transport = self._transport
+        return transport is not None and not transport.is_closing() and not self._has_sent_all
+
+    def _write(self, data: bytes) -> None:
         raise NotImplementedError
 
-    def _write_end(self, transport: asyncio.Transport) -> None:
+    def _write_end(self) -> None:
         raise NotImplementedError
 
     def _close_if_done(self) -> None:
@@ -182,12 +205,12 @@ class Plain(End):
         self.take(b"")
         return True
 
-    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
-        transport.write(data)
+    def _write(self, data: bytes) -> None:
+        self._to.write(data)
 
-    def _write_end(self, transport: asyncio.Transport) -> None:
+    def _write_end(self) -> None:
         with suppress(OSError):
-            transport.write_eof()
+            self._to.write_eof()
 
 
 class Framed(End):
@@ -219,10 +242,10 @@ class Framed(End):
                     self.abort()
                     return
 
-    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         for start in range(0, len(data), LONGEST_FRAME):
             part = data[start : start + LONGEST_FRAME]
-            transport.write(len(part).to_bytes(_LENGTH, "big") + part)
+            self._to.write(len(part).to_bytes(_LENGTH, "big") + part)
 
-    def _write_end(self, transport: asyncio.Transport) -> None:
-        transport.write(bytes(_LENGTH))
+    def _write_end(self) -> None:
+        self._to.write(bytes(_LENGTH))

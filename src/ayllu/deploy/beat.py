@@ -1,4 +1,4 @@
-"""The stream that a lease lives by: a byte each half second both ways, and last words at its end."""
+"""What a lease lives by: a stream with a byte each half second both ways, and last words."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Beat:
             await end([listening])
 
     def part(self, sentence: str) -> None:
-        """Say why this end goes."""
+        """Say why this end goes. `keep` goes on until the other end has heard it."""
         self._stream.send(_LAST_WORDS + sentence.encode()[:_LONGEST_WORDS])
         self._stream.send_end()
 

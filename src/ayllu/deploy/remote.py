@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from functools import lru_cache
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -20,21 +18,19 @@ from ayllu.cluster.hardware import engine_build
 from ayllu.cluster.peers import PeerAnswer, PeerGoneError, Peers
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.tunnel import Opening, Tunnel
+from ayllu.deploy.backend import PartLostError
 from ayllu.deploy.beat import Beat
-from ayllu.deploy.types import WorkerLine, WorkerRequest
+from ayllu.deploy.build import protocol_of
+from ayllu.deploy.worker_request import WorkerLine, WorkerRequest
 from ayllu.errors import AylluError, EngineError
-from ayllu.runner.engine import Engine, rpc_protocol
+from ayllu.runner.engine import Engine
 from ayllu.runner.rpc_hello import HELLO, HELLO_REPLY_BYTES, read_hello, version_text
 
-PATH = "/api/ayllu/workers"
+PATH = "/api/cluster/workers"
 HELLO_SECONDS = 5.0
 PARTING_SECONDS = 3.0
 """How long a worker may take to say its version, and to end."""
 _LARGEST_ERROR = 1 << 16
-
-
-class WorkerError(EngineError):
-    """Another machine gives no worker, or has it no more; the sentence names the machine."""
 
 
 class Reach(Protocol):
@@ -66,7 +62,6 @@ class Remote:
         self._on_loss: list[Callable[[str], object]] = []
         self._tasks = Tasks()
         self._server: asyncio.Server | None = None
-        self._stream: Framed | None = None
         self._beat: Beat | None = None
         self._ended = asyncio.Event()
 
@@ -80,15 +75,15 @@ class Remote:
     async def open(self, protocol: tuple[int, int, int] | None) -> None:
         """Keep the lease, and let the engine in, once the worker speaks our `protocol`.
 
-        Raises WorkerError.
+        Raises PartLostError.
         """
         try:
-            self._stream = await self._tunnel.open(self.node, Opening(self._lease, "beat"))
-            self._beat = Beat(self._stream)
-            self._tasks.start(self._keep(self._beat))
+            stream = await self._tunnel.open(self.node, Opening(self._lease, "beat"))
+            self._beat = Beat(stream)
+            self._tasks.start(self._keep(self._beat, stream))
             await self._greet(protocol)
         except AylluError as error:
-            raise WorkerError(f"{self._name}: {error.sentence}") from error
+            raise PartLostError(self.node, f"{self._name}: {error.sentence}") from error
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Local(self._connect), "127.0.0.1", 0)
         host, port = self._server.sockets[0].getsockname()
@@ -105,8 +100,6 @@ class Remote:
                 async with asyncio.timeout(PARTING_SECONDS):
                     await self._ended.wait()
         await self._tasks.end()
-        if self._stream is not None:
-            self._stream.abort()
 
     async def _greet(self, protocol: tuple[int, int, int] | None) -> None:
         """Have the worker say its version, as the engine will. Raises AylluError."""
@@ -130,8 +123,11 @@ class Remote:
                 f"machine {version_text(protocol)}: install the same Ayllu on both"
             )
 
-    async def _keep(self, beat: Beat) -> None:
-        why = await beat.keep()
+    async def _keep(self, beat: Beat, stream: Framed) -> None:
+        try:
+            why = await beat.keep()
+        finally:
+            stream.leave()
         self._ended.set()
         self._lose(why)
 
@@ -182,17 +178,17 @@ async def take(
 ) -> Remote:
     """A worker on the machine `node`, called `name`, ready for the engine; it may take minutes.
 
-    The request's build and protocol are filled in here. Raises WorkerError.
+    The request's build and protocol are filled in here. Raises PartLostError.
     """
     peers, tunnel = reach.peers, reach.tunnel
     if peers is None or tunnel is None:
-        raise WorkerError(f"{name}: this machine is in no ayllu (any more)")
-    protocol = await asyncio.to_thread(_protocol, engine.rpc_server)
+        raise PartLostError(node, f"{name}: this machine is in no ayllu (any more)")
+    protocol = await protocol_of(engine)
     request = structs.replace(wanted, engine=engine_build(engine), protocol=version_text(protocol))
     try:
         lease = await _ask(peers, node, request, on_step)
     except AylluError as error:
-        raise WorkerError(f"{name}: {error.sentence}") from error
+        raise PartLostError(node, f"{name}: {error.sentence}") from error
     remote = Remote(node, name, lease, tunnel)
     try:
         await remote.open(protocol)
@@ -241,9 +237,3 @@ def _read(line: bytes) -> _Line:
         return msgspec.json.decode(line, type=_Line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise PeerGoneError("it answers what is no answer") from error
-
-
-@lru_cache(maxsize=4)
-def _protocol(program: Path) -> tuple[int, int, int] | None:
-    """The version of this machine's own engine, asked once."""
-    return rpc_protocol(program)

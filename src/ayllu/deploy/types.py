@@ -8,13 +8,12 @@ Sizes are in bytes, times in seconds unless a name says otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from ayllu.cluster.record import Stage
 
-_Text = Annotated[str, Meta(max_length=512)]
 Kind = Literal["local", "route", "replicate", "split"]
 
 
@@ -98,34 +97,3 @@ class Plan(Struct, frozen=True):
 
     candidates: tuple[Candidate, ...]
     refusal: str = ""
-
-
-class WorkerRequest(Struct, frozen=True, kw_only=True):
-    """POST /api/ayllu/workers: what a coordinator wants another machine to hold for it.
-
-    `engine` is the coordinator's build and `protocol` its RPC version, which have to be the
-    worker's. `digest` is the model's, `first` and `layers` say which of its layers. `room` is all
-    that the worker may take, in bytes. Of two requests of a deployment the greater `fence` is right.
-    """
-
-    deployment: Annotated[str, Meta(min_length=1, max_length=64)]
-    fence: Annotated[int, Meta(ge=0, lt=1 << 62)]
-    engine: _Text
-    protocol: _Text
-    model: _Text
-    digest: _Text
-    first: Annotated[int, Meta(ge=0, lt=1 << 16)]
-    layers: Annotated[int, Meta(ge=1, lt=1 << 16)]
-    room: Annotated[int, Meta(ge=1, lt=1 << 62)]
-
-
-class WorkerLine(Struct, frozen=True, omit_defaults=True):
-    """A step until a worker is there; the last one's `status` is `success`, with the `lease`.
-
-    `total` and `completed` are bytes, or 0 where a step is not counted.
-    """
-
-    status: str
-    total: int = 0
-    completed: int = 0
-    lease: str = ""

@@ -235,7 +235,7 @@ class Pool:
             size = fit.footprint(fit.load_facts(load), load)
             share = None
             if self.splitter is not None:
-                share = await self.splitter.split(place.model, load, size)
+                share = await self.splitter.split(place.model, load)
             place.runner = await self._start_in_room(place, load, size, share)
         finally:
             place.loading = False

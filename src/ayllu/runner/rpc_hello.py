@@ -1,7 +1,8 @@
 """The first message of the engine's RPC protocol, by which a worker says which version it speaks.
 
-Source: ggml-rpc.cpp, RPC_CMD_HELLO: a byte of command, eight of length (little-endian), the caller's
-capabilities; back come eight of length, and the version's major, minor and patch in a byte each.
+Source: ggml-rpc.cpp, RPC_CMD_HELLO: a byte of command, eight of length (little-endian), what the
+caller is capable of; back come eight of length, and the version's major, minor and patch in a byte
+each.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from ayllu import __version__
 from ayllu.cluster.view import ClusterView
 from ayllu.cluster.view import Event as ClusterEvent
 from ayllu.cluster.view import Node as ClusterNode
+from ayllu.deploy.worker_request import WorkerLine, WorkerRequest
 from ayllu.models.create import Progress
 from ayllu.models.describe import ShowResponse
 from ayllu.server import (
@@ -37,6 +38,7 @@ from ayllu.server import (
     wire_registry,
     wire_response_events,
     wire_responses,
+    workers,
 )
 from ayllu.server.openapi import Endpoint, FreeEndpoint, PeerEndpoint, document
 from ayllu.server.stream import NDJSON, SSE
@@ -179,6 +181,13 @@ ROUTES = [
     ),
     *joining.ROUTES,
     *contribute.ROUTES,
+    PeerEndpoint(
+        "POST /api/cluster/workers",
+        workers.hold,
+        takes=WorkerRequest,
+        streams=(NDJSON, WorkerLine),
+    ),
+    FreeEndpoint("DELETE /api/cluster/workers/{lease}", workers.release),
     Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),
     Endpoint("POST /api/me", cloud.refuse_account, statuses=()),
     Endpoint("POST /api/signout", cloud.refuse_account, statuses=()),

@@ -15,7 +15,11 @@ from ayllu.chat.request import Think
 from ayllu.cluster.node import LocalNode
 from ayllu.cluster.peer_server import peer_of
 from ayllu.config import Settings
+from ayllu.deploy.deployments import Deployments
+from ayllu.deploy.leases import Leases
+from ayllu.deploy.pins import Pins
 from ayllu.deploy.router import Router, Wanted
+from ayllu.deploy.site import Site
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header, is_at_hand
 from ayllu.models.corrected import find_correction, has_projector
@@ -70,6 +74,10 @@ class State(Struct, frozen=True):
     tools: Tools
     cluster: LocalNode
     router: Router
+    site: Site
+    deployments: Deployments
+    pins: Pins
+    leases: Leases
     stopping: asyncio.Event
 
 
