@@ -103,10 +103,14 @@ class Pool:
         """How many requests wait for a model, or for a slot of one."""
         return self._waiting
 
-    def has_room(self, digest: str) -> bool:
-        """Whether a model is loaded, by its manifest's digest, and has a free slot."""
-        places = (place for place in self._places.values() if place.key.digest == digest)
-        return any(place.has_room for place in places)
+    def has(self, digest: str) -> bool:
+        """Whether a model is loaded, or about to be, by its manifest's digest."""
+        return any(key.digest == digest for key in self._places)
+
+    def has_room(self, digest: str, coming: int) -> bool:
+        """Whether a model is loaded and has a slot for one more than so many requests."""
+        found = (place for key, place in self._places.items() if key.digest == digest)
+        return any(place.has_room(coming) for place in found)
 
     def loaded(self) -> list[LoadedModel]:
         """What is in memory now, the longest-lasting first."""
