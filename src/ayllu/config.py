@@ -100,6 +100,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     contribute_ram: values.Portion
     contribute_vram: values.Portion
     contribute_hours: values.Hours
+    copy_models: bool
 
 
 def parse_address(text: str) -> Address:
@@ -331,6 +332,13 @@ SETTINGS = (
         "",
         "hours of the day in which others may use this machine, as `22-7`, comma-separated; "
         "empty: always",
+    ),
+    Setting(
+        "copy_models",
+        values.boolean,
+        "true",
+        "copy models here of which this machine computes layers for others; without a copy their "
+        "weights come over the network at each start",
     ),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
     Setting(

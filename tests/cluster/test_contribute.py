@@ -24,7 +24,7 @@ from ayllu.errors import StoreError
 from ayllu.server.openapi import FreeEndpoint
 from ayllu.server.routes import ROUTES
 
-PATH = "/api/ayllu/contribute"
+PATH = "/api/cluster/contribute"
 CHAT = {"model": "mini", "messages": [{"role": "user", "content": "hi"}], "stream": False}
 
 

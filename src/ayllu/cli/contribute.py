@@ -9,7 +9,7 @@ from ayllu.cli.client import Client, call
 from ayllu.cli.print import clean_line
 from ayllu.types import Json
 
-PATH = "/api/ayllu/contribute"
+PATH = "/api/cluster/contribute"
 
 
 class Now(Struct, frozen=True):
@@ -19,7 +19,7 @@ class Now(Struct, frozen=True):
 
 
 class Given(Struct, frozen=True):
-    """GET /api/ayllu/contribute, in the words of the settings."""
+    """GET /api/cluster/contribute, in the words of the settings."""
 
     contribute: bool
     ram: str = ""

@@ -17,7 +17,6 @@ import structlog
 
 from ayllu.cluster.bus import Close
 from ayllu.cluster.choices import Choices
-from ayllu.cluster.choose import choose
 from ayllu.cluster.folder import CERTIFICATE, FOLDER
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.peers import Peers
@@ -27,7 +26,6 @@ from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.tunnel import Tunnel
 from ayllu.cluster.view import Ayllu, Snapshot
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError
-from ayllu.models.name import parse_name, short_name, split_source
 
 if TYPE_CHECKING:
     from ayllu.cluster.awake import Awake
@@ -132,14 +130,6 @@ class LocalNode:
         """Something of the others is different."""
         for listener in tuple(self._listeners):
             listener()
-
-    def holders(self, model: str) -> tuple[str, ...]:
-        """The ids of other machines that have a model, the best to ask first."""
-        if self._awake is None or split_source(model)[1]:
-            return ()
-        records = [one.record for one in self._awake.members() if one.state == "online"]
-        rtt = {link.to: link.rtt_p50 for link in self.own.record.links}
-        return tuple(one.node for one in choose(records, short_name(parse_name(model)), rtt))
 
     def find(self, text: str) -> Record:
         """The machine of a name or an id, this one among them.

@@ -26,7 +26,7 @@ from ayllu.errors import AylluError, EngineError
 from ayllu.runner.engine import Engine
 from ayllu.runner.rpc_hello import HELLO, HELLO_REPLY_BYTES, read_hello, version_text
 
-PATH = "/api/ayllu/workers"
+PATH = "/api/cluster/workers"
 HELLO_SECONDS = 5.0
 PARTING_SECONDS = 3.0
 """How long a worker may take to say its version, and to end."""

@@ -12,7 +12,7 @@ _Text = Annotated[str, Meta(max_length=512)]
 
 
 class WorkerRequest(Struct, frozen=True, kw_only=True):
-    """POST /api/ayllu/workers: what a coordinator wants another machine to hold for it.
+    """POST /api/cluster/workers: what a coordinator wants another machine to hold for it.
 
     `engine` is the coordinator's build and `protocol` its RPC version, which have to be the
     worker's. `digest` is that of the model's GGUF (`sha256:` and 64 hex digits), `size` its bytes,

@@ -122,3 +122,11 @@ class Place:
             and runner.process.alive
             and fit.serves(runner.load, load, options)
         )
+
+    @property
+    def has_room(self) -> bool:
+        """Whether its child would take one more request at once."""
+        runner = self.runner
+        if runner is None or self.leaving or not runner.process.alive:
+            return False
+        return not runner.slots.locked()

@@ -103,6 +103,11 @@ class Pool:
         """How many requests wait for a model, or for a slot of one."""
         return self._waiting
 
+    def has_room(self, digest: str) -> bool:
+        """Whether a model is loaded, by its manifest's digest, and has a free slot."""
+        places = (place for place in self._places.values() if place.key.digest == digest)
+        return any(place.has_room for place in places)
+
     def loaded(self) -> list[LoadedModel]:
         """What is in memory now, the longest-lasting first."""
         rows = [
@@ -230,7 +235,7 @@ class Pool:
             size = fit.footprint(fit.load_facts(load), load)
             share = None
             if self.splitter is not None:
-                share = await self.splitter.split(place.model, load, size)
+                share = await self.splitter.split(place.model, load)
             place.runner = await self._start_in_room(place, load, size, share)
         finally:
             place.loading = False

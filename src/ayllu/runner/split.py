@@ -12,12 +12,17 @@ from ayllu.runner.options import LoadOptions
 class Share(Protocol):
     """The parts of one model that other machines hold for a child here. Whoever got it ends it."""
 
-    load: LoadOptions
-    """What the child is started with."""
-    size: int
-    """Bytes that it takes on this machine."""
-    lost: str
-    """Which part was lost, in a sentence; empty while all are there."""
+    @property
+    def load(self) -> LoadOptions:
+        """What the child is started with."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes on this machine."""
+
+    @property
+    def lost(self) -> str:
+        """Which part was lost, in a sentence; empty while all are there."""
 
     def watch(self, on_loss: Callable[[str], object]) -> None:
         """Be told, once and in a sentence, when a part is lost: also where it was lost before."""
@@ -29,8 +34,8 @@ class Share(Protocol):
 class Splitter(Protocol):
     """Decides whether a model is loaded here alone."""
 
-    async def split(self, model: Model, load: LoadOptions, size: int) -> Share | None:
+    async def split(self, model: Model, load: LoadOptions) -> Share | None:
         """The share of other machines; None where the model is to be loaded here as a whole.
 
-        `size` is what it takes as a whole. Raises EngineError where it fits nowhere.
+        Raises EngineError where it fits nowhere.
         """

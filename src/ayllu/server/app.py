@@ -19,7 +19,13 @@ from ayllu.cluster.own import Parts
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.config import Settings
 from ayllu.db import Database
+from ayllu.deploy.deployments import Deployments
 from ayllu.deploy.leases import Leases
+from ayllu.deploy.pins import Pins
+from ayllu.deploy.router import Router
+from ayllu.deploy.rpc import RpcBackend
+from ayllu.deploy.site import Site
+from ayllu.deploy.weights import Weights
 from ayllu.errors import AylluError, StoreError
 from ayllu.gguf.cache import keep_in
 from ayllu.models.extra import OllamaShelf, extra_shelves
@@ -66,15 +72,26 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         )
         tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
         parts = Parts(settings, engine, devices, store, pool)
+        weights = Weights(store, None, settings.home)
         leases = Leases(
             engine,
             settings.home,
-            None,
+            weights,
             limit=lambda: max(pool.most - pool.held, 0) if pool.most else None,
-            objection=lambda _: "",
+            objection=lambda _: _objection(node),
             has_gpus=bool(gpus),
         )
         node = LocalNode(Surroundings(parts, downloads, registries.bandwidth, app, leases))
+        router = Router(node, pool)
+        site = Site(node, pool, router.troubles, settings.kv_cache_type)
+        deployments = Deployments(
+            site,
+            lambda job: RpcBackend(node, engine, job, site.names()),
+            router.troubles,
+            on_change=lambda: node.own.change(deployments=deployments.running()),
+        )
+        pool.splitter = deployments
+        pins = Pins(node, pool, store, deployments, settings.home)
         app.state.ayllu = State(
             settings=settings,
             engine=engine,
@@ -85,15 +102,22 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             downloads=downloads,
             tools=tools,
             cluster=node,
+            router=router,
+            site=site,
+            deployments=deployments,
+            pins=pins,
             leases=leases,
             stopping=asyncio.Event(),
         )
         node.start()
+        pins.start()
         looking = asyncio.create_task(_look(store, extra))
         try:
             yield
         finally:
+            await pins.close()
             await leases.close()
+            await weights.close()
             await node.close()
             await pool.close()
             await downloads.close()
@@ -113,6 +137,13 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         },
         lifespan=lifespan,
     )
+
+
+def _objection(node: LocalNode) -> str:
+    """Why others get no worker here, or nothing."""
+    if not node.own.record.contribute.enabled:
+        return node.own.terms.refusal
+    return ""
 
 
 def end_watching(app: Starlette) -> None:

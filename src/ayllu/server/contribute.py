@@ -16,7 +16,7 @@ from ayllu.server.stream import json_response
 
 
 class ContributeRequest(Chosen, frozen=True):
-    """PUT /api/ayllu/contribute: what is given counts at once and at later starts.
+    """PUT /api/cluster/contribute: what is given counts at once and at later starts.
 
     The texts are those of the settings: a size or a percentage, hours; empty: no limit.
     """
@@ -33,12 +33,12 @@ class Contribute(Struct, frozen=True, kw_only=True):
 
 
 async def show(request: Request) -> Response:
-    """GET /api/ayllu/contribute: show what the owner gives of this machine."""
+    """GET /api/cluster/contribute: show what the owner gives of this machine."""
     return json_response(_given(state_of(request).cluster.own))
 
 
 async def change(request: Request) -> Response:
-    """PUT /api/ayllu/contribute: give more of this machine, or less, from now on."""
+    """PUT /api/cluster/contribute: give more of this machine, or less, from now on."""
     body, own = await read_body(request, ContributeRequest), state_of(request).cluster.own
     try:
         own.choose(Chosen(**structs.asdict(body)))
@@ -54,12 +54,12 @@ def _given(own: OwnRecord) -> Contribute:
         ram=terms.ram.text,
         vram=terms.vram.text,
         hours=terms.hours.text,
-        now=own.record.contribute,
+        now=own.given(),
     )
 
 
 ROUTES = [
-    Endpoint("GET /api/ayllu/contribute", show, gives=Contribute),
-    Endpoint("PUT /api/ayllu/contribute", change, takes=ContributeRequest, gives=Contribute),
+    Endpoint("GET /api/cluster/contribute", show, gives=Contribute),
+    Endpoint("PUT /api/cluster/contribute", change, takes=ContributeRequest, gives=Contribute),
 ]
 """The routes, none of which other machines may ask."""

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from ayllu import __version__
 from ayllu.cluster.peer_server import peer_of
 from ayllu.errors import BusyError, ForbiddenError
+from ayllu.server.carrier import carry
 from ayllu.server.errors import DIALECTS, Dialect, dialect_of
 from ayllu.server.schemas import NAME, Schema
 from ayllu.server.state import state_of
@@ -92,11 +93,15 @@ class PeerEndpoint(Endpoint):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Raises BusyError where a machine asks what it may not have now."""
-        if not self.is_free and peer_of(scope) is not None:
-            own = state_of(Request(scope)).cluster.own
-            if not own.record.contribute.enabled:
-                raise BusyError(f"{own.record.name}: {own.terms.refusal}")
-        await super().handle(scope, receive, send)
+        peer = peer_of(scope)
+        if peer is None:
+            await super().handle(scope, receive, send)
+            return
+        own = state_of(Request(scope)).cluster.own
+        is_ours = self.is_free or peer == own.record.node
+        if not is_ours and not own.given().enabled:
+            raise BusyError(f"{own.record.name}: {own.terms.refusal}")
+        await carry(super().handle, scope, receive, send)
 
 
 class FreeEndpoint(PeerEndpoint):
