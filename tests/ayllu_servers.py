@@ -39,16 +39,16 @@ class Machines:
 
 
 def free_ports() -> int:
-    """The first of four ports that follow each other, and that nobody has."""
+    """The first of five ports that follow each other, and that nobody has."""
     for port in range(20000 + 8 * (time.time_ns() % 1000), 60000, 8):
         try:
-            for number in range(4):
+            for number in range(5):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", port + number))
         except OSError:
             continue
         return port
-    pytest.fail("no four ports are free")
+    pytest.fail("no five ports are free")
 
 
 def join(one: Serving, other: Serving) -> None:

@@ -77,7 +77,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             engine,
             settings.home,
             weights,
-            limit=lambda: _left_to_give(node, pool),
+            limit=lambda: max(pool.most - pool.held, 0) if pool.most else None,
             objection=lambda _: _objection(node),
             has_gpus=bool(gpus),
         )
@@ -137,12 +137,6 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         },
         lifespan=lifespan,
     )
-
-
-def _left_to_give(node: LocalNode, pool: Pool) -> int | None:
-    """Bytes that workers may take of what the owner gives; None where there is no limit."""
-    given = node.own.record.contribute.ram
-    return max(given - pool.held, 0) if given else None
 
 
 def _objection(node: LocalNode) -> str:
