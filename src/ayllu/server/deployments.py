@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ayllu.cluster.record import Deployed, Record
-from ayllu.deploy.deployments import demand_of
+from ayllu.deploy.demand import demand_of
 from ayllu.errors import AylluError, BadRequestError, NotFoundError
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import parse_name, short_name
@@ -90,9 +90,9 @@ def _nodes(state: State, named: Sequence[Record], *, ordered: bool) -> tuple[str
     """
     me, nodes = state.cluster.own.record, [record.node for record in named]
     if not nodes and ordered:
-        raise BadRequestError("numbers of layers want as many nodes, the first of which is this one")
+        raise BadRequestError("a split wants as many nodes, the first of which is this machine")
     if nodes and me.node not in nodes:
-        raise BadRequestError(f"{me.name} answers and has to be among the nodes, or ask one of them")
+        raise BadRequestError(f"{me.name} is to answer: name it too, or ask one of the nodes")
     if ordered and nodes[0] != me.node:
         raise BadRequestError(
             f"the first of the nodes answers: name {me.name} first, or ask {named[0].name}"
@@ -107,7 +107,7 @@ async def _check(state: State, model: Model, wanted: Deployed) -> None:
         fit.plan_load, model, options, state.settings, gpus=state.tools.gpus, embedding=False
     )
     load = structs.replace(load, parallel=wanted.slots or state.pool.slots_for(load))
-    await state.site.check(model, demand_of(load, wanted), wanted)
+    await state.site.check(model, demand_of(load), wanted)
 
 
 async def _deploy(state: State, wanted: Deployed) -> AsyncGenerator[wire.DeployLine]:
@@ -160,8 +160,6 @@ ROUTES = [
         gives=wire.DeployLine,
         streams=(NDJSON, wire.DeployLine),
     ),
-    Endpoint(
-        "DELETE /api/cluster/deployments/{deployment:path}", undeploy, gives=wire.Undeployed
-    ),
+    Endpoint("DELETE /api/cluster/deployments/{deployment:path}", undeploy, gives=wire.Undeployed),
 ]
 """The routes, none of which other machines may ask."""
