@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from ayllu.deploy.case import Case
-from ayllu.deploy.predict import ANSWER, Block, gbs_of
+from ayllu.deploy.predict import ANSWER, Block
 from ayllu.deploy.types import Candidate, Kind, Machine
 
 WORTH = 0.9
@@ -80,4 +80,5 @@ def _why(case: Case, machine: Machine, *, copy: float) -> str:
     busy = f", {machine.busy} requests ahead" if machine.busy >= case.slots else ""
     if machine.loaded:
         return f"in memory {place}{busy}"
-    return f"fits {place}, memory of {gbs_of(machine):.0f} GB/s{busy}"
+    speed = f"memory of {machine.memory_gbs:.0f} GB/s" if machine.memory_gbs else "not measured yet"
+    return f"fits {place}, {speed}{busy}"

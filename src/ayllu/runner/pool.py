@@ -103,6 +103,20 @@ class Pool:
         """How many requests wait for a model, or for a slot of one."""
         return self._waiting
 
+    def slots_for(self, load: LoadOptions) -> int:
+        """Slots to open; with a graphics card the engine itself fits the model in."""
+        if load.embedding:
+            return 1
+        if self._gpus:
+            return self._settings.num_parallel
+        facts = fit.load_facts(load)
+        return fit.choose_parallel(
+            self._settings.num_parallel,
+            weights=facts.weights,
+            kv_per_slot=facts.kv_per_token * load.context,
+            available=memory().available,
+        )
+
     def has_room(self, digest: str) -> bool:
         """Whether a model is loaded, by its manifest's digest, and has a free slot."""
         places = (place for place in self._places.values() if place.key.digest == digest)
@@ -231,7 +245,7 @@ class Pool:
         self._places[place.key] = place
         place.loading = True
         try:
-            load = structs.replace(load, parallel=self._parallel(load))
+            load = structs.replace(load, parallel=self.slots_for(load))
             size = fit.footprint(fit.load_facts(load), load)
             share = None
             if self.splitter is not None:
@@ -370,20 +384,6 @@ class Pool:
     def _size_vram(self, runner: Runner) -> int:
         """Bytes on graphics cards: all of the model where there is one, unless told otherwise."""
         return runner.size if self._gpus and runner.load.gpu_layers != 0 else 0
-
-    def _parallel(self, load: LoadOptions) -> int:
-        """Slots to open; with a graphics card the engine itself fits the model in."""
-        if load.embedding:
-            return 1
-        if self._gpus:
-            return self._settings.num_parallel
-        facts = fit.load_facts(load)
-        return fit.choose_parallel(
-            self._settings.num_parallel,
-            weights=facts.weights,
-            kv_per_slot=facts.kv_per_token * load.context,
-            available=memory().available,
-        )
 
 
 def _kill_unwanted(task: asyncio.Task[RunnerProcess]) -> None:

@@ -20,6 +20,7 @@ from ayllu.server import (
     cloud,
     cluster,
     contribute,
+    deploy,
     joining,
     members,
     models,
@@ -181,6 +182,7 @@ ROUTES = [
     ),
     *joining.ROUTES,
     *contribute.ROUTES,
+    *deploy.ROUTES,
     PeerEndpoint(
         "POST /api/cluster/workers",
         workers.hold,
