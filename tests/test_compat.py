@@ -77,6 +77,7 @@ CLIENTS: dict[str, tuple[Any, ...]] = {
 
 OURS = {
     "POST /api/cluster/measure": "ours",
+    "PUT /api/cluster/contribute": "ours",
     "POST /api/perplexity": "ours",
     "POST /api/quantizations": "ours",
     "POST /api/rerank": "ours",

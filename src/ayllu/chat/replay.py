@@ -29,13 +29,13 @@ MAX_FRUITLESS_ATTACHED = 1
 
 
 MAX_REPLAYS = 2
-"""Runs after the first one of an answer that has begun."""
+"""Runs after the first one in which the answer had begun, however far each got."""
 
 
 class Replay:
     """What one client has received, over all runs of its request.
 
-    `replays` counts the runs after the first one in which the answer had begun.
+    `replays` counts the runs that ended too early after the answer had begun.
     """
 
     def __init__(self, max_fruitless: int = MAX_FRUITLESS, replays: int = 0) -> None:
@@ -69,8 +69,8 @@ class Replay:
     def may_try_again(self, *, hung: bool = False) -> bool:
         """Whether another run is worth while: the last one got further, or few did not.
 
-        A second one that `hung` is enough: most likely it is this request that it hangs at. Of an
-        answer that has begun there are few runs in any case.
+        A second one that `hung` is enough: most likely it is this request that it hangs at. An
+        answer that has begun, and goes on a little with each engine that it ends, does not end all.
         """
         weight = self._max_fruitless if hung else 1
         self._fruitless = 0 if self._steps > self._steps_before else self._fruitless + weight

@@ -16,7 +16,8 @@ from msgspec import structs
 
 from ayllu.chat.infill import begin_tokens
 from ayllu.chat.said import Record, Said, Step
-from ayllu.runner.client import Chunk, EngineTimings, RunnerClient
+from ayllu.runner.chunks import Chunk, EngineTimings
+from ayllu.runner.client import RunnerClient
 from ayllu.runner.options import LARGEST
 from ayllu.types import Json
 

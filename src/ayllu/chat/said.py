@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct, field, structs
 
-from ayllu.runner.client import Chunk, Progress
+from ayllu.runner.chunks import Chunk, Progress
 from ayllu.types import (
     PromptEvent,
     TextEvent,
@@ -56,8 +56,8 @@ class Said(Struct, kw_only=True, omit_defaults=True, tag=True):
     `prompt` is the one that the engine got, as text or token ids; None where it is rendered anew,
     for it has images, or the engine renders it. It had `prompt_tokens`, of which `cached` came from
     the engine's cache, and came of a request without its `truncated` oldest messages. `formed` is
-    an answer that is held to a form. `replays` counts the runs after the first one in which the
-    answer had begun; the times, in milliseconds, are of all runs.
+    an answer that is held to a form. `replays` counts the runs that ended too early after
+    it had begun. The times, in milliseconds, are of all runs.
     """
 
     seed: int

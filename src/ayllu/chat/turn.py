@@ -46,7 +46,8 @@ from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
 from ayllu.models.formats import parser_name
 from ayllu.models.model import Model
-from ayllu.runner.client import Chunk, RunnerClient
+from ayllu.runner.chunks import Chunk
+from ayllu.runner.client import RunnerClient
 from ayllu.runner.place import Lease
 from ayllu.template import parse
 from ayllu.types import Event, Json, Message, Options

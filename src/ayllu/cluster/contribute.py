@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from ayllu import values
+from ayllu.cluster.folder import write
 from ayllu.cluster.record import Contribution, Hardware
 from ayllu.config import Settings
 from ayllu.errors import StoreError
-from ayllu.models.files import draft
 from ayllu.values import Hours, Portion
 
 FILE = "contribute.json"
@@ -87,13 +87,7 @@ def load(settings: Settings) -> Chosen:
 
 def save(home: Path, chosen: Chosen) -> None:
     """Keep what was chosen. Raises StoreError."""
-    path = home / FILE
-    try:
-        with draft(home) as new:
-            new.write(msgspec.json.encode(chosen))
-            new.publish(path, private=True)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
+    write(home / FILE, msgspec.json.encode(chosen))
 
 
 def room_for(

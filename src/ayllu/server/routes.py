@@ -189,7 +189,7 @@ ROUTES = [
         takes=WorkerRequest,
         streams=(NDJSON, WorkerLine),
     ),
-    PeerEndpoint("DELETE /api/cluster/workers/{lease}", workers.release),
+    FreeEndpoint("DELETE /api/cluster/workers/{lease}", workers.release),
     Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),
     Endpoint("POST /api/me", cloud.refuse_account, statuses=()),
     Endpoint("POST /api/signout", cloud.refuse_account, statuses=()),
