@@ -118,8 +118,9 @@ class RunnerClient:
         async with aclosing(self._stream("/completion", body)) as lines:
             async for data in lines:
                 yield reader.read(data)
-        if not reader.finished:
-            raise await self._broken(None)
+                if reader.finished:
+                    return
+        raise await self._broken(None)
 
     async def chat(self, body: Mapping[str, Json]) -> AsyncGenerator[Chunk]:
         """Stream /v1/chat/completions, where the engine applies the model's Jinja template."""
@@ -129,6 +130,8 @@ class RunnerClient:
                     return
                 for chunk in read_chat(data):
                     yield chunk
+                    if chunk.finish:
+                        return
         raise await self._broken(None)
 
     async def tokenize(self, text: str, *, special: bool, parse_special: bool = True) -> list[int]:
