@@ -280,6 +280,7 @@ class Pool:
             process,
             first_timeout=self._settings.first_token_timeout,
             next_timeout=self._settings.token_timeout,
+            far=bool(load.workers),
         )
         runner = Runner(load, process, client, size, share)
         try:
