@@ -78,6 +78,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             cluster=node,
             stopping=asyncio.Event(),
         )
+        pool.subscribe(node.note_models)
         node.start()
         looking = asyncio.create_task(_look(store, extra))
         try:
