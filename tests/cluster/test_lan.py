@@ -72,8 +72,7 @@ def test_without_multicast_known_addresses_and_gossip_are_enough(lan: Lan, tmp_p
     for program in (first, *others):
         program.wait(event="joined", there=2)
     for program in others:
-        program.process.send_signal(signal.SIGINT)
-        program.process.wait(20)
+        program.stop()
     # What was remembered leads back, with nobody named.
     again = lan.machines[1].member(places[1])
     again.wait(event="joined", node=ids[0])
