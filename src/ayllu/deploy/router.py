@@ -62,7 +62,8 @@ class Router:
         """A model that is here and busy, where another machine would be done with it sooner."""
         if self._cluster.peers is None:
             return None
-        if self._pool.has_room(model.digest, self._here[model.digest]):
+        coming = self._here[model.digest]
+        if any(place.has_room(coming) for place in self._pool.places_of(model.digest)):
             return None
         wanted = Wanted(short_name(model.name), Work(), model.digest, model)
         if not any(self._others(wanted)):
@@ -142,10 +143,13 @@ class Router:
 
     def _own(self, model: Model) -> Replica:
         busy = max(self._pool.running + self._pool.waiting, self._here.total())
-        loaded = self._pool.has(model.digest)
-        me = self._cluster.own.record
         return _replica(
-            me, digest=model.digest, size=model.size, loaded=loaded, busy=busy, here=True
+            self._cluster.own.record,
+            digest=model.digest,
+            size=model.size,
+            loaded=bool(self._pool.places_of(model.digest)),
+            busy=busy,
+            here=True,
         )
 
 
