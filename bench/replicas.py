@@ -3,8 +3,8 @@
     make bench SCRIPTS=bench/replicas.py [MODEL="storm [REQUESTS] [SECONDS]"]
 
 By itself a simulation: the real choice of machines (deploy/route.py), for machines that share
-their time among the requests they have. With `storm`, real servers on loopback: requests of every dialect,
-and one of three machines killed every so many seconds.
+their time among the requests they have. With `storm`, real servers on loopback: requests of every
+dialect, and one of three machines killed every so many seconds.
 """
 
 from __future__ import annotations

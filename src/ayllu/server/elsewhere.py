@@ -225,12 +225,18 @@ class _Answer:
 
     def _passes_over(self, head: Head) -> bool:
         """Whether another machine may have a better answer than this one."""
-        if head.status in _OTHERS_MAY:
+        if head.status in _OTHERS_MAY or (head.status == 400 and self._names_another_answer):
             return True
         if head.status >= 500 and self._replays < MOST_REPLAYS:
             self._replays += 1
             return True
         return False
+
+    @property
+    def _names_another_answer(self) -> bool:
+        """Whether it goes on from an answer that is kept on the machine that gave it."""
+        path = self._request.url.path
+        return path == "/v1/responses" and b'"previous_response_id"' in self._body
 
     def _keep(self, payload: bytes) -> None:
         number, data = read_number(payload)
