@@ -152,6 +152,12 @@ class Pool:
             for place in [place for place in self._places.values() if place.key.digest == digest]:
                 await self._clear(place)
 
+    async def shrink(self) -> None:
+        """Let idle models go, the longest unused first, while all take more than they may."""
+        for place in sorted(self._places.values(), key=lambda place: place.last_used):
+            if 0 < self.most < self.held and place.runner is not None and not place.users:
+                await self._end(place)
+
     def abort(self) -> None:
         """Take no more requests, and end those under way."""
         self._closed = True
