@@ -35,7 +35,9 @@ class Echo:
 
 
 def tunnel(
-    credentials: Credentials, host: Echo | None = None, places: dict[str, tuple[str, ...]] | None = None
+    credentials: Credentials,
+    host: Echo | None = None,
+    places: dict[str, tuple[str, ...]] | None = None,
 ) -> Tunnel:
     """A machine's tunnel; `places` are the others' addresses."""
     known = places or {}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ayllu_servers import Machines, nodes
+from ayllu_servers import Machines, ask, nodes
 from cluster_maker import GIB, record
 from serving import Serving, wait_until
 
 from ayllu.cluster.contribute import Chosen, load, save, terms
-from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Contribution
 from ayllu.config import load_settings
 from ayllu.errors import StoreError
@@ -38,25 +35,6 @@ def not_now() -> str:
     """Hours that begin and end later."""
     hour = time.localtime().tm_hour
     return f"{(hour + 3) % 24}-{(hour + 6) % 24}"
-
-
-def ask(asking: Serving, asked: Serving, route: str, body: bytes = b"{}") -> tuple[int, bytes]:
-    """What a machine answers to another one of its ayllu: the status and the body."""
-    folder, method_path = asking.home / "cluster", route.split()
-    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
-    context.load_cert_chain(folder / "node.crt", folder / "key.pem")
-    places = asked.post("/api/cluster/up", {}).json["endpoints"]
-    node = asked.get("/api/cluster").json["node"]
-
-    async def answer() -> tuple[int, bytes]:
-        peers = Peers(context, lambda _: places)
-        try:
-            found = await peers.ask(node, *method_path, body=body)
-            return found.status, await found.read(1 << 20)
-        finally:
-            await peers.close()
-
-    return asyncio.run(answer())
 
 
 def test_choices_win_over_settings_and_stay(tmp_path: Path) -> None:

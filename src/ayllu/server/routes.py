@@ -26,6 +26,7 @@ from ayllu.server import (
     models,
     ollama,
     openai,
+    plan,
     quantize,
     registry,
     rerank,
@@ -183,6 +184,7 @@ ROUTES = [
     *joining.ROUTES,
     *contribute.ROUTES,
     *deployments.ROUTES,
+    *plan.ROUTES,
     PeerEndpoint(
         "POST /api/cluster/workers",
         workers.hold,
