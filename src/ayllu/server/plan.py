@@ -54,10 +54,9 @@ def load_of(state: State, model: Model, context: int | None, slots: int | None) 
     header = cached_header(model.path)
     arch.check(header)
     options = options_of(model, {"num_ctx": context} if context else {})
-    load = fit.plan_load(
-        model, options, state.settings, gpus=state.tools.gpus, embedding=arch.pools(header)
-    )
-    return structs.replace(load, parallel=slots or state.pool.slots_for(load))
+    settings, gpus = state.settings, state.tools.gpus
+    load = fit.plan_load(model, options, settings, gpus=gpus, embedding=arch.pools(header))
+    return structs.replace(load, parallel=slots or fit.slots_for(load, settings, gpus=gpus))
 
 
 def _candidate(candidate: Candidate, names: Mapping[str, str]) -> wire.PlanCandidate:
