@@ -84,7 +84,17 @@ OURS = {
     "POST /api/rerank": "ours",
     **{
         f"POST /api/cluster/{name}": "ours"
-        for name in ("pull", "up", "invite", "join", "pair", "pair/confirm", "revoke", "leave")
+        for name in (
+            "pull",
+            "up",
+            "invite",
+            "join",
+            "pair",
+            "pair/confirm",
+            "revoke",
+            "leave",
+            "deployments",
+        )
     },
     "POST /api/tokenize": "ours",
     "POST /api/detokenize": "ours",

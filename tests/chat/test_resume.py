@@ -2,125 +2,54 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import re
-import signal
-from collections.abc import Awaitable, Callable, Collection
-from contextlib import aclosing
+import random
 from pathlib import Path
-from typing import NamedTuple
 
-import psutil
 import pytest
-from serving import is_engine
+from gguf_maker import make_successor_model, walk
+from talking import Told, ask, made, model_of, with_pool
 
 from ayllu.chat.request import ChatRequest
-from ayllu.chat.said import Item, Said, Step
-from ayllu.chat.session import answer
-from ayllu.config import load_settings
-from ayllu.models.model import Model
-from ayllu.models.name import parse_name
-from ayllu.runner.engine import find_engine
 from ayllu.runner.pool import Pool
-from ayllu.types import DoneEvent, Event, Message, Options, TextEvent, ThinkingEvent
+from ayllu.types import Message, Options
 
-GREEDY = Options(temperature=0, num_predict=60)
-USER = (Message(role="user", content="What is the capital of Peru?"),)
-PLAIN = "{{ range .Messages }}{{ .Role }}: {{ .Content }}\n{{ end }}assistant:"
-
-
-class Told(NamedTuple):
-    """An answer: its Events, and its record."""
-
-    events: list[Event]
-    items: list[Item]
-
-    @property
-    def text(self) -> str:
-        return "".join(event.text for event in self.events if isinstance(event, TextEvent))
-
-    @property
-    def thinking(self) -> str:
-        return "".join(event.text for event in self.events if isinstance(event, ThinkingEvent))
-
-    @property
-    def done(self) -> DoneEvent:
-        last = self.events[-1]
-        assert isinstance(last, DoneEvent)
-        return last
-
-    @property
-    def steps(self) -> int:
-        return sum(isinstance(item, Step) for item in self.items)
-
-
-def engines() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if is_engine(child)]
-
-
-async def ask(
-    pool: Pool,
-    model: Model,
-    request: ChatRequest,
-    *,
-    kills: Collection[int] = (),
-    number: signal.Signals = signal.SIGKILL,
-    said: Said | None = None,
-    again: bool = False,
-) -> Told:
-    """An answer; the engine gets a signal after so many steps of it."""
-    told = Told([], [])
-
-    def observe(item: Item) -> None:
-        told.items.append(item)
-        if isinstance(item, Step) and told.steps in kills:
-            for engine in engines():
-                os.kill(engine.pid, number)
-
-    events = answer(pool, model, request, said=said, again=again, observe=observe)
-    async with aclosing(events):
-        async for event in events:
-            told.events.append(event)
-    return told
-
-
-def model_of(name: str, gguf: Path, *drafts: Path) -> Model:
-    return Model(name=parse_name(name), digest=name * 64, path=gguf, drafts=drafts)
-
-
-def with_pool(home: Path, work: Callable[[Pool], Awaitable[None]], **changes: str) -> None:
-    """Run some work with a pool of its own."""
-
-    async def whole() -> None:
-        named = {f"AYLLU_{name.upper()}": text for name, text in changes.items()}
-        settings = load_settings({"AYLLU_HOME": str(home), **named})
-        pool = Pool(settings, find_engine(settings))
-        try:
-            async with asyncio.timeout(60):
-                await work(pool)
-        finally:
-            await pool.close()
-
-    asyncio.run(whole())
-
-
-def made(home: Path) -> int:
-    """Tokens of all answers that the last engine ended, by its own account."""
-    (log,) = (home / "logs").glob("engine-*.log")
-    found = re.findall(r"[^t] eval time = .*?/ +(\d+) tokens", log.read_text())
-    return sum(map(int, found))
-
+GREEDY = Options(temperature=0, num_predict=300)
+USER = (Message(role="user", content="Tell me a story"),)
+CHAT = (
+    "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
+    "<|im_start|>assistant\n"
+)
+RAW = "<|im_start|>user\nTell me a story<|im_end|>\n<|im_start|>assistant\n"
+UNUSUAL = {"c": "éd", "m": "😀n"}
+"""Letters of several tokens within the alphabet."""
 
 REQUESTS = {
     "thinking": ChatRequest(messages=USER, options=GREEDY),
-    "not thinking": ChatRequest(messages=USER, options=GREEDY, think=False),
-    "template": ChatRequest(messages=USER, options=GREEDY, template=PLAIN),
-    "raw": ChatRequest(raw="The capital of Peru is", options=GREEDY),
+    "not thinking": ChatRequest(messages=USER, options=GREEDY, think=False, logprobs=True),
+    "template": ChatRequest(messages=USER, options=GREEDY, template=CHAT),
+    "raw": ChatRequest(
+        raw=RAW,
+        options=Options(temperature=0, repeat_penalty=1.1, repeat_last_n=-1),
+        logprobs=True,
+        want_context=True,
+    ),
+    "with context": ChatRequest(
+        messages=USER, context=(5, 6, 7), options=GREEDY, want_context=True
+    ),
     "begun": ChatRequest(
-        messages=(*USER, Message(role="assistant", content="The capital of")), options=GREEDY
+        messages=(*USER, Message(role="assistant", content="Once upon a time there")),
+        options=GREEDY,
     ),
 }
+
+
+def assert_same(told: Told, whole: Told) -> None:
+    """The same text, and the same account of it."""
+    assert (told.thinking, told.text) == (whole.thinking, whole.text)
+    assert told.done.reason == whole.done.reason
+    assert told.done.context == whole.done.context
+    assert told.done.timings.prompt_eval_count == whole.done.timings.prompt_eval_count
+    assert [one.token for one in told.logprobs] == [one.token for one in whole.logprobs]
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -131,8 +60,47 @@ def test_an_answer_goes_on_where_its_engine_was_killed(
 
     async def work(pool: Pool) -> None:
         whole = await ask(pool, model, request)
-        for kill in sorted({1, 2, 3, whole.steps // 2, whole.steps - 1, whole.steps}):
-            told = await ask(pool, model, request, kills=[kill])
-            assert (told.thinking, told.text) == (whole.thinking, whole.text), kill
+        count = whole.done.timings.eval_count
+        for strikes in ([1], [5, 20], [random.Random(name).randrange(2, 30)]):
+            told = await ask(pool, model, request, strikes=strikes)
+            assert_same(told, whole)
+            assert len(told.runs) > 1, "it was killed too late"
+            assert told.done.timings.eval_count == count
+            assert await made(tmp_path) <= count - sum(told.runs[:-1])
+
+    with_pool(tmp_path, work)
+
+
+def test_what_the_engine_held_back_is_not_lost(tmp_path: Path) -> None:
+    """Characters of several tokens, and what may become a stop word."""
+    gguf = make_successor_model(tmp_path / "odd.gguf", successor=UNUSUAL)
+    model = model_of("m", gguf)
+    stop = ("op!", "vwxyz!", "a😀", "é?", "m😀no!")
+    options = Options(temperature=0, num_predict=200, stop=stop)
+    request = ChatRequest(raw="a", options=options, logprobs=True, want_context=True)
+
+    async def work(pool: Pool) -> None:
+        whole = await ask(pool, model, request)
+        assert "abcédefghijklm😀nop".removeprefix("a") in whole.text
+        for strike in range(1, 30, 5):
+            told = await ask(pool, model, request, strikes=[strike])
+            assert_same(told, whole)
+            assert told.done.timings.eval_count == 200
+            assert len(told.runs) == 2, "it was killed too late"
+            assert await made(tmp_path) == 200 - told.runs[0]
+
+    with_pool(tmp_path, work)
+
+
+def test_a_stop_word_is_found_across_the_cut(tmp_path: Path, base_gguf: Path) -> None:
+    options = Options(temperature=0, num_predict=400, stop=("xyz abcdefg", "mn!"), num_ctx=512)
+    request = ChatRequest(raw="a", options=options, detailed=True)
+
+    async def work(pool: Pool) -> None:
+        model = model_of("m", base_gguf)
+        for strike in (1, 9, 20, 22):
+            told = await ask(pool, model, request, strikes=[strike])
+            assert told.text == walk(22, "b")
+            assert told.done.stop_word == "xyz abcdefg"
 
     with_pool(tmp_path, work)

@@ -57,7 +57,7 @@ class Said(Struct, kw_only=True, omit_defaults=True, tag=True):
     for it has images, or the engine renders it. It had `prompt_tokens`, of which `cached` came from
     the engine's cache, and came of a request without its `truncated` oldest messages. `formed` is
     an answer that is held to a form. `replays` counts the runs that ended too early after
-    it had begun. The times, in milliseconds, are of all runs.
+    it had begun. The times, in milliseconds, are of all runs. `end` is the engine's last word.
     """
 
     seed: int
@@ -69,6 +69,7 @@ class Said(Struct, kw_only=True, omit_defaults=True, tag=True):
     replays: int = 0
     prompt_ms: float = 0.0
     predicted_ms: float = 0.0
+    end: Chunk | None = None
     steps: list[Step] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
 
@@ -142,3 +143,10 @@ class Record:
             self._told_head = True
             self._observe(self.said.head)
         self._observe(item)
+
+    def end(self, chunk: Chunk) -> None:
+        """The engine said its last word."""
+        self.said.end = chunk
+        if self._observe is not None:
+            self._told_head = True
+            self._observe(self.said.head)

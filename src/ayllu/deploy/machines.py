@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ayllu.cluster.contribute import room_for
 from ayllu.cluster.record import Contribution, Gpu, Link, Record
 from ayllu.deploy.types import Machine, Way, Ways
 
@@ -103,4 +102,5 @@ def _room(
 ) -> int:
     """Bytes for a model beside those that take so much, of which some goes to make room for it."""
     room = int((1 - HEADROOM) * min(free + goes, total))
-    return room_for(given, room, lent=taken - goes, on_gpu=on_gpu)
+    limit = given.vram if on_gpu else given.ram
+    return max(min(room, limit - (taken - goes)), 0) if limit else room

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from msgspec import structs
@@ -51,7 +51,12 @@ class Pool:
         self._stopping: set[asyncio.Task[None]] = set()
         self._processes: set[RunnerProcess] = set()
         self._corrector = Corrector()
+        self._listeners: list[Callable[[], None]] = []
         self._closed = False
+
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        """Have something called, on the event loop, when a model has been loaded or has gone."""
+        self._listeners.append(on_change)
 
     @asynccontextmanager
     async def acquire(
@@ -255,6 +260,7 @@ class Pool:
             place.loading = False
             if place.runner is None:
                 self._forget(place)
+        self._tell()
 
     async def _start_in_room(
         self, place: Place, load: LoadOptions, size: int, share: Share | None
@@ -280,6 +286,7 @@ class Pool:
             process,
             first_timeout=self._settings.first_token_timeout,
             next_timeout=self._settings.token_timeout,
+            far=bool(load.workers),
         )
         runner = Runner(load, process, client, size, share)
         try:
@@ -362,7 +369,13 @@ class Pool:
         place.keep_alive = None
         self._cancel_timer(place)
         self._forget(place)
+        if runner is not None:
+            self._tell()
         return runner
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def _forget(self, place: Place) -> None:
         """Drop an empty place."""

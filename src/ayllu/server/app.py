@@ -115,6 +115,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             leases=leases,
             stopping=asyncio.Event(),
         )
+        pool.subscribe(node.note_models)
         node.start()
         pins.start()
         looking = asyncio.create_task(_look(store, extra))

@@ -17,7 +17,7 @@ from ayllu.gguf.layers import file_sizes
 from ayllu.models.model import Model
 from ayllu.runner import fit
 from ayllu.runner.options import LoadOptions
-from ayllu.server import wire_deploy as wire
+from ayllu.server import wire_plan as wire
 from ayllu.server.openapi import PeerEndpoint
 from ayllu.server.state import State, model_of, options_of, read_body, required, state_of
 from ayllu.server.stream import json_response
