@@ -1,8 +1,8 @@
 """What of an answer was said already: all that another engine, or machine, needs to go on with it.
 
 An answer that is free goes on from the tokens that the engine gave (`steps`). One that is held to a
-form is run again from its start, and what the client has of it is matched (`sent`). About 150 bytes
-of memory to a token, and 10 as MessagePack; probabilities, where they were asked for, come on top.
+form is run again from its start, and what the client has of it is matched (`sent`). A token takes
+about 150 bytes of memory, 33 as MessagePack; probabilities, where asked for, come on top.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Sent = PromptEvent | TextEvent | ThinkingEvent | ToolCallEvent | ToolPieceEvent
 """What a client has of an answer, the last event apart."""
 
 
-class Step(Struct, frozen=True, array_like=True, omit_defaults=True, tag="step", gc=False):
+class Step(Struct, frozen=True, omit_defaults=True, tag=True, gc=False):
     """One step of an engine, as it came. `token` is -1 where the engine parses and names none.
 
     `hidden` counts the tokens before it that the engine did not name: the first bytes of a
