@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from serving import Serving, serving
 from ayllu.errors import UnsupportedError
 from ayllu.models.shelf import ASSETS
 from ayllu.torch_python import find_torch_python
+
+# Hundreds of servers and commands start here: what Python compiles for one, the next finds.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The suite tries the same examples every time; HYPOTHESIS_PROFILE=random looks for new ones.
 hypothesis.settings.register_profile("same", derandomize=True)

@@ -9,20 +9,34 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from hashlib import blake2b
+
+from ayllu.chat.said import Item, Said
 
 
 class Hop:
     """One request's. `seed` and `started` (seconds since 1970) are of the machine that sent it.
 
-    `part` is which of several answers the next item is of, `failed` the status of the error that
-    the next one tells of, 0 for none.
+    Several answers to it are counted in the order in which they begin: `said` is what was said of
+    each elsewhere, and `hear` is called with each Item of their records. `part` is which of them
+    the next item for the client is of, `failed` the status of the error that it tells of, or 0.
     """
 
-    def __init__(self, seed: bytes, started: int) -> None:
+    def __init__(
+        self,
+        seed: bytes,
+        started: int,
+        said: Mapping[int, Said],
+        hear: Callable[[int, Item], None],
+    ) -> None:
         self._seed = seed
         self.started = started
+        self._said = said
+        self._hear = hear
+        self._answers = 0
         self._made = 0
         self.part = 0
         self.failed = 0
@@ -31,6 +45,12 @@ class Hop:
         """The next id's hex digits, as random as the seed is; `size` is in bytes."""
         self._made += 1
         return blake2b(b"%d" % self._made, key=self._seed, digest_size=size).hexdigest()
+
+    def begin_answer(self) -> tuple[Said | None, Callable[[Item], None]]:
+        """What was said of the next answer elsewhere, and what is to be called with its Items."""
+        number = self._answers
+        self._answers += 1
+        return self._said.get(number), partial(self._hear, number)
 
 
 HOP: ContextVar[Hop | None] = ContextVar("hop", default=None)

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from ayllu.chat.choice import settle
 from ayllu.chat.grammar import check_grammar
+from ayllu.chat.hop import HOP
 from ayllu.chat.media import usable_media
 from ayllu.chat.placing import attachments
 from ayllu.chat.prompt import drop_oldest, droppable, infill_marks
@@ -46,6 +47,9 @@ async def answer(
     each Item of its record before its Events come. Raises AylluError.
     """
     started = time.monotonic_ns()
+    if (hop := HOP.get()) is not None:
+        again = True
+        said, observe = hop.begin_answer()
     request = await _ready(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
     if request.tools or request.format is not None:

@@ -22,7 +22,15 @@ from ayllu.cluster.contribute import Chosen, Terms
 from ayllu.cluster.folder import FOLDER
 from ayllu.cluster.hardware import Meter, engine_build, hardware
 from ayllu.cluster.measure import kept_speed, measured_speed
-from ayllu.cluster.record import MOST_MODELS, Endpoints, HeldModel, Load, Record, Speed
+from ayllu.cluster.record import (
+    MOST_MODELS,
+    Contribution,
+    Endpoints,
+    HeldModel,
+    Load,
+    Record,
+    Speed,
+)
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.view import Snapshot
 from ayllu.config import Settings
@@ -86,7 +94,7 @@ class OwnRecord:
             hardware=hardware(parts.devices),
             load=self._load(),
         )
-        self._look_at_terms()
+        self.given()
         self._tasks = Tasks()
         self._follows = False
 
@@ -137,7 +145,15 @@ class OwnRecord:
         contribute.terms(settings, chosen)
         contribute.save(settings.home, chosen)
         self._chosen = chosen
-        self._look_at_terms()
+        self.given()
+
+    def given(self) -> Contribution:
+        """What that is at this moment; the record and the pool have it, too."""
+        hardware = self.record.hardware
+        given = self.terms.at(time.localtime().tm_hour, hardware)
+        self._parts.pool.most = given.vram if hardware.gpus else given.ram
+        self.change(contribute=given)
+        return given
 
     async def close(self) -> None:
         """Keep it no more."""
@@ -193,19 +209,12 @@ class OwnRecord:
             load = await asyncio.to_thread(self._load)
             if is_news(self.record.load, load, self.record.hardware.ram_total):
                 self.change(load=load)
-            self._look_at_terms()
+            self.given()  # hours come and go
 
     async def _follow_models(self) -> None:
         while True:
             await self.look_at_models()
             await asyncio.sleep(MODELS_SECONDS)
-
-    def _look_at_terms(self) -> None:
-        """Hours come and go, and the owner may think anew."""
-        hardware = self.record.hardware
-        given = self.terms.at(time.localtime().tm_hour, hardware)
-        self._parts.pool.most = given.vram if hardware.gpus else given.ram
-        self.change(contribute=given)
 
     async def look_at_models(self) -> None:
         """Bring the record up to date with the store."""

@@ -174,9 +174,10 @@ class Tunnel:
 
         Whoever fails at that is told nothing.
         """
+        stream = self._new()  # uvloop gives back another one
         try:
-            _, stream = await asyncio.get_running_loop().connect_accepted_socket(
-                self._new,
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: stream,
                 connection,
                 ssl=self._server_context,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,

@@ -18,6 +18,7 @@ from msgspec import structs
 
 from ayllu.cluster.record import Deployed
 from ayllu.deploy.backend import Backend, Job, PartLostError
+from ayllu.deploy.demand import demand_of
 from ayllu.deploy.deployment import Deployment
 from ayllu.deploy.site import Site
 from ayllu.deploy.trouble import Troubles
@@ -150,13 +151,9 @@ class Deployments:
 
 def _demand(load: LoadOptions, pin: Deployed | None) -> Demand:
     """What a model is asked for; what its owner said of it counts first."""
+    demand = demand_of(load)
     context, slots = (pin.context, pin.slots) if pin else (0, 0)
-    return Demand(
-        context=context or load.context,
-        slots=slots or load.parallel,
-        batch=load.batch,
-        draft=load.draft.stat().st_size if load.draft and load.draft_tokens else 0,
-    )
+    return structs.replace(demand, context=context or demand.context, slots=slots or demand.slots)
 
 
 def _row(deployment: Deployment, pin: Deployed | None) -> Deployed:

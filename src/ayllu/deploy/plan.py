@@ -14,7 +14,7 @@ from ayllu.deploy.predict import Block
 from ayllu.deploy.refusal import refusal
 from ayllu.deploy.split import MOST_WORKERS, Search
 from ayllu.deploy.types import Candidate, Demand, Machine, Plan, Ways
-from ayllu.deploy.whole import whole
+from ayllu.deploy.whole import Whole
 from ayllu.errors import BadRequestError
 from ayllu.gguf.layers import LayerSizes
 
@@ -31,14 +31,13 @@ def make_plan(
     case = make_case(sizes, demand, machines, ways, here)
     if not any(machine.holds for machine in case.machines):
         return Plan((), "is on no machine of the ayllu")
-    if fitting := whole(case):
+    if fitting := Whole(case).candidates():
         return Plan(tuple(fitting[:MOST_CANDIDATES]))
     search = Search(case)
-    heads = search.heads()
-    found = (search.best(head) for head in heads)
+    found = (search.best(head) for head in search.heads())
     splits = sorted(filter(None, found), key=lambda split: split.rank)
     if not splits:
-        return Plan((), refusal(case, search, heads))
+        return Plan((), refusal(case))
     why = f"no machine has room for {size_text(case.needs.whole)}"
     return Plan(tuple(case.candidate("split", split.blocks, why) for split in splits))
 
@@ -59,6 +58,8 @@ def pinned_plan(
     _check_numbers(sizes, nodes, split)
     case = make_case(sizes, demand, machines, ways, nodes[0])
     known = {machine.node: machine for machine in case.machines}
+    if strangers := [node for node in nodes if node not in known]:
+        raise BadRequestError(f"there is no machine {strangers[0]} in the ayllu")
     ends = list(accumulate(split))
     blocks = [
         Block(known[node], end - layers, end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from ayllu.deploy.case import Case, size_text
 from ayllu.deploy.split import Search
@@ -11,24 +11,40 @@ from ayllu.deploy.types import Machine
 MOST_NAMES = 8
 
 
-def refusal(case: Case, search: Search, heads: Sequence[Machine]) -> str:
-    """What a model lacks, as the end of a sentence that begins with its name.
+class Lack(NamedTuple):
+    """Machines that come closest to a plan, with what each gives; so much more on any one would do.
 
-    That much more on any one of the machines in the sentence would do.
+    All sizes are in bytes.
     """
-    best = max(case.machines, key=lambda one: one.room)
-    rooms, missing = [(best, best.room)], case.needs.whole - best.room
-    for head in heads:
-        blocks = search.most(head, search.workers(head))
-        lacking = max(search.lacking(blocks, one) for one in blocks)
-        if len(blocks) > 1 and lacking < missing:
-            missing = lacking
+
+    rooms: list[tuple[Machine, int]]
+    missing: int
+
+
+def refusal(case: Case) -> str:
+    """What a model lacks, as the end of a sentence that begins with its name."""
+    rooms, missing = lacking(case)
+    needed = sum(room for _, room in rooms) + missing
+    given = [f"{one.name} {size_text(room)}" for one, room in rooms[1:MOST_NAMES]]
+    given.insert(0, f"{rooms[0][0].name} gives {size_text(rooms[0][1])}")
+    if rest := rooms[MOST_NAMES:]:
+        given.append(f"{len(rest)} others {size_text(sum(room for _, room in rest))}")
+    return f"needs {size_text(needed)}; {', '.join(given)}: {size_text(missing)} are missing"
+
+
+def lacking(case: Case) -> Lack:
+    """What a model that has no plan lacks, where that is the least: on one machine, or on several.
+
+    Only those count that could take a layer.
+    """
+    search = Search(case)
+    largest = max(case.machines, key=lambda one: one.room)
+    found = Lack([(largest, largest.room)], case.needs.whole - largest.room)
+    for head in search.heads():
+        blocks = search.most(head)
+        missing = max(search.lacking(blocks, one) for one in blocks)
+        if len(blocks) > 1 and missing < found.missing:
             rooms = [(head, head.room - head.vram)]
             rooms += [(block.machine, block.machine.worker_room) for block in blocks[1:]]
-    needed = sum(room for _, room in rooms) + missing
-    given = [f"{one.name} {size_text(room)}" for one, room in rooms]
-    given[0] = f"{rooms[0][0].name} gives {size_text(rooms[0][1])}"
-    if len(given) > MOST_NAMES:
-        rest = sum(room for _, room in rooms[MOST_NAMES:])
-        given[MOST_NAMES:] = [f"{len(given) - MOST_NAMES} others {size_text(rest)}"]
-    return f"needs {size_text(needed)}; {', '.join(given)}: {size_text(missing)} are missing"
+            found = Lack(rooms, missing)
+    return found

@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 CACHE = "rpc"
 """Where a worker looks in its `$LLAMA_CACHE` (ggml-rpc-server.cpp)."""
 KEPT_SECONDS = 600.0
-"""How long the files of a lease that ended stay for the next one: a model that lost a machine is
+"""How long the files of a cache that is gone stay for the next one: a model that lost a machine is
 back soon, and nobody's disk is full for good."""
 PROGRESS_SECONDS = 0.1
 MOST_THREADS = 4
@@ -58,11 +58,14 @@ class Weights:
     """Brings weights to this machine's workers. Whoever made it closes it.
 
     `copy` is None where the owner wants no copies of others' models here. `home` holds the keys of
-    tensors, which take a while to work out, and the files that caches share.
+    tensors, which take a while to work out, and the files that caches share, `kept` seconds longer.
     """
 
-    def __init__(self, store: Store, copy: Copy | None, home: Path) -> None:
+    def __init__(
+        self, store: Store, copy: Copy | None, home: Path, *, kept: float = KEPT_SECONDS
+    ) -> None:
         self._store = store
+        self._kept = kept
         self._copy = copy
         self._keys = Database(home / "tensors.db", SCHEMA, VERSION)
         self._files = TensorFiles(home / "tensors")
@@ -166,8 +169,8 @@ class Weights:
             _log.warning("keys of tensors are not kept", reason=error.sentence)
 
     async def _trim_later(self) -> None:
-        await asyncio.sleep(KEPT_SECONDS)
-        await asyncio.to_thread(self._files.trim, time.time() - KEPT_SECONDS)
+        await asyncio.sleep(self._kept)
+        await asyncio.to_thread(self._files.trim, time.time() - self._kept)
 
     def _remove_files(self) -> None:
         shutil.rmtree(self._files.folder, ignore_errors=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from msgspec import structs
@@ -51,7 +51,12 @@ class Pool:
         self._stopping: set[asyncio.Task[None]] = set()
         self._processes: set[RunnerProcess] = set()
         self._corrector = Corrector()
+        self._listeners: list[Callable[[], None]] = []
         self._closed = False
+
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        """Have something called, on the event loop, when a model has been loaded or has gone."""
+        self._listeners.append(on_change)
 
     @asynccontextmanager
     async def acquire(
@@ -102,6 +107,20 @@ class Pool:
     def waiting(self) -> int:
         """How many requests wait for a model, or for a slot of one."""
         return self._waiting
+
+    def slots_for(self, load: LoadOptions) -> int:
+        """Slots to open; with a graphics card the engine itself fits the model in."""
+        if load.embedding:
+            return 1
+        if self._gpus:
+            return self._settings.num_parallel
+        facts = fit.load_facts(load)
+        return fit.choose_parallel(
+            self._settings.num_parallel,
+            weights=facts.weights,
+            kv_per_slot=facts.kv_per_token * load.context,
+            available=memory().available,
+        )
 
     def has_room(self, digest: str) -> bool:
         """Whether a model is loaded, by its manifest's digest, and has a free slot."""
@@ -231,7 +250,7 @@ class Pool:
         self._places[place.key] = place
         place.loading = True
         try:
-            load = structs.replace(load, parallel=self._parallel(load))
+            load = structs.replace(load, parallel=self.slots_for(load))
             size = fit.footprint(fit.load_facts(load), load)
             share = None
             if self.splitter is not None:
@@ -241,6 +260,7 @@ class Pool:
             place.loading = False
             if place.runner is None:
                 self._forget(place)
+        self._tell()
 
     async def _start_in_room(
         self, place: Place, load: LoadOptions, size: int, share: Share | None
@@ -349,7 +369,13 @@ class Pool:
         place.keep_alive = None
         self._cancel_timer(place)
         self._forget(place)
+        if runner is not None:
+            self._tell()
         return runner
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def _forget(self, place: Place) -> None:
         """Drop an empty place."""
@@ -371,20 +397,6 @@ class Pool:
     def _size_vram(self, runner: Runner) -> int:
         """Bytes on graphics cards: all of the model where there is one, unless told otherwise."""
         return runner.size if self._gpus and runner.load.gpu_layers != 0 else 0
-
-    def _parallel(self, load: LoadOptions) -> int:
-        """Slots to open; with a graphics card the engine itself fits the model in."""
-        if load.embedding:
-            return 1
-        if self._gpus:
-            return self._settings.num_parallel
-        facts = fit.load_facts(load)
-        return fit.choose_parallel(
-            self._settings.num_parallel,
-            weights=facts.weights,
-            kv_per_slot=facts.kv_per_token * load.context,
-            available=memory().available,
-        )
 
 
 def _kill_unwanted(task: asyncio.Task[RunnerProcess]) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import msgspec
+from msgspec import Raw
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ayllu.chat.hop import HOP, Hop
+from ayllu.chat.said import Item, Said, Sent, Step, joined
 from ayllu.errors import BadRequestError
 from ayllu.server.frames import (
     BEAT,
@@ -25,6 +28,7 @@ from ayllu.server.frames import (
     HOP_HEADER,
     ITEM,
     MEDIA_TYPE,
+    SAID,
     Carried,
     Head,
     frame,
@@ -33,6 +37,8 @@ from ayllu.server.frames import (
 
 MOST_CARRIED = 64 << 20
 """Bytes before the body, at most."""
+_STEP = msgspec.msgpack.Decoder(Step)
+_OTHER = msgspec.msgpack.Decoder(Said | Sent)
 
 
 async def carry(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,9 +48,9 @@ async def carry(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Non
         await app(scope, receive, send)
         return
     body = _Body(receive)
-    carried = await _read(body, header)
-    hop = Hop(carried.seed, carried.started)
-    framed = _Framed(send, hop, dict(carried.skip))
+    carried, said = await _read(body, header)
+    framed = _Framed(send, dict(carried.skip))
+    framed.hop = hop = Hop(carried.seed, carried.started, said, framed.hear)
     token = HOP.set(hop)
     beat = asyncio.create_task(framed.beat(body.whole))
     try:
@@ -55,14 +61,31 @@ async def carry(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Non
         await asyncio.gather(beat, return_exceptions=True)
 
 
-async def _read(body: _Body, header: str) -> Carried:
+async def _read(body: _Body, header: str) -> tuple[Carried, dict[int, Said]]:
     try:
         size = int(header)
         if not 0 < size <= MOST_CARRIED:
             raise BadRequestError(f"{HOP_HEADER} may be 1 to {MOST_CARRIED}")
-        return msgspec.msgpack.decode(await body.take(size), type=Carried)
+        carried = msgspec.msgpack.decode(await body.take(size), type=Carried)
+        return carried, {number: _joined(items) for number, items in carried.said.items()}
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise BadRequestError(f"this is no request of a machine: {error}") from error
+
+
+def _joined(items: Sequence[Raw]) -> Said:
+    said: Said | None = None
+    for item in items:
+        said = joined(said, _read_item(bytes(item)))
+    if said is None:
+        raise ValueError("an answer of which nothing was said")
+    return said
+
+
+def _read_item(data: bytes) -> Item:
+    """A step, which is an array of MessagePack, or one of the others, which are maps."""
+    kind = data[0]
+    is_array = kind >> 4 == 0x9 or kind in {0xDC, 0xDD}
+    return _STEP.decode(data) if is_array else _OTHER.decode(data)
 
 
 class _Body:
@@ -96,13 +119,19 @@ class _Body:
 class _Framed:
     """Sends an answer in frames, each item that the client has left out."""
 
-    def __init__(self, send: Send, hop: Hop, skip: dict[int, int]) -> None:
+    hop: Hop
+
+    def __init__(self, send: Send, skip: dict[int, int]) -> None:
         self._send = send
-        self._hop = hop
         self._skip = skip
+        self._heard: list[bytes] = []
         self._begun = self._ended = False
         self._turn = asyncio.Lock()
         self._last = time.monotonic()
+
+    def hear(self, number: int, item: Item) -> None:
+        """The engine said something; it goes along with the next frame."""
+        self._heard.append(numbered(SAID, number, msgspec.msgpack.encode(item)))
 
     async def send(self, message: Message) -> None:
         """What an application sends to."""
@@ -131,9 +160,9 @@ class _Framed:
     def _item(self, body: bytes) -> bytes:
         if not body:
             return b""
-        if self._hop.failed:
-            return numbered(FAILED, self._hop.failed, body)
-        part = self._hop.part
+        if self.hop.failed:
+            return numbered(FAILED, self.hop.failed, body)
+        part = self.hop.part
         if left := self._skip.get(part, 0):
             self._skip[part] = left - 1
             return b""
@@ -148,4 +177,6 @@ class _Framed:
                 headers = [(b"content-type", MEDIA_TYPE.encode())]
                 await self._send({"type": "http.response.start", "status": 200, "headers": headers})
             self._last, self._ended = time.monotonic(), not more
+            data = b"".join(self._heard) + data
+            self._heard.clear()
             await self._send({"type": "http.response.body", "body": data, "more_body": more})

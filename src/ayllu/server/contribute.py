@@ -54,7 +54,7 @@ def _given(own: OwnRecord) -> Contribute:
         ram=terms.ram.text,
         vram=terms.vram.text,
         hours=terms.hours.text,
-        now=own.record.contribute,
+        now=own.given(),
     )
 
 

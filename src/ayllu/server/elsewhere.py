@@ -195,11 +195,9 @@ class _Answer:
     @property
     def _can_go_on(self) -> bool:
         """Whether another machine can, from here on."""
-        knows = not self._delivered or bool(self._said)
         router = state_of(self._request).router
         return (
-            knows
-            and self._said_size <= MOST_SAID
+            self._said_size <= MOST_SAID
             and self._replays < MOST_REPLAYS
             and bool(router.replicas(self._wanted, self._tried))
         )

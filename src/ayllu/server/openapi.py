@@ -99,7 +99,7 @@ class PeerEndpoint(Endpoint):
             return
         own = state_of(Request(scope)).cluster.own
         is_ours = self.is_free or peer == own.record.node
-        if not is_ours and not own.record.contribute.enabled:
+        if not is_ours and not own.given().enabled:
             raise BusyError(f"{own.record.name}: {own.terms.refusal}")
         await carry(super().handle, scope, receive, send)
 
