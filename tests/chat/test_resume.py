@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from gguf_maker import CHATML, make_successor_model, walk
 from media_samples import RED, b64, png
+from msgspec import structs
 from projector_maker import make_projector
 from talking import Told, ask, kill, made, model_of, with_pool
 
@@ -46,6 +47,10 @@ REQUESTS = {
         messages=(*USER, Message(role="assistant", content="Once upon a time there")),
         options=GREEDY,
     ),
+    "shortened": ChatRequest(
+        messages=(*[Message(role="user", content="What is an ear? " * 9)] * 20, *USER),
+        options=structs.replace(GREEDY, num_ctx=256),
+    ),
 }
 
 
@@ -54,6 +59,7 @@ def assert_same(told: Told, whole: Told) -> None:
     assert (told.thinking, told.text) == (whole.thinking, whole.text)
     assert told.done.reason == whole.done.reason
     assert told.done.context == whole.done.context
+    assert told.done.truncated == whole.done.truncated
     assert told.done.timings.prompt_eval_count == whole.done.timings.prompt_eval_count
     assert [one.token for one in told.logprobs] == [one.token for one in whole.logprobs]
 

@@ -10,6 +10,7 @@ from talking import Told, ask, model_of, with_pool
 
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.said import Item, Said, Step, joined
+from ayllu.errors import BadRequestError
 from ayllu.runner.pool import Pool
 from ayllu.types import Message, Options, TextEvent
 
@@ -67,3 +68,23 @@ def test_a_record_begins_with_its_head_and_takes_a_later_one() -> None:
     said = carried([Said(seed=1), Step("a", 1), TextEvent("b"), Said(seed=1, replays=1), Step("c")])
     assert said == Said(seed=1, replays=1, steps=[Step("a", 1), Step("c")], sent=[TextEvent("b")])
     assert said.text == "ac"
+
+
+def test_tokens_that_a_model_does_not_have_are_refused(tmp_path: Path, mini_gguf: Path) -> None:
+    model, request = model_of("m", mini_gguf), REQUESTS["raw"]
+
+    async def work(pool: Pool) -> None:
+        for said in (
+            Said(seed=1, prompt="a", steps=[Step("a", 10**6)]),
+            Said(seed=1, prompt=(-5,), steps=[Step("a", 5)]),
+        ):
+            with pytest.raises(BadRequestError, match="vocabulary"):
+                await ask(pool, model, request, said=said)
+
+    with_pool(tmp_path, work)
+
+
+@pytest.mark.parametrize("data", [{"seed": -1}, {"seed": 1 << 31}, {"seed": 1, "truncated": -1}])
+def test_a_record_that_no_engine_could_have_made_is_refused(data: dict[str, int]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(msgspec.msgpack.encode({"type": "Said", **data}), type=Item)

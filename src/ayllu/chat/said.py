@@ -8,10 +8,12 @@ about 150 bytes of memory, 33 as MessagePack; probabilities, where asked for, co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Annotated
 
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
 from ayllu.runner.chunks import Chunk, Progress
+from ayllu.runner.options import LARGEST
 from ayllu.types import (
     PromptEvent,
     TextEvent,
@@ -20,6 +22,8 @@ from ayllu.types import (
     ToolCallEvent,
     ToolPieceEvent,
 )
+
+_Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 
 Sent = PromptEvent | TextEvent | ThinkingEvent | ToolCallEvent | ToolPieceEvent
 """What a client has of an answer, the last event apart."""
@@ -34,7 +38,7 @@ class Step(Struct, frozen=True, omit_defaults=True, tag=True, gc=False):
 
     text: str = ""
     token: int = -1
-    hidden: int = 0
+    hidden: _Count = 0
     thinking: str = ""
     logprobs: tuple[TokenLogprob, ...] = ()
 
@@ -60,13 +64,13 @@ class Said(Struct, kw_only=True, omit_defaults=True, tag=True):
     it had begun. The times, in milliseconds, are of all runs. `end` is the engine's last word.
     """
 
-    seed: int
+    seed: _Count
     formed: bool = False
     prompt: str | tuple[int, ...] | None = None
-    truncated: int = 0
-    prompt_tokens: int = 0
-    cached: int = 0
-    replays: int = 0
+    truncated: _Count = 0
+    prompt_tokens: _Count = 0
+    cached: _Count = 0
+    replays: _Count = 0
     prompt_ms: float = 0.0
     predicted_ms: float = 0.0
     end: Chunk | None = None
