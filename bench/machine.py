@@ -201,6 +201,7 @@ async def keeping(folder: Path) -> None:
     store = Store(settings.models, [PackagedShelf()])
     pool = Pool(settings, engine)
     own = OwnRecord(Parts(settings, engine, list_devices(engine), store, pool))
+    own.subscribe(lambda: None)
     process = psutil.Process()
     await asyncio.sleep(2)
     before, counter = process.cpu_times(), own.record.counter

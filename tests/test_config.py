@@ -7,6 +7,7 @@ import pytest
 
 from ayllu.config import ConfigError, load_settings, parse_address
 from ayllu.gotime import FOREVER
+from ayllu.values import hours, portion
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,18 @@ def test_a_machine_has_its_hosts_name_in_the_ayllu_unless_it_is_given_another(
         ("CLUSTER_PEERS", "10.0.0.0/8", "no address of a machine"),
         ("NODE_NAME", "a\x1bb", "cannot be shown"),
         ("TRUSTED_LAN", "llama", "shorter than 12 characters"),
+        ("CONTRIBUTE_RAM", "much", "could not convert"),
+        ("CONTRIBUTE_RAM", "0", "not more than nothing"),
+        ("CONTRIBUTE_RAM", "-1G", "not more than nothing"),
+        ("CONTRIBUTE_RAM", "infG", "too large"),
+        ("CONTRIBUTE_VRAM", "nan", "NaN"),
+        ("CONTRIBUTE_VRAM", "101%", "no percentage"),
+        ("CONTRIBUTE_VRAM", "nan%", "no percentage"),
+        ("CONTRIBUTE_VRAM", "0%", "no percentage"),
+        ("CONTRIBUTE_HOURS", "22", "'22' are no hours"),
+        ("CONTRIBUTE_HOURS", "9-12,24-3", "'24-3' are no hours"),
+        ("CONTRIBUTE_HOURS", "7-7", "'7-7' are no hours"),
+        ("CONTRIBUTE_HOURS", "-1-5", "'-1-5' are no hours"),
     ],
 )
 def test_what_the_ayllu_cannot_use_is_refused(
@@ -160,3 +173,29 @@ def test_what_the_ayllu_cannot_use_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=f"AYLLU_{name} .*{reason}"):
         load_settings({"AYLLU_HOME": str(tmp_path), f"AYLLU_{name}": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("", 0), ("512", 512), ("2K", 2048), ("1G", 10_000), ("50%", 5_000), ("0.5%", 50)],
+)
+def test_a_portion_is_a_size_or_a_percentage_and_never_more_than_all(text: str, size: int) -> None:
+    assert portion(text).of(10_000) == size
+    assert portion(text).of(0) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "has", "lacks"),
+    [
+        ("", {0, 7, 12, 23}, set()),
+        ("0-24", {0, 7, 12, 23}, set()),
+        ("22-7", {22, 23, 0, 6}, {7, 21}),
+        ("18-0", {18, 23}, {0, 17}),
+        ("9-12, 14-18", {9, 11, 14, 17}, {8, 12, 13, 18}),
+    ],
+)
+def test_hours_go_over_midnight_and_end_before_their_last(
+    text: str, has: set[int], lacks: set[int]
+) -> None:
+    found = hours(text)
+    assert {hour for hour in has | lacks if found.has(hour)} == has

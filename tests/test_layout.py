@@ -35,6 +35,7 @@ CLI_MAY_IMPORT = {
     "config",
     "log",
     "system",
+    "values",
     "models.extra",
     "models.files",
     "models.name",

@@ -6,7 +6,6 @@ import shutil
 import socket
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 import pytest
@@ -16,7 +15,6 @@ from ayllu.system import (
     cpu_quota,
     free_disk,
     instruction_sets,
-    is_wireless,
     largest_cache,
     memory,
     port_owner,
@@ -141,33 +139,6 @@ def test_instruction_sets_are_those_that_matter_to_the_engine() -> None:
 def test_a_folder_that_is_still_to_be_made_has_the_free_space_of_its_disk(tmp_path: Path) -> None:
     missing = tmp_path / "a" / "b"
     assert abs(free_disk(missing) - shutil.disk_usage(tmp_path).free) < 1 << 30
-
-
-def test_a_wireless_interface_is_told_by_its_folder_or_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Address(NamedTuple):
-        address: str
-
-    found = {
-        "lo": [Address("127.0.0.1")],
-        "eth0": [Address("02:00:00:00:00:01"), Address("192.168.1.7"), Address("fe80::7%eth0")],
-        "radio0": [Address("192.168.1.8"), Address("fe80::8%radio0")],
-        "Wi-Fi": [Address("192.168.1.9")],
-    }
-    monkeypatch.setattr(psutil, "net_if_addrs", lambda: found)
-    (tmp_path / "eth0").mkdir()
-    (tmp_path / "radio0" / "phy80211").mkdir(parents=True)
-    wireless = {
-        text: is_wireless(text, tmp_path)
-        for text in ("127.0.0.1", "192.168.1.7", "fe80::7", "192.168.1.8", "fe80::8", "192.168.1.9")
-    }
-    assert [text for text, is_it in wireless.items() if is_it] == [
-        "192.168.1.8",
-        "fe80::8",
-        "192.168.1.9",
-    ]
-    assert not is_wireless("10.9.9.9", tmp_path)
 
 
 def test_the_holder_of_a_port_is_named() -> None:

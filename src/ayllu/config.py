@@ -22,6 +22,8 @@ from ayllu.errors import AylluError
 from ayllu.gotime import parse_keep_alive
 
 DEFAULT_PORT = 11434
+CLUSTER_PORT = 17446
+"""The default of the setting `cluster_port`."""
 KV_CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 
 
@@ -94,6 +96,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     node_name: str
     trusted_lan: str
     share_models: bool
+    contribute: bool
+    contribute_ram: values.Portion
+    contribute_vram: values.Portion
+    contribute_hours: values.Hours
+    copy_models: bool
 
 
 def parse_address(text: str) -> Address:
@@ -285,7 +292,7 @@ SETTINGS = (
     Setting(
         "cluster_port",
         values.port,
-        "17446",
+        str(CLUSTER_PORT),
         "first of the ayllu's four TCP ports (bus, pieces, API, joining) and of its UDP ports",
     ),
     Setting(
@@ -310,6 +317,29 @@ SETTINGS = (
         "a secret: machines of this network that have the same make one ayllu by themselves",
     ),
     Setting("share_models", values.boolean, "true", "give models to other machines of the ayllu"),
+    Setting("contribute", values.boolean, "true", "let other machines of the ayllu use this one"),
+    Setting(
+        "contribute_ram",
+        values.portion,
+        "",
+        "memory that models may take on this machine, others' too: a size or a percentage, as "
+        "`50%`; empty: no limit",
+    ),
+    Setting("contribute_vram", values.portion, "", "the same of all graphics cards' memory"),
+    Setting(
+        "contribute_hours",
+        values.hours,
+        "",
+        "hours of the day in which others may use this machine, as `22-7`, comma-separated; "
+        "empty: always",
+    ),
+    Setting(
+        "copy_models",
+        values.boolean,
+        "true",
+        "copy models here of which this machine computes layers for others; without a copy their "
+        "weights come over the network at each start",
+    ),
     Setting("llama_bin", str, "", "folder with a llama-server to use instead of the built one"),
     Setting(
         "torch_python",

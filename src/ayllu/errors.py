@@ -88,7 +88,7 @@ class RegistryError(AylluError):
 
 
 class BusyError(AylluError):
-    """More requests wait than the queue holds."""
+    """More requests wait than the queue holds, or the machine may not be used now."""
 
     status = 503
 

@@ -21,7 +21,6 @@ _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 _CPUS = Path("/sys/devices/system/cpu")
 _CPUINFO = Path("/proc/cpuinfo")
-_INTERFACES = Path("/sys/class/net")
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # looked up before any fork
 _PR_SET_PDEATHSIG = 1
 
@@ -126,27 +125,6 @@ def instruction_sets(flags: str = "") -> tuple[str, ...]:
         words = ["asimd"]
     ours = ("neon" if word == "asimd" else word for word in words)
     return tuple(dict.fromkeys(word for word in ours if word in INSTRUCTION_SETS))
-
-
-def is_wireless(address: str, interfaces: Path = _INTERFACES) -> bool:
-    """Whether one of this machine's own addresses is that of a wireless interface.
-
-    Where the system does not tell, the interface's name does (`wlan0`, `Wi-Fi`).
-    """
-    name = interface_of(address)
-    folder = interfaces / name
-    if name and folder.exists():
-        return (folder / "wireless").exists() or (folder / "phy80211").exists()
-    return name.lower().startswith(("wl", "wi-fi", "wifi"))
-
-
-def interface_of(address: str) -> str:
-    """The network interface that has one of this machine's addresses; empty where none has it."""
-    wanted = address.partition("%")[0]
-    for name, addresses in psutil.net_if_addrs().items():
-        if any(own.address.partition("%")[0] == wanted for own in addresses):
-            return name
-    return ""
 
 
 def free_disk(folder: Path) -> int:

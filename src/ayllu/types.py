@@ -145,34 +145,34 @@ class Timings(Struct, frozen=True):
     prompt_cached_count: int = 0
 
 
-class PromptEvent(Struct, frozen=True):
+class PromptEvent(Struct, frozen=True, omit_defaults=True, tag=True):
     """The size of the prompt that is being read, and how much the engine's cache has: tokens."""
 
     tokens: int
     cached: int = 0
 
 
-class TextEvent(Struct, frozen=True):
+class TextEvent(Struct, frozen=True, omit_defaults=True, tag=True):
     """A piece of the answer."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
-class ThinkingEvent(Struct, frozen=True):
+class ThinkingEvent(Struct, frozen=True, omit_defaults=True, tag=True):
     """A piece of the model's reasoning before its answer."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
-class ToolCallEvent(Struct, frozen=True):
+class ToolCallEvent(Struct, frozen=True, omit_defaults=True, tag=True):
     """Tool calls, complete."""
 
     calls: tuple[ToolCall, ...]
 
 
-class ToolPieceEvent(Struct, frozen=True):
+class ToolPieceEvent(Struct, frozen=True, omit_defaults=True, tag=True):
     """A piece of a tool call; `arguments` is JSON text to be joined with that of its `index`.
 
     The first piece of an index has the name, and an id where the engine gave one.

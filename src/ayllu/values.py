@@ -1,12 +1,15 @@
-"""How the texts of settings are read: each function raises ValueError for a text that is none."""
+"""How the texts of settings are read: each reader raises ValueError for a text that is none."""
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from ayllu.gotime import FOREVER, parse_duration
 
@@ -27,7 +30,72 @@ def whether(text: str) -> bool | None:
 def size(text: str) -> int:
     """Bytes in `512`, `64K`, `64M` or `4G` (binary multiples)."""
     unit = {"K": 1 << 10, "M": MIB, "G": 1 << 30}.get(text[-1:].upper(), 1)
-    return int(float(text if unit == 1 else text[:-1]) * unit)
+    try:
+        return int(float(text if unit == 1 else text[:-1]) * unit)
+    except OverflowError as error:
+        raise ValueError("it is too large") from error
+
+
+def human_bytes(size: int) -> str:
+    """Decimal units: `999 B`, `1.5 KB`, `12 GB`."""
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "KB")):
+        if size >= unit:
+            whole = size >= 10 * unit or size % unit == 0
+            return f"{size // unit} {name}" if whole else f"{size / unit:.1f} {name}"
+    return f"{size} B"
+
+
+class Portion(Struct, frozen=True):
+    """A part of something: `size` bytes, or where that is zero `percent` of all; `text` says it."""
+
+    text: str = ""
+    size: int = 0
+    percent: float = 100.0
+
+    def of(self, total: int) -> int:
+        """Its bytes where there are `total` in all; 0 where it is no limit."""
+        if not self.text:
+            return 0
+        return min(self.size or int(total * self.percent / 100), total)
+
+
+def portion(text: str) -> Portion:
+    """A size as above, or a percentage as `50%`; empty: no limit."""
+    if text.endswith("%"):
+        percent = float(text[:-1])
+        if not 0 < percent <= 100:
+            raise ValueError("it is no percentage above 0% and up to 100%")
+        return Portion(text, percent=percent)
+    found = Portion(text, size(text)) if text else Portion()
+    if text and found.size <= 0:
+        raise ValueError("it is not more than nothing")
+    return found
+
+
+class Hours(Struct, frozen=True):
+    """Hours of the day, each of `spans` from one to before another; none: always."""
+
+    text: str = ""
+    spans: tuple[tuple[int, int], ...] = ()
+
+    def has(self, hour: int) -> bool:
+        """Whether an hour, 0 to 23, is one of them."""
+        return not self.spans or any(
+            start <= hour < end if start < end else hour >= start or hour < end
+            for start, end in self.spans
+        )
+
+
+def hours(text: str) -> Hours:
+    """Hours in `22-7` or `9-12,14-18`; empty: always."""
+    spans = []
+    for word in words(text):
+        found = re.fullmatch(r"([0-9]{1,2})-([0-9]{1,2})", word)
+        start, end = map(int, found.groups()) if found else (0, 0)
+        if start == end or start > 23 or end > 24:
+            raise ValueError(f"{word!r} are no hours of a day, as 22-7 or 0-24 are")
+        spans.append((start, end))
+    return Hours(",".join(words(text)), tuple(spans))
 
 
 def timeout(text: str) -> float:

@@ -7,7 +7,7 @@ import pytest
 from ayllu.chat.events import EventBuilder
 from ayllu.chat.parsers import Setting, make_parser
 from ayllu.errors import EngineError
-from ayllu.runner.client import Chunk, Progress, ToolDelta
+from ayllu.runner.chunks import Chunk, Progress, ToolDelta
 from ayllu.types import (
     PromptEvent,
     TextEvent,

@@ -11,7 +11,8 @@ import pytest
 
 from ayllu.chat.parsers import Setting, make_parser
 from ayllu.chat.phases import MAX_REPEATS, form_after_thinking, without_loops
-from ayllu.runner.client import Chunk, EngineTimings, RunnerClient
+from ayllu.runner.chunks import Chunk, EngineTimings
+from ayllu.runner.client import RunnerClient
 
 
 class Engine:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ayllu.chat.replay import MAX_FRUITLESS, Replay
+from ayllu.chat.replay import MAX_FRUITLESS, MAX_REPLAYS, Replay
 from ayllu.errors import EngineError
 from ayllu.types import (
     DoneEvent,
@@ -12,6 +12,7 @@ from ayllu.types import (
     PromptEvent,
     TextEvent,
     ThinkingEvent,
+    TokenLogprob,
     ToolCall,
     ToolCallEvent,
     ToolFunction,
@@ -85,16 +86,32 @@ def test_pieces_of_calls_are_passed_on_once_whatever_their_borders_and_ids() -> 
 
 def test_it_gives_up_only_when_no_run_gets_further() -> None:
     replay = Replay()
-    text = ""
-    for letter in "abcdef":
-        text += letter
-        run(replay, [TextEvent(text)])
+    for _ in range(MAX_FRUITLESS):
+        run(replay, [PromptEvent(9)])
         assert replay.may_try_again()
-    for _ in range(MAX_FRUITLESS - 1):
-        run(replay, [TextEvent(text)])
-        assert replay.may_try_again()
-    run(replay, [TextEvent(text)])
     assert not replay.may_try_again()
+
+
+def test_an_answer_that_has_begun_is_run_again_twice() -> None:
+    replay = Replay()
+    assert replay.may_try_again()
+    for text in ("a", "ab"):
+        run(replay, [TextEvent(text)])
+        assert replay.may_try_again()
+    run(replay, [TextEvent("abc")])
+    assert not replay.may_try_again()
+    elsewhere = Replay(replays=MAX_REPLAYS)
+    run(elsewhere, [TextEvent("a")])
+    assert not elsewhere.may_try_again()
+
+
+def test_probabilities_are_passed_on_once() -> None:
+    replay = Replay()
+    a, b, c = (TokenLogprob(letter, -1.0) for letter in "abc")
+    first: list[Event] = [TextEvent("", (a,)), TextEvent("ab", (b,))]
+    assert run(replay, first) == first
+    second: list[Event] = [TextEvent("a", (a,)), TextEvent("b"), TextEvent("c", (b, c))]
+    assert run(replay, second) == [TextEvent("c", (c,))]
 
 
 def test_a_run_that_hung_is_tried_once_more() -> None:

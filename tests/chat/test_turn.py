@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ayllu.chat.attached import TokenCounter
 from ayllu.chat.prompt import drop_oldest, droppable
 from ayllu.chat.request import ChatRequest
+from ayllu.chat.said import Record, Said
 from ayllu.chat.turn import Turn
 from ayllu.runner.client import RunnerClient
 from ayllu.types import Message, Options
@@ -45,7 +46,7 @@ def truncate(messages: Sequence[Message], context: int) -> tuple[tuple[Message, 
         format="",
         thinks=False,
         context=context,
-        seed=0,
+        record=Record(Said(seed=0)),
     )
     return asyncio.run(turn.truncate(messages)), engine.asked
 

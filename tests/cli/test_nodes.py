@@ -17,14 +17,20 @@ from serving import Serving
 from ayllu.cli.nodes_table import COLUMNS, figure, neighbours, nodes_text, short
 from ayllu.cli.wire_nodes import ClusterEvent, ClusterReply, Sighting, follow
 from ayllu.cluster import view as views
-from ayllu.cluster.record import Hardware, Load
+from ayllu.cluster.record import Contribution, Hardware, Load
 from ayllu.cluster.view import Ayllu, ClusterView, Member, Snapshot, changes, view
 
 NOW = datetime(2026, 11, 18, 14, 6, 40, tzinfo=UTC)
 SMALL = Hardware("ARM", 4, 4, ("neon",), 4 * GIB, (), "Linux aarch64")
 DESK = record("desk", links=(link("attic"), link("laptop", wireless=True, rtt_p50=3.2, mbs=21.7)))
-ATTIC = record("attic", hardware=SMALL, load=Load(3 * GIB, GIB, cpu=0.02), models=())
-LAPTOP = record("laptop", speed=None)
+ATTIC = record(
+    "attic",
+    hardware=SMALL,
+    load=Load(3 * GIB, GIB, cpu=0.02),
+    models=(),
+    contribute=Contribution(enabled=False),
+)
+LAPTOP = record("laptop", speed=None, contribute=Contribution(8 * GIB, 12 * GIB))
 HOME = Ayllu("k" * 20, "home")
 PHONE = views.Sighting("p" * 20, "phone", ("192.168.1.44",), "0.1.0")
 
@@ -58,6 +64,7 @@ def test_the_whole_table() -> None:
         "GB/s": "42",
         "RAM": "16/32 GiB",
         "VRAM": "20/24 GiB",
+        "GIVES": "-",
         "MODELS": "1, 1 loaded",
         "LOAD": "50% 1+2",
         "LINK": "here",
@@ -71,6 +78,7 @@ def test_the_whole_table() -> None:
         "2%",
     ]
     assert (attic["LINK"], laptop["LINK"]) == ("0.41 ms 110 MB/s wired", "3.2 ms 22 MB/s WiFi")
+    assert (attic["GIVES"], laptop["GIVES"]) == ("off", "8.0 GiB, 12 GiB VRAM")
     assert (laptop["TFLOPS"], laptop["GB/s"]) == ("-", "-")
     assert lines[4] == "3 machines: 1.5 TFLOPS, 68 GiB of memory, 48 GiB of VRAM"
     assert re.split(r"  +", lines[-1]) == [
@@ -88,13 +96,13 @@ def test_a_narrow_terminal_has_fewer_columns_and_no_longer_lines(width: int) -> 
     assert table[0].startswith("NAME")
     assert ("TFLOPS" in table[0]) == (width >= 20)
     assert ("LINK" in table[0]) == (width >= 80)
-    assert ("SINCE" in table[0]) == (width >= 140)
+    assert ("SINCE" in table[0]) == (width >= 200)
 
 
 def test_a_column_that_says_nothing_is_left_out() -> None:
     bare = record("bare", hardware=SMALL, speed=None)
     header = text(view(Snapshot(bare)), None).splitlines()[0].split()
-    assert {"VRAM", "TFLOPS", "GB/s"}.isdisjoint(header)
+    assert {"VRAM", "GIVES", "TFLOPS", "GB/s"}.isdisjoint(header)
 
 
 def test_a_machine_that_is_set_aside_has_its_reason() -> None:

@@ -7,12 +7,12 @@ import pytest
 from ayllu.cli.print import (
     clean,
     go_duration,
-    human_bytes,
     human_number,
     relative_time,
     table,
     width_of,
 )
+from ayllu.values import human_bytes
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

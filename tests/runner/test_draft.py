@@ -12,7 +12,7 @@ from gguf_maker import make_successor_model, walk
 from ayllu.config import load_settings
 from ayllu.models.model import Model
 from ayllu.models.name import parse_name
-from ayllu.runner.client import Chunk, EngineTimings
+from ayllu.runner.chunks import Chunk, EngineTimings
 from ayllu.runner.engine import find_engine
 from ayllu.runner.pool import Pool
 from ayllu.types import Options

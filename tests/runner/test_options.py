@@ -11,6 +11,7 @@ from ayllu.runner.options import (
     DEFAULTS,
     LARGEST,
     LoadOptions,
+    Worker,
     engine_arguments,
     merge_options,
     parse_options,
@@ -19,7 +20,8 @@ from ayllu.runner.options import (
 from ayllu.types import Options
 
 LOAD = LoadOptions(model=Path("m.gguf"), context=1024)
-DRAFTS = {"draft": Path("d.gguf"), "speculation": "draft-simple", "draft_tokens": 4}
+DRAFTS: dict[str, Any] = {"draft": Path("d.gguf"), "speculation": "draft-simple", "draft_tokens": 4}
+WORKERS: dict[str, Any] = {"workers": (Worker("h:1", 3), Worker("h:2", 2))}
 
 
 def arguments(**changes: Any) -> str:
@@ -52,6 +54,9 @@ def arguments(**changes: Any) -> str:
         ),
         (DRAFTS | {"gpu_layers": 0}, "--spec-draft-ngl 0"),
         (DRAFTS | {"draft_tokens": 99, "batch": 128, "parallel": 4}, "--spec-draft-n-max 31"),
+        (WORKERS, "--rpc h:1,h:2 --device RPC0,RPC1 -ngl 6 -ts 3,3 -fit off -ot ^output_norm"),
+        (WORKERS | {"tensor_split": True}, "-ts 3,3 -fit off --split-mode tensor"),
+        (WORKERS | DRAFTS | {"gpu_layers": 0}, "-devd none"),
     ],
 )
 def test_each_load_option_has_its_flag(changes: dict[str, Any], expected: str) -> None:
@@ -72,6 +77,8 @@ def test_each_load_option_has_its_flag(changes: dict[str, Any], expected: str) -
         (DRAFTS | {"draft_tokens": 0}, "--spec"),
         (DRAFTS | {"batch": 32, "parallel": 32}, "--spec"),
         (DRAFTS, "--spec-draft-ngl"),
+        (WORKERS | {"tensor_split": True}, "-ot"),
+        (WORKERS | {"main_gpu": 1}, "--main-gpu"),
     ],
 )
 def test_what_is_left_open_has_no_flag(changes: dict[str, Any], absent: str) -> None:

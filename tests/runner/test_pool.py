@@ -189,6 +189,25 @@ def test_the_longest_unused_idle_model_goes_first(
     with_pool(home, work, max_loaded_models="2")
 
 
+def test_models_together_take_no_more_than_the_owner_gives(
+    home: Path, base_gguf: Path, chat_gguf: Path
+) -> None:
+    async def work(pool: Pool) -> None:
+        a, b = model("a", base_gguf), model("b", chat_gguf)
+        first, second = await hold(pool, a), await hold(pool, b)
+        assert pool.held == first.size + second.size
+        pool.most = pool.held
+        await hold(pool, a)
+        await hold(pool, b)
+        assert len(pool.loaded()) == 2
+        pool.most -= 1
+        await pool.unload(a.digest)
+        await hold(pool, a)
+        assert [row.model.digest[0] for row in pool.loaded()] == ["a"]
+
+    with_pool(home, work)
+
+
 def test_a_dead_or_ended_child_is_replaced_at_once(home: Path, base_gguf: Path) -> None:
     async def work(pool: Pool) -> None:
         a = model("a", base_gguf)

@@ -14,10 +14,10 @@ from serving import wait_until
 
 from ayllu.config import load_settings
 from ayllu.errors import EngineError
+from ayllu.runner.child import LOG_LINES
 from ayllu.runner.engine import Engine, find_engine
 from ayllu.runner.options import LoadOptions
 from ayllu.runner.process import (
-    LOG_LINES,
     RunnerProcess,
     start_runner,
     sweep_runtime_folders,
@@ -123,10 +123,10 @@ import psutil
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import LoadOptions
 from ayllu.log import configure_log
-from ayllu.runner import process
+from ayllu.runner import child, process
 
 configure_log(debug=False)
-process._LINUX = False  # as on a system without a parent-death signal
+child._LINUX = False  # as on a system without a parent-death signal
 async def main():
     engine = Engine(Path(sys.argv[1]), "0", "", "test")
     load = LoadOptions(model=Path("m"), context=64)

@@ -67,6 +67,21 @@ def test_a_machine_without_an_ayllu_shows_itself_and_measures_itself_when_asked(
     assert again["measured_at"] > node["measured_at"]
 
 
+def test_the_first_answer_of_a_server_has_its_models(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        assert "mini:latest" in names(server.get("/api/cluster").json)
+
+
+def test_the_first_event_of_a_server_has_its_models(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, reading(server) as events:
+        assert "mini:latest" in names(next(events)[1]["cluster"])
+
+
+def names(shown: Any) -> list[str]:
+    """The models of the machine that answers."""
+    return [model["name"] for model in shown["nodes"][0]["models"]]
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"1"])
 def test_what_is_no_request_measures_nothing(alone: Serving, body: bytes) -> None:
     answer = alone.post("/api/cluster/measure", body)

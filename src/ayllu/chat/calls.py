@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import secrets
-import string
 
 import msgspec
 
+from ayllu.chat.hop import new_token
 from ayllu.types import Json, ToolCall, ToolFunction
 
 MAX_NESTING = 200
 """Deeper values could be read, and then not be written again further down the stack."""
 
-_ID_LETTERS = string.ascii_lowercase + string.digits
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 """One that does not end goes to the end of the text, or else each of its quotes would be tried."""
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -22,7 +20,7 @@ _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 def new_call(name: str, arguments: dict[str, Json], index: int) -> ToolCall:
     """A call with an id of its own, in Ollama's form."""
     return ToolCall(
-        id="call_" + "".join(secrets.choice(_ID_LETTERS) for _ in range(8)),
+        id=f"call_{new_token(4)}",
         function=ToolFunction(name=name, arguments=arguments, index=index),
     )
 

@@ -11,7 +11,7 @@ from ayllu.chat.calls import read_json
 from ayllu.chat.parsers.parser import Parser
 from ayllu.chat.parsers.values import read_arguments
 from ayllu.errors import EngineError
-from ayllu.runner.client import Chunk, EngineTimings, ToolDelta
+from ayllu.runner.chunks import Chunk, EngineTimings, ToolDelta
 from ayllu.types import (
     DoneEvent,
     Event,

@@ -33,7 +33,7 @@ async def infill_tokens(
     ContextExceededError where that is not allowed.
     """
     begin, before, after = await asyncio.gather(
-        _begin(client),
+        begin_tokens(client),
         client.tokenize(request.messages[-1].content, special=False, parse_special=False),
         client.tokenize(request.suffix, special=False, parse_special=False),
     )
@@ -58,7 +58,7 @@ def cut_texts(before: list[int], after: list[int], room: int) -> tuple[list[int]
     return before[len(before) - taken :], after[:kept]
 
 
-async def _begin(client: RunnerClient) -> list[int]:
+async def begin_tokens(client: RunnerClient) -> list[int]:
     """The begin token, where the model wants one: what comes before a letter's own tokens."""
     bare, whole = await asyncio.gather(
         client.tokenize("a", special=False), client.tokenize("a", special=True)

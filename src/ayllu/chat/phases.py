@@ -13,7 +13,8 @@ from contextlib import aclosing
 from msgspec import structs
 
 from ayllu.chat.parsers.parser import Parser
-from ayllu.runner.client import Chunk, EngineTimings, RunnerClient
+from ayllu.runner.chunks import Chunk, EngineTimings
+from ayllu.runner.client import RunnerClient
 from ayllu.types import Json
 
 MAX_REPEATS = 30

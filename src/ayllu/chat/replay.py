@@ -16,6 +16,7 @@ from ayllu.types import (
     PromptEvent,
     TextEvent,
     ThinkingEvent,
+    TokenLogprob,
     ToolCallEvent,
     ToolPieceEvent,
 )
@@ -27,11 +28,21 @@ MAX_FRUITLESS_ATTACHED = 1
 """The same with images or sounds, which may be what the engine does not survive."""
 
 
-class Replay:
-    """What one client has received, over all runs of its request."""
+MAX_REPLAYS = 2
+"""Runs after the first one in which the answer had begun, however far each got."""
 
-    def __init__(self, max_fruitless: int = MAX_FRUITLESS) -> None:
+
+class Replay:
+    """What one client has received, over all runs of its request.
+
+    `replays` counts the runs that ended too early after the answer had begun.
+    """
+
+    def __init__(self, max_fruitless: int = MAX_FRUITLESS, replays: int = 0) -> None:
+        self.replays = replays
         self._max_fruitless = max_fruitless
+        self._sent_logprobs = 0
+        self._seen_logprobs = 0
         self._texts = {TextEvent: _Text(), ThinkingEvent: _Text()}
         self._pieces: dict[int, tuple[str, _Text]] = {}
         self._told_prompt = False
@@ -53,24 +64,29 @@ class Replay:
         for _, arguments in self._pieces.values():
             arguments.start()
         self._seen_calls = 0
+        self._seen_logprobs = 0
 
     def may_try_again(self, *, hung: bool = False) -> bool:
         """Whether another run is worth while: the last one got further, or few did not.
 
-        A second one that `hung` is enough: most likely it is this request that it hangs at.
+        A second one that `hung` is enough: most likely it is this request that it hangs at. An
+        answer that has begun, and goes on a little with each engine that it ends, does not end all.
         """
         weight = self._max_fruitless if hung else 1
         self._fruitless = 0 if self._steps > self._steps_before else self._fruitless + weight
         self._steps_before = self._steps
-        return self._fruitless < self._max_fruitless
+        self.replays += self.has_begun
+        return self._fruitless < self._max_fruitless and self.replays <= MAX_REPLAYS
 
     def pass_on(self, event: Event) -> Iterator[Event]:
         """What of an event the client does not have yet. Raises EngineError on another answer."""
         if isinstance(event, TextEvent | ThinkingEvent):
             new = self._texts[type(event)].take(event.text)
-            if new is not None:
+            logprobs = self._new_logprobs(event.logprobs)
+            if new is not None or logprobs:
                 self._steps += 1
-                yield event if new == event.text else structs.replace(event, text=new)
+                same = new == event.text and len(logprobs) == len(event.logprobs)
+                yield event if same else structs.replace(event, text=new or "", logprobs=logprobs)
         elif isinstance(event, ToolCallEvent):
             yield from self._pass_calls(event)
         elif isinstance(event, ToolPieceEvent):
@@ -78,6 +94,12 @@ class Replay:
         elif not (isinstance(event, PromptEvent) and self._told_prompt):
             self._told_prompt |= isinstance(event, PromptEvent)
             yield event
+
+    def _new_logprobs(self, logprobs: tuple[TokenLogprob, ...]) -> tuple[TokenLogprob, ...]:
+        known = max(self._sent_logprobs - self._seen_logprobs, 0)
+        self._seen_logprobs += len(logprobs)
+        self._sent_logprobs = max(self._sent_logprobs, self._seen_logprobs)
+        return logprobs[known:]
 
     def _pass_calls(self, event: ToolCallEvent) -> Iterator[Event]:
         self._seen_calls += 1

@@ -12,13 +12,15 @@ from msgspec import structs
 
 from ayllu.chat.choice import settle
 from ayllu.chat.grammar import check_grammar
+from ayllu.chat.hop import HOP
 from ayllu.chat.media import usable_media
 from ayllu.chat.placing import attachments
-from ayllu.chat.prompt import droppable, infill_marks
+from ayllu.chat.prompt import drop_oldest, droppable, infill_marks
 from ayllu.chat.replay import MAX_FRUITLESS, MAX_FRUITLESS_ATTACHED, Replay
 from ayllu.chat.request import ChatRequest
+from ayllu.chat.said import Item, Record, Said
 from ayllu.chat.tokens import ask_beside
-from ayllu.chat.turn import Turn, make_turn
+from ayllu.chat.turn import Turn, is_formed, make_turn
 from ayllu.errors import BadRequestError, ContextExceededError
 from ayllu.models.model import Model
 from ayllu.runner.options import DEFAULTS, merge_options, parse_options
@@ -29,36 +31,84 @@ from ayllu.types import DoneEvent, Event, Options
 T = TypeVar("T")
 
 
-async def answer(pool: Pool, model: Model, request: ChatRequest) -> AsyncGenerator[Event]:
+async def answer(
+    pool: Pool,
+    model: Model,
+    request: ChatRequest,
+    *,
+    said: Said | None = None,
+    again: bool = False,
+    observe: Callable[[Item], None] | None = None,
+) -> AsyncGenerator[Event]:
     """Answer a request; the last Event is a DoneEvent. Closing the generator frees the slot.
 
-    Where the engine dies, the request is run again on a new one with the same seed, and what was
-    sent already is not sent again. Raises AylluError.
+    Where the engine dies, the answer goes on with a new one. It also goes on from what was `said`
+    of it elsewhere; the Events of that come `again` only where asked for. `observe` is called with
+    each Item of its record before its Events come. Raises AylluError.
     """
     started = time.monotonic_ns()
+    if (hop := HOP.get()) is not None:
+        again = True
+        said, observe = hop.begin_answer()
     request = await _ready(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
     if request.tools or request.format is not None:
         options = structs.replace(options, grammar=None)  # the model's own gives way
     check_grammar(options.grammar or "", "the grammar")
-    seed = secrets.randbelow(1 << 31)
     attached = bool(attachments(request.messages))
-    replay = Replay(MAX_FRUITLESS_ATTACHED if attached else MAX_FRUITLESS)
+    if said is None:
+        formed = is_formed(model, request, options)
+        said = Said(seed=secrets.randbelow(1 << 31), formed=formed)
+    record = Record(said, observe)
+    replay = Replay(MAX_FRUITLESS_ATTACHED if attached else MAX_FRUITLESS, said.replays)
+    if said.has_begun:
+        for event in await _told(pool, model, request, record):
+            for part in replay.pass_on(event):
+                if again:
+                    yield part
+        said.replays = replay.replays = said.replays + 1
+    async with aclosing(_runs(pool, model, request, options, record, replay)) as events:
+        async for event in events:
+            yield _timed(event, started)
+
+
+async def _runs(
+    pool: Pool,
+    model: Model,
+    request: ChatRequest,
+    options: Options,
+    record: Record,
+    replay: Replay,
+) -> AsyncGenerator[Event]:
+    """What the client does not have yet, of as many runs as it takes."""
     while True:
         replay.start()
+        record.start()
         try:
-            async with aclosing(_run(pool, model, request, options, seed)) as events:
+            async with aclosing(_run(pool, model, request, options, record)) as events:
                 async for event in events:
                     for part in replay.pass_on(event):
-                        yield _timed(part, started)
+                        if record.said.formed and not isinstance(part, DoneEvent):
+                            record.add(part)
+                        yield part
         except EngineDiedError as error:
-            if replay.may_try_again(hung=error.hung):
-                continue
-            if not replay.has_begun:
-                _blame(request, error)
-            raise
+            if not replay.may_try_again(hung=error.hung):
+                if not replay.has_begun:
+                    _blame(request, error)
+                raise
+            record.said.replays = replay.replays
         else:
             return
+
+
+async def _told(pool: Pool, model: Model, request: ChatRequest, record: Record) -> list[Event]:
+    """What a client has of an answer that began elsewhere."""
+    said = record.said
+    if not said.steps:
+        return list(said.sent)
+    messages = drop_oldest(request.messages, said.truncated)
+    past = await _beside(pool, model, request, lambda turn: turn.past(messages), record)
+    return [*past, *said.sent]
 
 
 def _blame(request: ChatRequest, error: EngineDiedError) -> None:
@@ -84,24 +134,29 @@ def _timed(event: Event, started: int) -> Event:
 
 
 async def _run(
-    pool: Pool, model: Model, request: ChatRequest, options: Options, seed: int
+    pool: Pool, model: Model, request: ChatRequest, options: Options, record: Record
 ) -> AsyncGenerator[Event]:
     """One run of a request on one engine."""
     async with pool.acquire(model, options, keep_alive=request.keep_alive) as lease:
-        turn = make_turn(lease, model, request, options, seed)
+        said = record.said
+        turn = make_turn(lease, model, request, options, record)
         if marks := infill_marks(model, request):
             turn = await turn.infilling(marks)
-        messages = request.messages
+        messages = drop_oldest(request.messages, said.truncated)
         while True:
             try:
                 async with aclosing(turn.events(messages, lease.load_duration)) as events:
                     async for event in events:
+                        if isinstance(event, DoneEvent):
+                            spent = event.timings
+                            lease.runner.note(spent.eval_count, spent.eval_duration)
                         yield event
             except ContextExceededError:
-                whole = messages is request.messages
+                whole = not (said.truncated or said.has_begun)
                 if not (whole and request.truncate and droppable(messages)):
                     raise
                 messages = await turn.truncate(messages)
+                said.truncated = len(request.messages) - len(messages)
             else:
                 return
 
@@ -134,16 +189,21 @@ async def show_prompt(pool: Pool, model: Model, request: ChatRequest) -> str:
 
 
 async def _beside(
-    pool: Pool, model: Model, request: ChatRequest, ask: Callable[[Turn], Awaitable[T]]
+    pool: Pool,
+    model: Model,
+    request: ChatRequest,
+    ask: Callable[[Turn], Awaitable[T]],
+    record: Record | None = None,
 ) -> T:
     """What can be told of a request while all slots are busy."""
+    record = record or Record(Said(seed=0))
     ready = await _ready(request)
     options = merge_options(DEFAULTS, parse_options(model.params), request.options)
     try:
         told, _ = await ask_beside(
             pool,
             model,
-            lambda lease: ask(make_turn(lease, model, ready, options, 0)),
+            lambda lease: ask(make_turn(lease, model, ready, options, record)),
             options=options,
             keep_alive=request.keep_alive,
         )

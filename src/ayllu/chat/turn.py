@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from msgspec import Struct, structs
 
+from ayllu.chat import resume
 from ayllu.chat.attached import TokenCounter, closed, whole_prompt
 from ayllu.chat.choice import (
     call_schema,
@@ -23,6 +24,7 @@ from ayllu.chat.parsers.inferred import InferredParser
 from ayllu.chat.phases import form_after_thinking, without_loops
 from ayllu.chat.placing import (
     attachments,
+    engine_prompt,
     mark_content,
     numbered,
     with_marks,
@@ -37,13 +39,15 @@ from ayllu.chat.prompt import (
     render_prompt,
 )
 from ayllu.chat.request import ChatRequest
+from ayllu.chat.said import Record
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.vocab import FillTokens
 from ayllu.models.describe import capabilities
 from ayllu.models.formats import parser_name
 from ayllu.models.model import Model
-from ayllu.runner.client import Chunk, RunnerClient
+from ayllu.runner.chunks import Chunk
+from ayllu.runner.client import RunnerClient
 from ayllu.runner.place import Lease
 from ayllu.template import parse
 from ayllu.types import Event, Json, Message, Options
@@ -52,8 +56,19 @@ _THINKING = ("<think>", "</think>")
 """Around the thinking in Jinja templates that have calls as JSON in tags."""
 
 
+def is_formed(model: Model, request: ChatRequest, options: Options) -> bool:
+    """Whether an answer is held to a form, or the engine looks for calls in it.
+
+    Such a one cannot go on in the middle.
+    """
+    if request.format is not None or is_forced(request) or options.grammar:
+        return True
+    here = request.raw is not None or request.context or model_template(model, request)
+    return bool(request.tools) and not here
+
+
 def make_turn(
-    lease: Lease, model: Model, request: ChatRequest, options: Options, seed: int
+    lease: Lease, model: Model, request: ChatRequest, options: Options, record: Record
 ) -> Turn:
     """A request, settled, beside the engine that is to answer it."""
     template = model_template(model, request)
@@ -72,7 +87,7 @@ def make_turn(
         format=parser_name(model.config, model.go_template),
         thinks="thinking" in capabilities(model),
         context=lease.context,
-        seed=seed,
+        record=record,
         call_tag=call_tag,
     )
 
@@ -93,7 +108,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     format: str
     thinks: bool
     context: int
-    seed: int
+    record: Record
     call_tag: str | None = None
     tokens: tuple[int, ...] | None = None
 
@@ -113,16 +128,9 @@ class Turn(Struct, frozen=True, kw_only=True):
     ) -> AsyncGenerator[Event]:
         """The Events of the answer to these messages."""
         turn = self if self.request.shift else await self._bounded(messages)
-        prompt = self._rendered(messages)
-        if self._is_added_to(prompt):
-            prompt = await self._text(messages, None)
+        prompt = await self._known(messages)
         parser = self._parser(prompt)
-        builder = EventBuilder(
-            parser=parser,
-            top=self.request.top_logprobs,
-            one_call=self.request.parallel_tool_calls is False,
-            detailed=self.request.detailed,
-        )
+        builder = self._builder(parser)
         async with aclosing(await turn.stream(messages, prompt, parser)) as chunks:
             async for chunk in chunks:
                 for event in builder.feed(chunk):
@@ -133,6 +141,24 @@ class Turn(Struct, frozen=True, kw_only=True):
             load_duration=load_duration,
             truncated=len(self.request.messages) - len(messages),
             context=await self._context(messages, prompt, builder),
+        )
+
+    async def past(self, messages: Sequence[Message]) -> list[Event]:
+        """The Events of what was said of the answer to these messages."""
+        builder = self._builder(self._parser(await self._known(messages)))
+        return [event for chunk in self.record.said.chunks() for event in builder.feed(chunk)]
+
+    async def _known(self, messages: Sequence[Message]) -> str | None:
+        """The prompt, marked, unless the engine alone makes it."""
+        prompt = self._rendered(messages)
+        return await self._text(messages, None) if self._is_added_to(prompt) else prompt
+
+    def _builder(self, parser: Parser | None) -> EventBuilder:
+        return EventBuilder(
+            parser=parser,
+            top=self.request.top_logprobs,
+            one_call=self.request.parallel_tool_calls is False,
+            detailed=self.request.detailed,
         )
 
     async def truncate(self, messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -202,36 +228,72 @@ class Turn(Struct, frozen=True, kw_only=True):
             self.options,
             thinks=self.thinks,
             context=self.context,
-            seed=self.seed,
+            seed=self.record.said.seed,
         )
 
     async def stream(
         self, messages: Sequence[Message], prompt: str | None, parser: Parser | None
     ) -> AsyncGenerator[Chunk]:
         """The engine's answer, not started yet; `parser` only tells what the engine must know."""
-        full: Json
-        if self.tokens is not None:
-            full = [*self.request.context, *self.tokens]
-        elif prompt is None and not self.request.context:
-            messages = await closed(messages, lambda given: self._text(given, None))
-            return self.client.chat(self._chat_body(messages))
-        else:
-            text = await self._text(messages, prompt)
-            earlier = self.request.context
-            full = await whole_prompt(self.client, earlier, text, attachments(messages))
-        body = completion_body(
-            self.request, full, self.options, context=self.context, seed=self.seed
-        )
+        if prompt is None and self.tokens is None and not self.request.context:
+            return await self._chat(await closed(messages, lambda given: self._text(given, None)))
+        body = self._completion_body(await self._whole(messages, prompt))
         if is_forced(self.request):
             grammar = await self.client.grammar(call_schema(self.request.tools))
             body["grammar"] = with_line_end(grammar)
         if parser is None:
-            return self.client.complete(body)
+            return await self._complete(body)
         body["preserved_tokens"] = list(parser.tags)
         scout = self._parser(prompt) if self.request.format is not None and parser.thinks else None
         if scout is not None:
             return without_loops(form_after_thinking(self.client, body, scout))
-        return without_loops(self.client.complete(body))
+        return without_loops(await self._complete(body))
+
+    async def _whole(self, messages: Sequence[Message], prompt: str | None) -> Json:
+        """The prompt of /completion: the one that the answer's beginning had, if it has begun."""
+        said = self.record.said
+        full: Json = said.prompt
+        if said.steps and full is not None:
+            return full
+        if self.tokens is not None:
+            full = [*self.request.context, *self.tokens]
+        else:
+            text = await self._text(messages, prompt)
+            earlier = self.request.context
+            full = await whole_prompt(self.client, earlier, text, attachments(messages))
+        if not isinstance(full, Mapping):
+            said.prompt = full if isinstance(full, str) else tuple(full)
+        return full
+
+    def _completion_body(self, prompt: Json) -> dict[str, Json]:
+        seed = self.record.said.seed
+        return completion_body(self.request, prompt, self.options, context=self.context, seed=seed)
+
+    async def _complete(self, body: dict[str, Json]) -> AsyncGenerator[Chunk]:
+        if self.record.said.formed:
+            return self.client.complete(body)
+        return await resume.complete(self.client, body, self.record, context=self.context)
+
+    async def _chat(self, messages: Sequence[Message]) -> AsyncGenerator[Chunk]:
+        """Stream what the engine renders and parses itself."""
+        body, said = self._chat_body(messages), self.record.said
+        if not (said.formed or said.steps):
+            return resume.spoken(self.client.chat, body, self.record, 0)
+        if not said.formed:
+            shown = self._chat_body(without_data(messages))["messages"]
+            marker, attached = self.client.media_marker, attachments(messages)
+
+            def plain(prompt: str) -> dict[str, Json]:
+                full = engine_prompt(with_marks(prompt, marker), attached, marker)
+                return self._completion_body(full)
+
+            going_on = await resume.chat(
+                self.client, body, shown, plain, self.record, context=self.context
+            )
+            if going_on is not None:
+                return going_on
+            said.formed = True
+        return self.client.chat(body)
 
     def _parser(self, prompt: str | None) -> Parser | None:
         """A parser for what the engine does not parse itself; raw and filled-in text stays.

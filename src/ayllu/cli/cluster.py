@@ -23,8 +23,6 @@ class Membership(Struct, frozen=True):
     ayllu: str = ""
     node: str = ""
     name: str = ""
-    admin: bool = False
-    endpoints: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -68,7 +66,8 @@ def up(name: str, peers: tuple[str, ...], trusted_lan: str) -> None:
     body: Json = {"name": name, "trusted_lan": trusted_lan, "peers": list(peers)}
     now = call(lambda client: client.post("/api/cluster/up", body, Membership))
     _warn(now)
-    print(f"{_clean(now.name)} is in the ayllu {now.ayllu}, and takes part whenever Ayllu runs.")
+    me = clean_line(now.name)
+    print(f"{me} is in the ayllu {now.ayllu}, and takes part whenever Ayllu runs.")
     if trusted_lan:
         print("Other machines of this network join when `ayllu up` gets the same secret there.")
     else:
@@ -103,7 +102,8 @@ def join(code: str) -> None:
     """Join the ayllu of the machine where `ayllu invite` printed CODE."""
     now = call(lambda client: client.post("/api/cluster/join", {"code": code}, Membership))
     _warn(now)
-    print(f"{_clean(now.name)} joined the ayllu {now.ayllu}, and takes part whenever Ayllu runs.")
+    me = clean_line(now.name)
+    print(f"{me} joined the ayllu {now.ayllu}, and takes part whenever Ayllu runs.")
     print("`ayllu nodes` shows its machines, `ayllu list --all` their models.")
 
 
@@ -135,7 +135,8 @@ async def _pair(client: Client, machine: str) -> None:
         await asyncio.sleep(LOOK_SECONDS)
         asked = _waiting(await client.get("/api/cluster/pair", Pairings))
     digits = f"{asked.digits[:3]} {asked.digits[3:]}"
-    print(f"{_clean(asked.name)} at {_clean(asked.address)} must show these digits: {digits}")
+    where = clean_line(f"{asked.name} at {asked.address}")
+    print(f"{where} must show these digits: {digits}")
     accept = await asyncio.to_thread(_is_sure, "Does it?")
     body: Json = {"pairing": asked.pairing, "accept": accept}
     now = await client.post("/api/cluster/pair/confirm", body, Pairings)
@@ -153,7 +154,8 @@ async def _follow_pairing(client: Client, now: Pairings, pairing: str) -> None:
     if one is None or one.state != "paired":
         why = clean_line(one.sentence) if one is not None else "the pairing is over"
         raise AylluError(f"not paired: {why}")
-    print(f"{_clean(one.name)} and this machine are in one ayllu, and take part whenever they run.")
+    other = clean_line(one.name)
+    print(f"{other} and this machine are in one ayllu, and take part whenever they run.")
 
 
 def _waiting(now: Pairings) -> Pairing | None:
@@ -182,7 +184,8 @@ def revoke(node: str, reason: str, yes: bool) -> None:
     _be_sure(f"{node} can come back only as a new machine. Revoke it?", yes=yes)
     body: Json = {"node": node, "reason": reason}
     gone = call(lambda client: client.post("/api/cluster/revoke", body, Membership))
-    print(f"{_clean(gone.name)} ({gone.node}) is no member any more, and no machine speaks to it.")
+    name = clean_line(gone.name)
+    print(f"{name} ({gone.node}) is no member any more, and no machine speaks to it.")
 
 
 @click.command()
@@ -212,7 +215,3 @@ def _is_sure(question: str) -> bool:
         return click.confirm(question, default=False)
     except click.Abort as error:
         raise KeyboardInterrupt from error
-
-
-def _clean(text: str) -> str:
-    return clean_line(text)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ayllu.cli.print import human_bytes
 from ayllu.errors import BadRequestError
+from ayllu.values import human_bytes
 
 LARGEST = 100 * 1_000_000
 

@@ -30,9 +30,10 @@ def nodes(*, watch: bool, as_json: bool, measure: bool) -> None:
     """Show the machines of this ayllu: what they have, and what they do.
 
     TFLOPS and GB/s are measured: FP32 on the processor's cores, and reads from memory. RAM and VRAM
-    are what is free of how much. LOAD is the busy share of the processors, with the requests that
-    run + wait. LINK is from here: round trip, rate, and whether it is wired. A narrow terminal has
-    fewer columns, --json all there is.
+    are what is free of how much, GIVES how much of it models may take, where the owner limits that.
+    LOAD is the busy share of the processors, with the requests that run + wait. LINK is from here:
+    round trip, rate, and whether it is wired. A narrow terminal has fewer columns, --json all there
+    is.
     """
     if measure:
         call(_measure)

@@ -26,16 +26,17 @@ class Column(Struct, frozen=True):
 
 COLUMNS = (
     Column("NAME", 0, lambda node, _, __: short(node.name)),
-    Column("ADDRESS", 7, lambda node, _, __: (node.addresses or ("-",))[0]),
+    Column("ADDRESS", 8, lambda node, _, __: (node.addresses or ("-",))[0]),
     Column("TFLOPS", 1, lambda node, _, __: figure(node.tflops)),
     Column("GB/s", 2, lambda node, _, __: figure(node.memory_gbs)),
     Column("RAM", 3, lambda node, _, __: of(node.ram_free, node.ram_total)),
     Column("VRAM", 5, lambda node, _, __: vram(node)),
-    Column("MODELS", 8, lambda node, _, __: models(node)),
+    Column("GIVES", 7, lambda node, _, __: gives(node)),
+    Column("MODELS", 9, lambda node, _, __: models(node)),
     Column("LOAD", 4, lambda node, _, __: load(node)),
     Column("LINK", 6, lambda node, links, _: link(node, links.get(node.id))),
-    Column("VERSION", 9, lambda node, _, __: node.version),
-    Column("SINCE", 10, lambda node, _, now: relative_time(node.since, now)),
+    Column("VERSION", 10, lambda node, _, __: node.version),
+    Column("SINCE", 11, lambda node, _, now: relative_time(node.since, now)),
 )
 
 
@@ -100,6 +101,15 @@ def vram(node: Node) -> str:
     free = sum(gpu.vram_free for gpu in node.gpus)
     total = sum(gpu.vram_total for gpu in node.gpus)
     return of(free, total) if total else "-"
+
+
+def gives(node: Node) -> str:
+    """What its owner limits: `8 GiB, 12 GiB VRAM`, and `off` where others get nothing now."""
+    given = node.contribute
+    limits = ((given.ram, "GiB"), (given.vram, "GiB VRAM"))
+    words = [] if given.enabled else ["off"]
+    words += [f"{figure(limit / _GIB)} {unit}" for limit, unit in limits if limit]
+    return ", ".join(words) or "-"
 
 
 def models(node: Node) -> str:

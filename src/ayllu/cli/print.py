@@ -50,15 +50,6 @@ def _cells(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
 
 
-def human_bytes(size: int) -> str:
-    """Decimal units: `999 B`, `1.5 KB`, `12 GB`."""
-    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "KB")):
-        if size >= unit:
-            whole = size >= 10 * unit or size % unit == 0
-            return f"{size // unit} {name}" if whole else f"{size / unit:.1f} {name}"
-    return f"{size} B"
-
-
 def human_number(count: int) -> str:
     """A count of parameters: `7B`, `6.7B`, `22.57M`, `125K`."""
     if count >= 10**9:

@@ -10,13 +10,14 @@ from msgspec import Struct
 
 from ayllu.cli.blobs import Blobs
 from ayllu.cli.client import Client, call
-from ayllu.cli.print import human_bytes, write_table
+from ayllu.cli.print import write_table
 from ayllu.cli.progress import Progress, follow, showing
 from ayllu.cli.wire import PerplexityLine, PlanReply, ProgressLine, Quantization
 from ayllu.config import load_settings
 from ayllu.errors import BadRequestError
 from ayllu.models.name import parse_name, short_name
 from ayllu.types import Json, ModelName
+from ayllu.values import human_bytes
 
 BUILT_IN = ""
 LONGEST_TEXT = 16 << 20

@@ -20,6 +20,14 @@ class Load(Struct, frozen=True):
     cpu: float = 0.0
 
 
+class Contribution(Struct, frozen=True):
+    """What the owner gives: bytes for models (0: no limit), and whether others may use it now."""
+
+    ram: int = 0
+    vram: int = 0
+    enabled: bool = True
+
+
 class HeldModel(Struct, frozen=True):
     """A model of a machine."""
 
@@ -52,6 +60,7 @@ class Node(Struct, frozen=True):
     ram_total: int = 0
     ram_free: int = 0
     gpus: tuple[Gpu, ...] = ()
+    contribute: Contribution = Contribution()
     load: Load = Load()
     models: tuple[HeldModel, ...] = ()
     links: tuple[Link, ...] = ()

@@ -33,6 +33,7 @@ from ayllu.cluster.record import Endpoints
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.trusted import stretch
+from ayllu.cluster.tunnel import Tunnel
 from ayllu.cluster.view import Member, addresses
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError
 
@@ -130,6 +131,11 @@ class Awake:
     def peers(self) -> Peers | None:
         """The way to the others."""
         return self._part.peers if self._part is not None else None
+
+    @property
+    def tunnel(self) -> Tunnel | None:
+        """The way to the others for streams of bytes."""
+        return self._part.tunnel if self._part is not None else None
 
     def members(self) -> tuple[Member, ...]:
         """The others that are known now."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from msgspec import Struct
 from ayllu.cluster.bus import BusError
 from ayllu.cluster.credentials import Credentials
 from ayllu.cluster.endpoints import join_endpoint
+from ayllu.cluster.listening import bound_socket
 
 LEASE = 2000
 """Milliseconds without a sign of life after which a link is given up; four signs are sent in it."""
@@ -69,7 +69,7 @@ def usable(hosts: Sequence[str]) -> tuple[str, ...]:
         if "%" in host:
             continue
         try:
-            _probe(host, 0).close()
+            bound_socket(host, 0).close()
         except OSError as error:
             reason = f"{host}: {error.strerror}"
         else:
@@ -84,7 +84,7 @@ def free_port(hosts: Sequence[str], wanted: int) -> int:
     for _ in range(16):
         if wanted and is_free(hosts, wanted):
             return wanted
-        with _probe(hosts[0], 0) as probe:
+        with bound_socket(hosts[0], 0) as probe:
             wanted = int(probe.getsockname()[1])
     raise BusError("no TCP port is free for the other machines to connect to")
 
@@ -93,25 +93,10 @@ def is_free(hosts: Sequence[str], port: int) -> bool:
     """Whether a TCP port can be listened on at all of the addresses."""
     try:
         for host in hosts:
-            _probe(host, port).close()
+            bound_socket(host, port).close()
     except OSError:
         return False
     return True
-
-
-def _probe(host: str, port: int) -> socket.socket:
-    """A socket at an address, which takes over a port that was closed a moment ago."""
-    family, kind, protocol, _, where = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-    )[0]
-    bound = socket.socket(family, kind, protocol)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(where)
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 def zenoh_words(config: BusConfig) -> dict[str, Any]:

@@ -6,10 +6,11 @@ they are closed and opened anew for that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from ayllu.cluster.bus_config import BusConfig, dials
+from ayllu.cluster.endpoints import Places
 from ayllu.cluster.ground import BULK, BUS, Ground
 from ayllu.cluster.links import Links, serve_links
 from ayllu.cluster.membership import Membership
@@ -21,8 +22,6 @@ from ayllu.cluster.zenoh_bus import ZenohBus, open_bus
 _MOST_REMEMBERED = 32
 _FIRST_SECONDS, _THEN_SECONDS = 3.0, 10.0
 """How long a machine may be missing."""
-Places = tuple[Sequence[str], Sequence[str]]
-"""Where a machine's two buses are, as `host:port`."""
 
 
 class Buses:

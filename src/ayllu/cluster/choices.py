@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from ayllu.cluster.folder import write
 from ayllu.errors import StoreError
-from ayllu.models.files import draft
 
 FILE = "choices.json"
 _Text = Annotated[str, Meta(max_length=256)]
@@ -43,7 +43,5 @@ def load(folder: Path) -> Choices:
 
 
 def save(folder: Path, choices: Choices) -> None:
-    """Keep what was chosen; only the owner can read it."""
-    with draft(folder) as new:
-        new.write(msgspec.json.encode(choices))
-        new.publish(folder / FILE, private=True)
+    """Keep what was chosen; only the owner can read it. Raises StoreError."""
+    write(folder / FILE, msgspec.json.encode(choices))

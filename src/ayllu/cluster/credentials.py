@@ -15,17 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from msgspec import Struct
 
 from ayllu.cluster.authority import Authority, CertificateError, Certified, parse
-from ayllu.cluster.identity import (
-    CERTIFICATE,
-    KEY,
-    Identity,
-    Time,
-    private_pem,
-    read_key,
-    remove,
-    set_aside,
-    write,
-)
+from ayllu.cluster.folder import CERTIFICATE, remove, write
+from ayllu.cluster.identity import KEY, Identity, Time, private_pem, read_key, set_aside
 from ayllu.cluster.revoked import FILE as REVOKED
 from ayllu.cluster.revoked import Revoked
 from ayllu.errors import StoreError

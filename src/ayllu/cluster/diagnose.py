@@ -12,6 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ayllu.cluster.endpoints import host_of
 from ayllu.cluster.moments import moment
 
 MOST_SKEW = 300.0
@@ -192,7 +193,7 @@ def _silence(other: There) -> str:
     if not other.tried:
         return "has no address that is known: `ayllu up --peer HOST:PORT` gives it one"
     kinds = {one.port for one in other.tried}
-    places = ", ".join(dict.fromkeys(one.address.rpartition(":")[0] for one in other.tried))
+    places = ", ".join(dict.fromkeys(host_of(one.address) for one in other.tried))
     if other.beacon:
         return f"is heard, and {_ports(other.tried)}: open the ports of the cluster in its firewall"
     if "open" in kinds:

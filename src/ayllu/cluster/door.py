@@ -35,7 +35,8 @@ from ayllu.cluster.door_messages import (
     read_request,
     shown,
 )
-from ayllu.cluster.identity import KEY, write
+from ayllu.cluster.folder import write
+from ayllu.cluster.identity import KEY
 from ayllu.cluster.keyring import Keyring
 from ayllu.cluster.quiet import Quiet
 from ayllu.cluster.tasks import Tasks

@@ -8,12 +8,13 @@ pass it on: `statement` is what proofs are made of.
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from ayllu.cluster.keyring import Grant
+from ayllu.cluster.messages import read
 from ayllu.cluster.record import NodeId
 from ayllu.errors import BadRequestError
 
@@ -169,24 +170,17 @@ Reply = About | Granted | Admitted | Renewed | PairOffer | PairNonce | PairState
 
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
-MessageT = TypeVar("MessageT")
+_REFUSAL = "this is not what is said at a join door"
 
 
 def read_request(data: bytes) -> Request:
     """A request. Raises BadRequestError for what is none."""
-    return _read(_requests, data)
+    return read(_requests, data, _REFUSAL)
 
 
 def read_reply(data: bytes) -> Reply:
     """A reply. Raises BadRequestError for what is none."""
-    return _read(_replies, data)
-
-
-def _read(decoder: msgspec.msgpack.Decoder[MessageT], data: bytes) -> MessageT:
-    try:
-        return decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequestError(f"this is not what is said at a join door: {error}") from error
+    return read(_replies, data, _REFUSAL)
 
 
 def frame(message: Request | Reply) -> bytes:

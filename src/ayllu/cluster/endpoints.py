@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
+
+Places = tuple[Sequence[str], Sequence[str]]
+"""Where a machine's two buses are, as `host:port`."""
 
 
 def join_endpoint(host: str, port: int) -> str:
@@ -10,12 +14,16 @@ def join_endpoint(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def host_of(endpoint: str) -> str:
+    """The host in `host:port`, without brackets; nothing is checked."""
+    return endpoint.rpartition(":")[0].removeprefix("[").removesuffix("]")
+
+
 def split_endpoint(text: str) -> tuple[str, int]:
     """An address and a port. Raises ValueError for a text that is none, and for a name."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
+    host = host_of(text)
     ipaddress.ip_address(host)
-    number = int(port)
+    number = int(text.rpartition(":")[2])
     if not 0 < number < 1 << 16:
         raise ValueError(f"{number} is no port")
     return host, number

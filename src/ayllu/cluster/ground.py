@@ -12,11 +12,10 @@ from ayllu.cluster.interfaces import Interface, hosts
 from ayllu.cluster.keyring import Keyring
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.surroundings import Surroundings
-from ayllu.config import parse_address
+from ayllu.config import CLUSTER_PORT, parse_address
 
-BUS, BULK, PEER, DOOR = range(4)
+BUS, BULK, PEER, DOOR, TUNNEL = range(5)
 """The cluster's ports, counted from the setting `cluster_port`."""
-DEFAULT_PORT = 17446
 
 
 class Ground(Struct, frozen=True):
@@ -46,7 +45,7 @@ class Ground(Struct, frozen=True):
 
     def peers_at(self, number: int) -> Iterator[str]:
         """Where the machines that the owner named have that port, if theirs follow each other."""
-        first = self.around.parts.settings.cluster_port or DEFAULT_PORT
+        first = self.around.parts.settings.cluster_port or CLUSTER_PORT
         for text in self.peers:
             address = parse_address(text)
             port = address.port if has_port(text) else first

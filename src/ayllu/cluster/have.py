@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from ayllu.errors import BadRequestError
+from ayllu.cluster.messages import read
 from ayllu.models.manifest import MAX_MANIFEST_BYTES
 from ayllu.registry.partial import CHUNK
 
@@ -94,7 +94,4 @@ def encode(message: Struct) -> bytes:
 
 def decode(data: bytes, kind: type[T]) -> T:
     """A message from another machine. Raises BadRequestError for what is none."""
-    try:
-        return msgspec.msgpack.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequestError(f"this is no {kind.__name__}: {error}") from error
+    return read(msgspec.msgpack.Decoder(kind), data, f"this is no {kind.__name__}")

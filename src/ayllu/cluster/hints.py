@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ayllu.cluster.endpoints import join_endpoint
+from ayllu.cluster.messages import read
 from ayllu.cluster.quiet import Quiet
 from ayllu.cluster.record import NodeId
 from ayllu.errors import BadRequestError
@@ -80,10 +81,7 @@ def decode(data: bytes) -> Message:
     """A datagram's message. Raises BadRequestError for what is none."""
     if len(data) > LARGEST:
         raise BadRequestError(f"a beacon of {len(data)} bytes is too large")
-    try:
-        message = _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequestError(f"this is no beacon: {error}") from error
+    message = read(_decoder, data, "this is no beacon")
     if message.magic != MAGIC or not message.name.isprintable() or not message.version.isascii():
         raise BadRequestError("this is no beacon of ours")
     if message.format != VERSION:

@@ -22,13 +22,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
+from ayllu.cluster.folder import CERTIFICATE, FOLDER, write
 from ayllu.cluster.machine import Machine, this_machine
 from ayllu.errors import StoreError
-from ayllu.models.files import TEMPORARY_PREFIX, draft, locked, make_folder
+from ayllu.models.files import TEMPORARY_PREFIX, locked, make_folder
 
-FOLDER = "cluster"
 KEY = "key.pem"
-CERTIFICATE = "node.crt"
 _MACHINE = "machine.json"
 _EPOCH = "epoch"
 _LOCK = "lock"
@@ -136,24 +135,6 @@ def read_key(data: bytes, origin: object) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise StoreError(f"the key {origin} is not a P-256 key: move it away")
     return key
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file of its owner's alone, whole or not at all. Raises StoreError."""
-    try:
-        with draft(path.parent) as new:
-            new.write(data)
-            new.publish(path, private=True)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def remove(path: Path) -> None:
-    """Remove a file, if it is there. Raises StoreError."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be removed: {error.strerror or error}") from error
 
 
 def set_aside(folder: Path, node: str, names: Iterable[str]) -> Path:

@@ -25,7 +25,8 @@ from msgspec import Meta, Struct
 
 from ayllu.cluster.authority import Authority
 from ayllu.cluster.endpoints import join_endpoint, split_endpoint
-from ayllu.cluster.identity import Time, public_bytes, write
+from ayllu.cluster.folder import write
+from ayllu.cluster.identity import Time, public_bytes
 from ayllu.cluster.keyring import Keyring
 from ayllu.cluster.moments import moment
 from ayllu.errors import BadRequestError, ForbiddenError, StoreError

@@ -57,7 +57,7 @@ class Judge:
         """Store a piece; whether it was taken, and None where it was, and nobody vouches for it."""
         node, number = request
         voucher, wanted = await self._expected(number)
-        found = await self._landing.put(number, data, wanted=wanted, vouched=wanted is not None)
+        found = await self._landing.put(number, data, wanted=wanted)
         if found is None:
             self._swarm.bar(node)
             self._on_liar(node, f"it sent {len(data)} bytes as a piece of a model")

@@ -25,16 +25,8 @@ from ayllu.cluster.authority import (
     requester,
 )
 from ayllu.cluster.credentials import Credentials
-from ayllu.cluster.identity import (
-    Identity,
-    Time,
-    node_id,
-    private_pem,
-    read_key,
-    remove,
-    renewed,
-    write,
-)
+from ayllu.cluster.folder import remove, write
+from ayllu.cluster.identity import Identity, Time, node_id, private_pem, read_key, renewed
 from ayllu.cluster.revoked import LARGEST as LARGEST_REVOKED
 from ayllu.cluster.revoked import Revoked
 from ayllu.errors import BadRequestError, ForbiddenError, StoreError

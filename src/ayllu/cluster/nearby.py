@@ -15,8 +15,8 @@ from msgspec import Struct
 from ayllu import __version__
 from ayllu.cluster.beacon import Beacon
 from ayllu.cluster.door import Door
-from ayllu.cluster.endpoints import join_endpoint, split_endpoint
-from ayllu.cluster.ground import DEFAULT_PORT, DOOR
+from ayllu.cluster.endpoints import Places, join_endpoint, split_endpoint
+from ayllu.cluster.ground import DOOR
 from ayllu.cluster.hints import MAGIC, VERSION, Hint, Message, tag_of
 from ayllu.cluster.interfaces import Interface
 from ayllu.cluster.join import Known
@@ -26,13 +26,13 @@ from ayllu.cluster.pair import Pairing
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.trusted import TrustedLan
 from ayllu.cluster.view import Sighting
+from ayllu.config import CLUSTER_PORT
 from ayllu.errors import BadRequestError, NotFoundError
 
 BEACON = 2
 """The beacon's UDP port, counted from the setting `cluster_port`."""
 _TRY_SECONDS = 0.5
 _OPEN = frozenset({"waiting", "confirmed"})
-Places = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class Meeting(Struct, frozen=True):
@@ -168,7 +168,7 @@ class Nearby:
         except ValueError:
             pass
         else:
-            return join_endpoint(text, DEFAULT_PORT + DOOR)
+            return join_endpoint(text, CLUSTER_PORT + DOOR)
         try:
             split_endpoint(text)
         except ValueError as error:

@@ -17,15 +17,15 @@ import structlog
 
 from ayllu.cluster.bus import Close
 from ayllu.cluster.choices import Choices
-from ayllu.cluster.choose import choose
+from ayllu.cluster.folder import CERTIFICATE, FOLDER
 from ayllu.cluster.own import OwnRecord
 from ayllu.cluster.peers import Peers
 from ayllu.cluster.record import Record
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.cluster.tasks import Tasks
+from ayllu.cluster.tunnel import Tunnel
 from ayllu.cluster.view import Ayllu, Snapshot
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError
-from ayllu.models.name import parse_name, short_name, split_source
 
 if TYPE_CHECKING:
     from ayllu.cluster.awake import Awake
@@ -37,8 +37,6 @@ AWAKE_SECONDS = 900.0
 """How long a machine without an ayllu shows itself, once it was told to."""
 NETWORK_SECONDS = 3.0
 """How often it is looked whether the machine has other addresses."""
-CERTIFICATE = "cluster/node.crt"
-"""Where a member has its certificate, in the home folder."""
 _log = structlog.get_logger(__name__)
 
 
@@ -59,7 +57,7 @@ class LocalNode:
     def start(self) -> None:
         """Take part, where this machine does; nobody waits for it."""
         settings = self.around.parts.settings
-        is_member = (settings.home / CERTIFICATE).exists()
+        is_member = (settings.home / FOLDER / CERTIFICATE).exists()
         if settings.cluster != "off" and (is_member or self._is_eager):
             self._tasks.start(self._start())
 
@@ -89,6 +87,11 @@ class LocalNode:
         """The way to the other machines; None for a machine that is in no ayllu."""
         return self._awake.peers if self._awake is not None else None
 
+    @property
+    def tunnel(self) -> Tunnel | None:
+        """The same for streams of bytes."""
+        return self._awake.tunnel if self._awake is not None else None
+
     def snapshot(self) -> Snapshot:
         """What is known now. Whoever asks first has this machine measured."""
         me = self.own.snapshot().me
@@ -97,6 +100,11 @@ class LocalNode:
         known = Ayllu(self.ayllu, self.ayllu) if self.ayllu else None
         members, seen = self._awake.members(), self._awake.nearby.seen()
         return Snapshot(me, known, members, seen, problem=self.problem)
+
+    def records(self) -> tuple[Record, ...]:
+        """The records of this machine and of the others that can be used now."""
+        others = self._awake.members() if self._awake is not None else ()
+        return (self.own.record, *(one.record for one in others if one.state == "online"))
 
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop whenever another snapshot would be."""
@@ -122,14 +130,6 @@ class LocalNode:
         """Something of the others is different."""
         for listener in tuple(self._listeners):
             listener()
-
-    def holders(self, model: str) -> tuple[str, ...]:
-        """The ids of other machines that have a model, the best to ask first."""
-        if self._awake is None or split_source(model)[1]:
-            return ()
-        records = [one.record for one in self._awake.members() if one.state == "online"]
-        rtt = {link.to: link.rtt_p50 for link in self.own.record.links}
-        return tuple(one.node for one in choose(records, short_name(parse_name(model)), rtt))
 
     def find(self, text: str) -> Record:
         """The machine of a name or an id, this one among them.

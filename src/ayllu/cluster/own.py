@@ -9,21 +9,32 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 from msgspec import Struct, structs
 
 from ayllu import __version__
+from ayllu.cluster import contribute
 from ayllu.cluster.bus import Close
+from ayllu.cluster.contribute import Chosen, Terms
+from ayllu.cluster.folder import FOLDER
 from ayllu.cluster.hardware import Meter, engine_build, hardware
 from ayllu.cluster.measure import kept_speed, measured_speed
-from ayllu.cluster.record import MOST_MODELS, Endpoints, HeldModel, Load, Record, Speed
+from ayllu.cluster.record import (
+    MOST_MODELS,
+    Contribution,
+    Endpoints,
+    HeldModel,
+    Load,
+    Record,
+    Speed,
+)
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.view import Snapshot
 from ayllu.config import Settings
-from ayllu.errors import AylluError, EngineError
+from ayllu.errors import AylluError, EngineError, StoreError
 from ayllu.models.name import short_name
 from ayllu.models.store import Store
 from ayllu.registry.limits import end
@@ -56,7 +67,10 @@ class Parts(Struct, frozen=True):
 
 
 class OwnRecord:
-    """Keeps the record, and tells who subscribed of each change. Whoever made it closes it."""
+    """Keeps the record, and tells who subscribed of each change. Whoever made it closes it.
+
+    Until it is first asked for, or this machine is a member, nothing is looked at.
+    """
 
     def __init__(self, parts: Parts, *, node: str = "", name: str = "", epoch: int = 0) -> None:
         """`node` and `epoch` are the identity's. Changes of the record come by `change`."""
@@ -67,6 +81,7 @@ class OwnRecord:
         self._later: asyncio.TimerHandle | None = None
         self._patience = PATIENCE
         self._loaded: set[str] = set()
+        self._chosen = _chosen(parts.settings)
         self.record = Record(
             node=node,
             name=name or socket.gethostname().partition(".")[0],
@@ -79,9 +94,9 @@ class OwnRecord:
             hardware=hardware(parts.devices),
             load=self._load(),
         )
+        self.given()
         self._tasks = Tasks()
-        self._tasks.start(_again(LOAD_SECONDS, self._look_at_load))
-        self._tasks.start(_again(MODELS_SECONDS, self.look_at_models))
+        self._follows = False
 
     def snapshot(self) -> Snapshot:
         """This machine alone. Whoever asks first has it measured."""
@@ -90,6 +105,7 @@ class OwnRecord:
 
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop when the record has changed."""
+        self._follow()
         self._listeners.append(on_change)
         return lambda: self._listeners.remove(on_change)
 
@@ -103,15 +119,41 @@ class OwnRecord:
 
     def measure(self) -> None:
         """Measure how fast the machine is, unless that was done, now or in an earlier life."""
+        self._follow()
         if self._measuring is None:
             self._measuring = asyncio.create_task(self._measure(fresh=False))
 
     async def measure_again(self) -> None:
         """Measure how fast the machine is now. Raises EngineError where that fails."""
+        self._follow()
         if self._measuring is None or self._measuring.done():
             self._measuring = asyncio.create_task(self._measure(fresh=True))
         if not await asyncio.shield(self._measuring):
             raise EngineError("this machine could not be measured: the server's log says why")
+
+    @property
+    def terms(self) -> Terms:
+        """What the owner gives of this machine."""
+        return contribute.terms(self._parts.settings, self._chosen)
+
+    def choose(self, chosen: Chosen) -> None:
+        """Give more or less from now on, and at later starts.
+
+        Raises ValueError for what cannot be chosen, StoreError where it cannot be kept.
+        """
+        settings, chosen = self._parts.settings, chosen.over(self._chosen)
+        contribute.terms(settings, chosen)
+        contribute.save(settings.home, chosen)
+        self._chosen = chosen
+        self.given()
+
+    def given(self) -> Contribution:
+        """What that is at this moment; the record and the pool have it, too."""
+        hardware = self.record.hardware
+        given = self.terms.at(time.localtime().tm_hour, hardware)
+        self._parts.pool.most = given.vram if hardware.gpus else given.ram
+        self.change(contribute=given)
+        return given
 
     async def close(self) -> None:
         """Keep it no more."""
@@ -127,7 +169,7 @@ class OwnRecord:
         Where others ran beside it, it is measured again later, and the best of both counts.
         """
         settings, hardware = self._parts.settings, self.record.hardware
-        file = settings.home / "cluster" / "measured.json"
+        file = settings.home / FOLDER / "measured.json"
         kept = await asyncio.to_thread(kept_speed, file, hardware, settings.models)
         if kept is not None and not fresh and self.record.speed is None:
             self.change(speed=kept)
@@ -153,10 +195,26 @@ class OwnRecord:
             if self.record.load.cpu < QUIET_CPU:
                 return
 
-    async def _look_at_load(self) -> None:
-        load = await asyncio.to_thread(self._load)
-        if is_news(self.record.load, load, self.record.hardware.ram_total):
-            self.change(load=load)
+    def _follow(self) -> None:
+        """Look at what changes from now on: until somebody asks, nobody needs to know."""
+        if not self._follows:
+            self._follows = True
+            self.change(load=self._load())
+            self._tasks.start(self._follow_load())
+            self._tasks.start(self._follow_models())
+
+    async def _follow_load(self) -> None:
+        while True:
+            await asyncio.sleep(LOAD_SECONDS)
+            load = await asyncio.to_thread(self._load)
+            if is_news(self.record.load, load, self.record.hardware.ram_total):
+                self.change(load=load)
+            self.given()  # hours come and go
+
+    async def _follow_models(self) -> None:
+        while True:
+            await self.look_at_models()
+            await asyncio.sleep(MODELS_SECONDS)
 
     async def look_at_models(self) -> None:
         """Bring the record up to date with the store."""
@@ -187,11 +245,13 @@ class OwnRecord:
         return self._meter.load(running=pool.running, waiting=pool.waiting)
 
 
-async def _again(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
-    """Look again and again."""
-    while True:
-        await look()
-        await asyncio.sleep(seconds)
+def _chosen(settings: Settings) -> Chosen:
+    """What the owner chose; where that cannot be told, others get nothing."""
+    try:
+        return contribute.load(settings)
+    except StoreError as error:
+        _log.warning("other machines may not use this one", reason=error.sentence)
+        return Chosen(contribute=False)
 
 
 def held_models(store: Store, loaded: set[str]) -> tuple[HeldModel, ...]:

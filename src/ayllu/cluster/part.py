@@ -10,8 +10,9 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 
-from ayllu.cluster.buses import Buses, Places
-from ayllu.cluster.ground import PEER, Ground
+from ayllu.cluster.buses import Buses
+from ayllu.cluster.endpoints import Places
+from ayllu.cluster.ground import PEER, TUNNEL, Ground
 from ayllu.cluster.membership import Membership
 from ayllu.cluster.peer_server import PeerServer
 from ayllu.cluster.peers import Peers
@@ -19,6 +20,7 @@ from ayllu.cluster.record import Record
 from ayllu.cluster.remembered import FILE, MOST, Met, Remembered
 from ayllu.cluster.table import Change
 from ayllu.cluster.tasks import Tasks
+from ayllu.cluster.tunnel import Tunnel
 from ayllu.cluster.view import Member
 
 GRACE_SECONDS = 5.0
@@ -40,6 +42,13 @@ class Part:
         self._server = PeerServer(ground.around.app, self._is_refused)
         self.peers = Peers(self._contexts[1], self._addresses_of)
         """The way to the others."""
+        self.tunnel = Tunnel(
+            self._contexts,
+            ground.around.host,
+            is_refused=self._is_refused,
+            addresses_of=self._tunnels_of,
+        )
+        """The way to the others for streams of bytes."""
         remembered = Remembered(ground.keyring.identity.folder / FILE)
         self._membership = Membership(ground.keyring, ground.own, remembered)
         self._membership.subscribe(self._on_change)
@@ -50,7 +59,8 @@ class Part:
         """Listen for the others and look for them. Raises AylluError where that cannot be."""
         ground = self._ground
         peer = await self._server.start(self._contexts[0], ground.hosts, ground.port(PEER))
-        ground.tell_endpoints(peer=peer)
+        tunnel = await self.tunnel.start(ground.hosts, ground.port(TUNNEL))
+        ground.tell_endpoints(peer=peer, tunnel=tunnel)
         await self._buses.open()
         self._tasks.start(self._look())
         ground.own.measure()
@@ -62,11 +72,13 @@ class Part:
             context.load_cert_chain(credentials.certificate_file, credentials.key_file)
         for node in {
             *self._server.connections,
+            *self.tunnel.streams,
             *(entry.node for entry in credentials.revoked.entries),
         }:
             if self._is_refused(node):
                 self._server.drop(node)
                 self.peers.drop(node)
+                self.tunnel.drop(node)
         await self._buses.close()
         await self._buses.open()
 
@@ -76,6 +88,7 @@ class Part:
         await self._membership.close()  # before the buses, which say that this machine returns
         await self._buses.close()
         await self._server.close(GRACE_SECONDS)
+        await self.tunnel.close()
         await self.peers.close()
 
     def named(self) -> dict[str, tuple[str, str]]:
@@ -113,6 +126,8 @@ class Part:
     def _on_change(self, change: Change) -> None:
         if change.kind in {"left", "set_aside"}:
             self.peers.drop(change.node)
+        if change.kind == "set_aside":  # a stream knows by itself whether the other end is there
+            self.tunnel.drop(change.node)
         self._ground.changed()
 
     def _is_refused(self, node: str) -> bool:
@@ -123,3 +138,8 @@ class Part:
         """Where a member's API listens."""
         member = self._membership.member(node)
         return member.record.endpoints.peer if member is not None else ()
+
+    def _tunnels_of(self, node: str) -> tuple[str, ...]:
+        """Where it takes streams."""
+        member = self._membership.member(node)
+        return member.record.endpoints.tunnel if member is not None else ()

@@ -11,11 +11,14 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from ayllu.cluster.messages import read
 from ayllu.errors import BadRequestError
 
 LONGEST_RECORD = 1 << 20
 MOST_LINKS = 256
 MOST_MODELS = 4096
+MOST_STAGES = 64
+MOST_DEPLOYMENTS = 256
 _T = TypeVar("_T")
 _Text = Annotated[str, Meta(max_length=256)]
 _Count = Annotated[int, Meta(ge=0, le=1 << 62)]
@@ -95,17 +98,64 @@ class Load(Struct, frozen=True):
     cpu: _Number = 0.0
 
 
+class Stage(Struct, frozen=True):
+    """Layers `first` to `first + layers - 1` of a model on a machine, where they take `size` bytes.
+
+    The first stage of several is the head's, which answers.
+    """
+
+    node: NodeId
+    first: _Count
+    layers: _Count
+    size: _Count
+
+
+class Deployed(Struct, frozen=True, kw_only=True):
+    """A model that the machine runs on several, or was told to run.
+
+    `fence` grows with every placement, also where another machine takes over. What its owner said,
+    where it is `pinned`, is in `nodes`, `split` (layers of each node), `context`, `slots` and
+    `tensor` (a split within layers); empty and 0 leave it open. `predicted` is in tokens per second
+    of one stream; there are no `stages` while it does not run.
+    """
+
+    id: _Text
+    model: Annotated[str, Meta(max_length=512)]
+    digest: _Text
+    fence: _Count
+    stages: Annotated[tuple[Stage, ...], Meta(max_length=MOST_STAGES)] = ()
+    predicted: _Number = 0.0
+    pinned: bool = False
+    nodes: Annotated[tuple[NodeId, ...], Meta(max_length=MOST_STAGES)] = ()
+    split: Annotated[tuple[_Count, ...], Meta(max_length=MOST_STAGES)] = ()
+    context: _Count = 0
+    slots: _Count = 0
+    tensor: bool = False
+
+
+class Contribution(Struct, frozen=True):
+    """What its owner gives: bytes that models may take there in all (0: no limit) of RAM and VRAM.
+
+    `enabled` says whether other machines may use it now.
+    """
+
+    ram: _Count = 0
+    vram: _Count = 0
+    enabled: bool = True
+
+
 class Endpoints(Struct, frozen=True):
     """Where it listens: `host:port` texts, one per address.
 
     `bus` and `bulk` are Zenoh's, `peer` the HTTP API over mutual TLS, `join` the door for machines
-    that have no certificate yet.
+    that have no certificate yet, `tunnel` raw streams over mutual TLS.
     """
 
     bus: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     bulk: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     peer: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
     join: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
+    tunnel: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -128,6 +178,8 @@ class Record(Struct, frozen=True, kw_only=True):
     speed: Speed | None = None
     links: Annotated[tuple[Link, ...], Meta(max_length=MOST_LINKS)] = ()
     models: Annotated[tuple[HeldModel, ...], Meta(max_length=MOST_MODELS)] = ()
+    deployments: Annotated[tuple[Deployed, ...], Meta(max_length=MOST_DEPLOYMENTS)] = ()
+    contribute: Contribution = Contribution()
     admin: bool = False
     returns: bool = False
 
@@ -150,6 +202,9 @@ class Pulse(Struct, frozen=True, array_like=True):
     load: Load
 
 
+_records, _pulses = msgspec.msgpack.Decoder(Record), msgspec.msgpack.Decoder(Pulse)
+
+
 def encode(record: Record | Pulse) -> bytes:
     """A record or a pulse as msgpack."""
     return msgspec.msgpack.encode(record)
@@ -157,18 +212,15 @@ def encode(record: Record | Pulse) -> bytes:
 
 def decode(data: bytes) -> Record:
     """A record from another machine. Raises BadRequestError for what is none, or is too large."""
-    return _decoded(data, Record)
+    return _decoded(_records, data)
 
 
 def decode_pulse(data: bytes) -> Pulse:
     """The same of a pulse."""
-    return _decoded(data, Pulse)
+    return _decoded(_pulses, data)
 
 
-def _decoded(data: bytes, kind: type[_T]) -> _T:
+def _decoded(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
     if len(data) > LONGEST_RECORD:
         raise BadRequestError(f"a record of {len(data)} bytes is too large")
-    try:
-        return msgspec.msgpack.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequestError(f"this is no record of a machine: {error}") from error
+    return read(decoder, data, "this is no record of a machine")

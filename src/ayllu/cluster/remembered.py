@@ -15,7 +15,8 @@ import structlog
 from msgspec import Meta, Struct, structs
 
 from ayllu.cluster.endpoints import split_endpoint
-from ayllu.cluster.identity import Time, write
+from ayllu.cluster.folder import write
+from ayllu.cluster.identity import Time
 from ayllu.cluster.record import Record
 from ayllu.errors import StoreError
 

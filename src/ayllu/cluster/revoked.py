@@ -13,7 +13,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ayllu.cluster.authority import Authority
-from ayllu.cluster.identity import Time, is_signed, write
+from ayllu.cluster.folder import write
+from ayllu.cluster.identity import Time, is_signed
+from ayllu.cluster.messages import read
 from ayllu.cluster.record import NodeId
 from ayllu.errors import BadRequestError, StoreError
 
@@ -102,10 +104,7 @@ class Revoked:
     def _add(self, data: bytes) -> frozenset[str]:
         if len(data) > LARGEST:
             raise BadRequestError(f"a list of revoked machines of {len(data)} bytes is too large")
-        try:
-            entries = _decoder.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRequestError(f"this is no list of revoked machines: {error}") from error
+        entries = read(_decoder, data, "this is no list of revoked machines")
         new = {entry.node: entry for entry in entries if entry.node not in self._entries}
         if len(self._entries) + len(new) > MOST:
             raise BadRequestError(f"more than {MOST} machines are revoked")

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from ayllu.cluster.credentials import Credentials
 from ayllu.cluster.identity import Time, is_signed
+from ayllu.cluster.messages import read
 from ayllu.errors import BadRequestError, ForbiddenError
 
 LARGEST_BODY = 4 << 20
@@ -61,10 +62,7 @@ def unseal(credentials: Credentials, kind: str, data: bytes, now: Time | None = 
     """
     if len(data) > LARGEST:
         raise BadRequestError(f"an envelope of {len(data)} bytes is too large")
-    try:
-        envelope = _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequestError(f"this is no sealed envelope: {error}") from error
+    envelope = read(_decoder, data, "this is no sealed envelope")
     if envelope.kind != kind:
         raise BadRequestError(f"this envelope is not of the kind {kind}")
     writer = credentials.check(envelope.certificate, now)

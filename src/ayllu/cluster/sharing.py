@@ -64,6 +64,8 @@ class Sharing:
     def attach(self, control: Bus, bulk: Bus) -> None:
         """Begin to answer the others, and to ask them."""
         self._buses = control, bulk
+        # Tokens and not membership, which keeps a machine that returns for seconds: its pieces are
+        # asked for elsewhere at once. One that lost its token is asked while others are there.
         self._closes.append(control.watch(LIVE.format(node="*"), self._on_change))
         if self._serves:
             giving = self._giving

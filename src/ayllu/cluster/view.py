@@ -12,7 +12,8 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from ayllu.cluster.bus import Close
-from ayllu.cluster.record import Gpu, HeldModel, Record
+from ayllu.cluster.endpoints import host_of
+from ayllu.cluster.record import Contribution, Gpu, HeldModel, Record
 from ayllu.gotime import format_time
 
 _LAST_SECOND = 253_402_300_799  # of the year 9999
@@ -118,6 +119,7 @@ class Node(Struct, frozen=True):
     ram_free: int
     disk_free: int
     gpus: tuple[Gpu, ...]
+    contribute: Contribution
     load: NodeLoad
     models: tuple[HeldModel, ...]
     links: tuple[NodeLink, ...]
@@ -268,6 +270,7 @@ def _node(member: Member) -> Node:
         ram_free=load.ram_free,
         disk_free=load.disk_free,
         gpus=hardware.gpus,
+        contribute=record.contribute,
         load=NodeLoad(load.running, load.waiting, load.cpu),
         models=record.models,
         links=tuple(
@@ -287,7 +290,7 @@ def _node(member: Member) -> Node:
 def addresses(record: Record) -> tuple[str, ...]:
     """The hosts at which a machine listens, without ports, each once."""
     places = (*record.endpoints.peer, *record.endpoints.bus)
-    return tuple(dict.fromkeys(place.rpartition(":")[0].strip("[]") for place in places))
+    return tuple(dict.fromkeys(map(host_of, places)))
 
 
 def _moment(seconds: float) -> str:

@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from ayllu.cluster.bus import BusError, Close
 from ayllu.cluster.bus_config import BusConfig, free_port, is_free, usable, zenoh_words
-from ayllu.cluster.endpoints import join_endpoint
+from ayllu.cluster.endpoints import host_of, join_endpoint
 from ayllu.cluster.quiet import Quiet
 from ayllu.cluster.sessions import close_session, open_session
 from ayllu.errors import AylluError
@@ -378,4 +378,4 @@ def _settle(future: asyncio.Future[Any], value: object) -> None:
 
 def _host(locator: str) -> str:
     """The address in `tls/1.2.3.4:5`."""
-    return locator.partition("/")[2].rpartition(":")[0].strip("[]")
+    return host_of(locator.partition("/")[2])

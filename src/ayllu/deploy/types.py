@@ -1,5 +1,7 @@
 """The nouns of placement: machines and the ways between them, stages, candidates, plans.
 
+What a model takes is `gguf.layers.LayerSizes`.
+
 Sizes are in bytes, times in seconds unless a name says otherwise.
 """
 
@@ -10,27 +12,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ayllu.cluster.record import Stage
+
 Kind = Literal["local", "route", "replicate", "split"]
-
-
-class LayerSizes(Struct, frozen=True):
-    """What a model's file says of its size, for one type of KV cache.
-
-    `weights` are each layer's bytes, `active` those of them that a token reads (less where experts
-    are chosen), `kv` each layer's bytes of KV cache per token. `width` is the number of values
-    that one layer hands to the next, per token (FP32 on the way to another machine).
-    """
-
-    weights: tuple[int, ...]
-    active: tuple[int, ...]
-    kv: tuple[int, ...]
-    embedding: int
-    """Of which a token reads one row."""
-    output: int
-    """The output layer with its norm; where it shares the embedding's weights, these."""
-    width: int
-    largest: int
-    """The largest tensor, which a worker holds once more while it comes."""
 
 
 class Demand(Struct, frozen=True):
@@ -69,26 +53,20 @@ class Machine(Struct, frozen=True):
     """Requests that run or wait there."""
     may_work: bool = True
     """It takes parts of other machines' models: same engine, not in quarantine, its owner wills."""
+    vram: int = 0
+    """Of `room`, what lies on graphics cards: a head's layers of a split model do not go there."""
 
 
 class Way(Struct, frozen=True):
-    """Between two machines: round trip in milliseconds, MB/s (1e6 bytes)."""
+    """Between two machines: round trip in milliseconds, MB/s (1e6 bytes), 0 where not measured."""
 
     rtt_ms: float
     mbs: float
+    wireless: bool = False
 
 
 Ways = Mapping[frozenset[str], Way]
 """The measured ways, by the two machines' ids."""
-
-
-class Stage(Struct, frozen=True):
-    """Layers `first` to `first + layers - 1` on one machine; `size` is all that it takes there."""
-
-    node: str
-    first: int
-    layers: int
-    size: int
 
 
 class Candidate(Struct, frozen=True):

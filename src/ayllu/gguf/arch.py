@@ -135,6 +135,12 @@ def kv_bytes(header: Header, context: int, slots: int = 1, cache_type: str = "f1
     return sum(kv_layer_bytes(header, cache_type)) * context * slots
 
 
+def expert_share(header: Header) -> float:
+    """Which share of its experts a token of this model uses; 1 for a model without experts."""
+    count, used = _own(header, "expert_count") or 0, _own(header, "expert_used_count") or 0
+    return min(used / count, 1.0) if count and used else 1.0
+
+
 def chat_template(header: Header) -> str | None:
     """The Jinja chat template."""
     return _text(header, "tokenizer.chat_template")

@@ -42,7 +42,8 @@ _PLACE = re.compile(r"\s*\{\{-?\s*\.Prompt\s*-?\}\}\s*")
 class Model(Struct, frozen=True, kw_only=True):
     """A model of the store.
 
-    `digest` is the manifest's, hex without prefix. `path` is the GGUF's. `template` is a Go
+    `digest` is the manifest's, hex without prefix. `path` is the GGUF's, as the manifest's `blob`
+    is, though that may be of an uncorrected one. `template` is a Go
     template, None where there is at most the GGUF's own Jinja template; `wants_go` says whether it
     is used though there is Jinja, None that what they can do decides. `modified_at` is a Unix time
     in nanoseconds, `size` in bytes. `parent` names the model that it was made from.
@@ -54,6 +55,7 @@ class Model(Struct, frozen=True, kw_only=True):
     name: ModelName
     digest: str
     path: Path
+    blob: Layer | None = None
     projectors: tuple[Path, ...] = ()
     adapters: tuple[Path, ...] = ()
     drafts: tuple[Path, ...] = ()
@@ -133,11 +135,12 @@ def _open(store: Store, stored: StoredManifest, wants_go: bool | None) -> Model:
     config = texts.read(stored.manifest.config)
     params = texts.last(PARAMS_TYPE)
     messages = texts.last(MESSAGES_TYPE)
-    sources = [layer.from_ for layer in texts.of(MODEL_TYPE)]
+    blob = texts.of(MODEL_TYPE)[0]
     return Model(
         name=stored.name,
         digest=stored.digest,
         path=models[0],
+        blob=blob,
         projectors=texts.paths(PROJECTOR_TYPE),
         adapters=texts.paths(ADAPTER_TYPE),
         drafts=texts.paths(DRAFT_TYPE),
@@ -152,7 +155,7 @@ def _open(store: Store, stored: StoredManifest, wants_go: bool | None) -> Model:
         config=parse_config(config) if config else ModelConfig(),
         modified_at=stored.modified_at,
         size=stored.size,
-        parent=sources[0],
+        parent=blob.from_,
         stems={
             store.blob_path(layer.digest): stem_of(store.root, layer.digest)
             for layer in texts.of(MODEL_TYPE, PROJECTOR_TYPE)

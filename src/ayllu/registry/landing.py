@@ -35,21 +35,20 @@ class PartialLanding:
         for number, chunk in self._partial.chunks.items():
             yield number, chunk.is_known and chunk.retries < HEARSAY
 
-    async def put(
-        self, number: int, data: bytes, *, wanted: bytes | None, vouched: bool
-    ) -> bytes | None:
+    async def put(self, number: int, data: bytes, *, wanted: bytes | None) -> bytes | None:
         """Store a piece whose sha256 is `wanted`; returns the sha256 that it has."""
         with using(self._partial.path.parent.parent):
-            found = await in_thread(self._pool, self._put, number, data, wanted, vouched)
+            found = await in_thread(self._pool, self._put, number, data, wanted)
         self._stored.set()
         return found
 
-    def _put(self, number: int, data: bytes, wanted: bytes | None, vouched: bool) -> bytes | None:
+    def _put(self, number: int, data: bytes, wanted: bytes | None) -> bytes | None:
         if len(data) != self._partial.length(number):
             return None
         found = hashlib.sha256(data).digest()
         if wanted in {None, found}:
-            self._partial.write(number, [memoryview(data)], 0 if vouched else HEARSAY)
+            retries = HEARSAY if wanted is None else 0
+            self._partial.write(number, [memoryview(data)], retries)
         return found
 
     async def sha256(self, number: int) -> bytes:

@@ -35,11 +35,10 @@ class Landing(Protocol):
     def stored(self) -> Iterable[tuple[int, bool]]:
         """The pieces that are here, and whether this machine vouches for each."""
 
-    async def put(
-        self, number: int, data: bytes, *, wanted: bytes | None, vouched: bool
-    ) -> bytes | None:
+    async def put(self, number: int, data: bytes, *, wanted: bytes | None) -> bytes | None:
         """Store a piece whose sha256 is `wanted`, if that is known; one that is here stays.
 
+        Where it is not known, nobody vouches for the piece.
         Returns the sha256 of `data`, stored or not; None where the piece has another length.
         """
 

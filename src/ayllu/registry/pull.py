@@ -96,6 +96,31 @@ class Puller:
             async for line in lines:
                 yield line
 
+    async def copy(self, text: str, layer: Layer) -> AsyncGenerator[Progress]:
+        """Get a model's GGUF from the user's other machines; no registry is asked.
+
+        It comes with the model `text` that they have it in, where no model has that name here. Else
+        it is nobody's, and goes when the store is pruned. Raises as `pull` does.
+        """
+        name = parse_name(text)
+        neighbours, offer = self._downloads.neighbours, None
+        if neighbours is not None and not await asyncio.to_thread(self._store.find, name):
+            offer = await neighbours.manifest(full_name(name))
+        if offer and layer.digest in {one.digest for one in parse_manifest(offer.data).layers}:
+            lines = self._take(name, offer.data, None, scheme=offer.scheme, prunes=False)
+        else:
+            lines = self._copy_file(layer)
+        async with aclosing(lines):
+            async for line in lines:
+                yield line
+
+    async def _copy_file(self, layer: Layer) -> AsyncGenerator[Progress]:
+        with self._store.creating():
+            await asyncio.to_thread(self._downloads.check_space, [layer])
+            async with aclosing(self._fetch(None, layer)) as lines:
+                async for line in lines:
+                    yield line
+
     async def _update(self, name: ModelName, *, prunes: bool) -> AsyncGenerator[Progress]:
         """Get a model again that was pulled before, where its registry has another one by now."""
         stored = await asyncio.to_thread(self._store.manifest, name)

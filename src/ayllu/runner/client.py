@@ -7,16 +7,18 @@ because /health stays well in a child that hangs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+import time
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import TypeVar
 
 import aiohttp
 import msgspec
-from msgspec import Struct, field
 
 from ayllu.errors import EngineError
 from ayllu.runner.bodies import payload, refusal
+from ayllu.runner.chunks import Chunk, CompletionReader, read_chat
+from ayllu.runner.pace import Pace, longest_silence
 from ayllu.runner.process import EngineDiedError, RunnerProcess
 from ayllu.runner.replies import (
     Content,
@@ -29,7 +31,7 @@ from ayllu.runner.replies import (
     Ranked,
     Tokens,
 )
-from ayllu.types import Json, TokenLogprob
+from ayllu.types import Json
 from ayllu.watch import Watch
 
 _READY_POLL_SECONDS = 0.02
@@ -37,130 +39,29 @@ _QUICK_SECONDS = 60.0
 _MOST_GRAMMARS = 64
 
 
-class EngineTimings(Struct, frozen=True):
-    """The engine's own account of a request: counts in tokens, times in milliseconds."""
-
-    cache_n: int = 0
-    prompt_n: int = 0
-    prompt_ms: float = 0.0
-    predicted_n: int = 0
-    predicted_ms: float = 0.0
-    draft_n: int = 0
-    draft_n_accepted: int = 0
-
-
-class ToolDelta(Struct, frozen=True):
-    """A piece of a tool call; `arguments` is JSON text to be joined with that of its `index`."""
-
-    index: int
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-
-class Progress(Struct, frozen=True):
-    """How far the engine is with a prompt of `total` tokens, `cache` of which it had already."""
-
-    total: int = 0
-    cache: int = 0
-
-
-class Chunk(Struct, frozen=True):
-    """One step of an answer. `finish` is empty until the last, which carries `timings`.
-
-    While the prompt is read, chunks have nothing but `progress`.
-    """
-
-    text: str = ""
-    thinking: str = ""
-    tools: tuple[ToolDelta, ...] = ()
-    logprobs: tuple[TokenLogprob, ...] = ()
-    tokens: tuple[int, ...] = ()
-    finish: str = ""
-    stop_word: str = ""
-    timings: EngineTimings | None = None
-    progress: Progress | None = None
-
-
-class _Logprob(Struct, frozen=True):
-    token: str = ""
-    logprob: float | None = 0.0
-    bytes: tuple[int, ...] | None = ()
-    top_logprobs: tuple[_Logprob, ...] = ()
-
-    def public(self) -> TokenLogprob:
-        top = tuple(item.public() for item in self.top_logprobs)
-        # JSON has no minus infinity: llama-server writes null, we the lowest float32.
-        value = -3.4028235e38 if self.logprob is None else self.logprob
-        return TokenLogprob(self.token, value, tuple(self.bytes or ()), top)
-
-
-class _CompletionLine(Struct, frozen=True):
-    prompt_progress: Progress | None = None
-    content: str = ""
-    tokens: tuple[int, ...] = ()
-    stop: bool = False
-    stop_type: str = ""
-    stopping_word: str = ""
-    completion_probabilities: tuple[_Logprob, ...] = ()
-    timings: EngineTimings | None = None
-
-
-class _Function(Struct, frozen=True):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _ToolCall(Struct, frozen=True):
-    index: int = 0
-    id: str | None = None
-    function: _Function = _Function()
-
-
-class _Delta(Struct, frozen=True):
-    content: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: tuple[_ToolCall, ...] = ()
-
-
-class _Logprobs(Struct, frozen=True):
-    content: tuple[_Logprob, ...] | None = None
-
-
-class _Choice(Struct, frozen=True):
-    delta: _Delta = _Delta()
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Verbose(Struct, frozen=True):
-    stopping_word: str = ""
-
-
-class _ChatLine(Struct, frozen=True):
-    choices: tuple[_Choice, ...] = ()
-    prompt_progress: Progress | None = None
-    verbose: _Verbose = field(name="__verbose", default=_Verbose())
-    timings: EngineTimings | None = None
-
-
 T = TypeVar("T")
-_completion_line = msgspec.json.Decoder(_CompletionLine)
-_chat_line = msgspec.json.Decoder(_ChatLine)
 
 
 class RunnerClient:
     """Speaks to one RunnerProcess. Whoever made it calls `close`.
 
-    The time-outs are in seconds: to the first sign of life, and from one to the next.
+    The time-outs are in seconds: to the first sign of life, and from one to the next. That of a
+    model with parts `far` away is learned from its streams, and shorter.
     """
 
     def __init__(
-        self, process: RunnerProcess, *, first_timeout: float, next_timeout: float
+        self,
+        process: RunnerProcess,
+        *,
+        first_timeout: float,
+        next_timeout: float,
+        far: bool = False,
     ) -> None:
         self._process = process
         self._first_timeout = first_timeout
         self._next_timeout = next_timeout
+        self._far = far
+        self._paces: dict[Watch, Pace] = {}
         self._grammars: dict[bytes, str] = {}
         connector: aiohttp.BaseConnector
         if process.socket_path is None:
@@ -213,25 +114,13 @@ class RunnerClient:
 
     async def complete(self, body: Mapping[str, Json]) -> AsyncGenerator[Chunk]:
         """Stream /completion. Closing the generator cancels the request in the engine."""
-        finished = False
+        reader = CompletionReader()
         async with aclosing(self._stream("/completion", body)) as lines:
             async for data in lines:
-                line = _completion_line.decode(data)
-                if line.prompt_progress is not None:
-                    # A sign of life, with a token that is none.
-                    yield Chunk(progress=line.prompt_progress)
-                    continue
-                finished |= line.stop
-                yield Chunk(
-                    text=line.content,
-                    logprobs=tuple(item.public() for item in line.completion_probabilities),
-                    tokens=line.tokens,
-                    finish=_FINISH.get(line.stop_type, "stop") if line.stop else "",
-                    stop_word=line.stopping_word,
-                    timings=line.timings,
-                )
-        if not finished:
-            raise await self._broken(None)
+                yield reader.read(data)
+                if reader.finished:
+                    return
+        raise await self._broken(None)
 
     async def chat(self, body: Mapping[str, Json]) -> AsyncGenerator[Chunk]:
         """Stream /v1/chat/completions, where the engine applies the model's Jinja template."""
@@ -239,9 +128,10 @@ class RunnerClient:
             async for data in lines:
                 if data == b"[DONE]":
                     return
-                line = _chat_line.decode(data)
-                for choice in line.choices:
-                    yield _chat_chunk(choice, line)
+                for chunk in read_chat(data):
+                    yield chunk
+                    if chunk.finish:
+                        return
         raise await self._broken(None)
 
     async def tokenize(self, text: str, *, special: bool, parse_special: bool = True) -> list[int]:
@@ -334,7 +224,7 @@ class RunnerClient:
             self._end_silent()
 
         try:
-            with Watch(self._first_timeout, end_silent) as watch:
+            with Watch(self._first_timeout, end_silent) as watch, self._paced(watch):
                 response = await self._session.post(
                     f"{self._process.url}{path}", data=payload(full)
                 )
@@ -342,8 +232,7 @@ class RunnerClient:
                     if response.status != 200:
                         raise refusal(await response.read())
                     rest = b""
-                    while data := await response.content.readany():
-                        watch.touch(self._next_timeout)
+                    while data := await self._heard(watch, response.content.readany()):
                         *lines, rest = (rest + data).split(b"\n")
                         for line in lines:
                             if line.startswith(b'data: {"error"'):
@@ -356,8 +245,41 @@ class RunnerClient:
         except aiohttp.ClientError as error:
             raise await self._broken(error, hung=hung) from error
 
+    async def _heard(self, watch: Watch, reading: Awaitable[bytes]) -> bytes:
+        """What is read next, which is a sign of life."""
+        if not self._far:
+            data = await reading
+            watch.touch(self._next_timeout)
+            return data
+        waiting = time.monotonic()
+        data = await reading
+        self._paces[watch].heard(time.monotonic() - waiting)
+        watch.touch()
+        self._set_pace()
+        return data
+
+    @contextmanager
+    def _paced(self, watch: Watch) -> Iterator[None]:
+        """Have the rhythm of a stream count, where the model has parts on other machines."""
+        if not self._far:
+            yield
+            return
+        self._paces[watch] = Pace()
+        self._set_pace()
+        try:
+            yield
+        finally:
+            del self._paces[watch]
+
+    def _set_pace(self) -> None:
+        seconds = longest_silence(self._paces.values(), self._next_timeout)
+        for watch, pace in self._paces.items():
+            if pace.begun:
+                watch.allow(seconds)
+
     def _end_silent(self) -> None:
-        self._process.kill("the engine stopped answering and was ended")
+        where = ", or a machine that has a part of the model," if self._far else ""
+        self._process.kill(f"the engine{where} stopped answering and was ended")
 
     def _check_open(self) -> None:
         """Refuse to speak to a child whose end was noticed already."""
@@ -371,26 +293,3 @@ class RunnerClient:
         except TimeoutError:
             return EngineError(f"the connection to the engine broke: {error}")
         return EngineDiedError(self._process.reason(), hung=hung)
-
-
-_FINISH = {"limit": "length", "word": "stop", "eos": "stop"}
-
-
-def _chat_chunk(choice: _Choice, line: _ChatLine) -> Chunk:
-    delta = choice.delta
-    probabilities = (choice.logprobs.content if choice.logprobs else None) or ()
-    return Chunk(
-        text=delta.content or "",
-        thinking=delta.reasoning_content or "",
-        tools=tuple(
-            ToolDelta(
-                call.index, call.id or "", call.function.name or "", call.function.arguments or ""
-            )
-            for call in delta.tool_calls
-        ),
-        logprobs=tuple(item.public() for item in probabilities),
-        finish=choice.finish_reason or "",
-        stop_word=line.verbose.stopping_word,
-        timings=line.timings,
-        progress=line.prompt_progress,
-    )

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from msgspec import Struct
 
 from ayllu.config import Settings
 from ayllu.errors import ILLEGAL_INSTRUCTION, EngineMissingError
+from ayllu.runner.rpc_hello import HELLO, HELLO_REPLY_BYTES, read_hello, version_text
 
 RPC_PROTOCOL = (7, 0)
 """Major and minor version of the RPC protocol that the pinned engine speaks."""
@@ -41,8 +41,6 @@ REQUIRED_FLAGS = (
 REMEDY = "run `make setup` to build one, or set AYLLU_LLAMA_BIN to a folder with llama-server"
 
 _PROBE_SECONDS = 20.0
-_RPC_HELLO = 14
-_RPC_CAPABILITY_BYTES = 24
 
 
 class Engine(Struct, frozen=True):
@@ -116,7 +114,7 @@ def engine_facts(engine: Engine) -> EngineFacts:
         {path.name.split(".")[0] for path in _library_folder(engine).glob("libggml-*")}
     )
     return EngineFacts(
-        rpc_protocol=".".join(map(str, rpc_protocol(engine.rpc_server) or ())) or "unknown",
+        rpc_protocol=version_text(rpc_protocol(engine.rpc_server)),
         devices=list_devices(engine),
         cpu_features=tuple(re.findall(r"(\w+) = 1\b", words)),
         backends=tuple(
@@ -134,7 +132,7 @@ def list_devices(engine: Engine) -> tuple[str, ...]:
 def rpc_protocol(program: Path) -> tuple[int, int, int] | None:
     """The RPC protocol version a worker answers HELLO with, or None where it answers nothing.
 
-    Starts the worker on a free loopback port and ends it. Source: ggml-rpc.cpp, RPC_CMD_HELLO.
+    Starts the worker on a free loopback port and ends it.
     """
     if not program.exists():
         return None
@@ -154,20 +152,21 @@ def rpc_protocol(program: Path) -> tuple[int, int, int] | None:
 
 
 def _hello(port: int, worker: subprocess.Popen[bytes]) -> tuple[int, int, int] | None:
-    request = struct.pack("<BQ", _RPC_HELLO, _RPC_CAPABILITY_BYTES) + bytes(_RPC_CAPABILITY_BYTES)
     deadline = time.monotonic() + _PROBE_SECONDS
     while time.monotonic() < deadline and worker.poll() is None:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
-                connection.sendall(request)
-                # 8 bytes of length, then major, minor and patch in a byte each.
+                connection.sendall(HELLO)
                 reply = b""
-                while len(reply) < 11 and (piece := connection.recv(64)):
+                while len(reply) < HELLO_REPLY_BYTES and (piece := connection.recv(64)):
                     reply += piece
         except OSError:
             time.sleep(0.02)
             continue
-        return (reply[8], reply[9], reply[10]) if len(reply) >= 11 else None
+        try:
+            return read_hello(reply)
+        except ValueError:
+            return None
     return None
 
 
@@ -184,8 +183,8 @@ def _check_foreign(folder: Path, source: str) -> Engine:
     if protocol is not None and protocol[:2] != RPC_PROTOCOL:
         raise EngineMissingError(
             f"the engine in {folder} ({source}) speaks RPC protocol "
-            f"{'.'.join(map(str, protocol))}, and Ayllu's machines speak "
-            f"{'.'.join(map(str, RPC_PROTOCOL))}; {REMEDY}"
+            f"{version_text(protocol)}, and Ayllu's machines speak "
+            f"{version_text(RPC_PROTOCOL)}; {REMEDY}"
         )
     return engine
 

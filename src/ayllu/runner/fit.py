@@ -166,6 +166,8 @@ def serves(loaded: LoadOptions, wanted: LoadOptions, options: Options) -> bool:
         "main_gpu": options.main_gpu is None,
         "mmap": options.use_mmap is None,
         "draft_tokens": options.draft_num_predict is None,
+        "workers": True,
+        "tensor_split": True,
     }
     same = {name: getattr(loaded, name) for name, is_open in left_open.items() if is_open}
     return structs.replace(wanted, **same) == loaded

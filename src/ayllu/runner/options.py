@@ -39,8 +39,21 @@ DRAFT_TOKENS = 4
 LARGEST = (1 << 31) - 1
 """The engine reads its numbers as 32-bit integers; a larger seed is cut to one."""
 
+_HEAD_TENSORS = (r"^output_norm\.", r"^output\.", r"^token_embd")
+"""What of a split model stays with its head, in the engine's patterns; no tensor of a layer."""
+
 LEAST = {"num_keep": -1, "repeat_penalty": 2.0**-126}
 """The smallest values that the engine takes; every other number may be any."""
+
+
+class Worker(Struct, frozen=True):
+    """A part of a model on another machine: the next `layers`, at the near end of a tunnel.
+
+    `endpoint` is `127.0.0.1:port`, where an RPC worker answers.
+    """
+
+    endpoint: str
+    layers: int
 
 
 class LoadOptions(Struct, frozen=True, kw_only=True):
@@ -48,7 +61,8 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
 
     `embedding` makes vectors in place of texts, or scores where the `pooling` is "rank".
     `overrides` are keys of the model's GGUF with other values. `speculation` is how the draft model
-    drafts, in the engine's word; `draft_tokens` of 0 leaves it unused.
+    drafts, in the engine's word; `draft_tokens` of 0 leaves it unused. The last layers are with the
+    `workers`, in their order; `tensor_split` has all machines work at each layer together.
     """
 
     model: Path
@@ -70,6 +84,8 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     flash_attention: str = "auto"
     kv_cache_type: str = "f16"
     cache_ram: int = 0
+    workers: tuple[Worker, ...] = ()
+    tensor_split: bool = False
 
 
 def parse_options(values: Mapping[str, Json]) -> Options:
@@ -171,13 +187,34 @@ def engine_arguments(load: LoadOptions, *, host: str, slots: Path) -> list[str]:
         arguments += ["--context-shift"]
     if load.threads > 0:
         arguments += ["-t", str(load.threads)]
+    arguments += _worker_arguments(load) if load.workers else _gpu_arguments(load)
+    if load.mmap is not None:
+        arguments += ["--load-mode", "mmap" if load.mmap else "none"]
+    return arguments + _file_arguments(load) + _draft_arguments(load)
+
+
+def _gpu_arguments(load: LoadOptions) -> list[str]:
+    arguments = []
     if load.gpu_layers is not None and load.gpu_layers >= 0:
         arguments += ["-ngl", str(load.gpu_layers)]
     if load.main_gpu is not None:
         arguments += ["--split-mode", "none", "--main-gpu", str(load.main_gpu)]
-    if load.mmap is not None:
-        arguments += ["--load-mode", "mmap" if load.mmap else "none"]
-    return arguments + _file_arguments(load) + _draft_arguments(load)
+    return arguments
+
+
+def _worker_arguments(load: LoadOptions) -> list[str]:
+    """Exactly these layers on the workers; what is before and behind them stays on this machine.
+
+    The engine counts what is behind the last layer as one more, and would fit it, too.
+    """
+    layers = [worker.layers for worker in load.workers]
+    layers[-1] += 1
+    arguments = ["--rpc", ",".join(worker.endpoint for worker in load.workers)]
+    arguments += ["--device", ",".join(f"RPC{number}" for number in range(len(layers)))]
+    arguments += ["-ngl", str(sum(layers)), "-ts", ",".join(map(str, layers)), "-fit", "off"]
+    if load.tensor_split:
+        return [*arguments, "--split-mode", "tensor"]
+    return [*arguments, "-ot", ",".join(f"{name}=CPU" for name in _HEAD_TENSORS)]
 
 
 def _file_arguments(load: LoadOptions) -> list[str]:
@@ -210,6 +247,8 @@ def _draft_arguments(load: LoadOptions) -> list[str]:
     arguments += ["--spec-draft-n-max", str(tokens)]
     arguments += ["--spec-draft-type-k", load.kv_cache_type]
     arguments += ["--spec-draft-type-v", load.kv_cache_type]
-    if load.gpu_layers == 0:
+    if load.workers:
+        arguments += ["-devd", "none"]  # a draft that asks other machines saves nothing
+    elif load.gpu_layers == 0:
         arguments += ["--spec-draft-ngl", "0"]
     return arguments

@@ -14,7 +14,11 @@ from ayllu.runner import fit
 from ayllu.runner.client import RunnerClient
 from ayllu.runner.options import LoadOptions
 from ayllu.runner.process import RunnerProcess
+from ayllu.runner.split import Share
 from ayllu.types import Options
+
+LEAST_TOKENS = 8
+"""A shorter answer says nothing of the speed."""
 
 
 class Key(NamedTuple):
@@ -25,21 +29,36 @@ class Key(NamedTuple):
 
 
 class Runner:
-    """A loaded model. `size` is its estimated memory in bytes."""
+    """A loaded model. `size` is its estimated memory in bytes, on all machines of its `share`."""
 
     def __init__(
-        self, load: LoadOptions, process: RunnerProcess, client: RunnerClient, size: int
+        self,
+        load: LoadOptions,
+        process: RunnerProcess,
+        client: RunnerClient,
+        size: int,
+        share: Share | None = None,
     ) -> None:
         self.load = load
         self.process = process
         self.client = client
         self.slots = asyncio.Semaphore(load.parallel)
         self.size = size
+        self.share = share
+        self.rate = 0.0
+
+    def note(self, tokens: int, nanoseconds: int) -> None:
+        """How long an answer's tokens took; the latest answers count most."""
+        if tokens >= LEAST_TOKENS and nanoseconds > 0:
+            rate = tokens * 1e9 / nanoseconds
+            self.rate = (self.rate + rate) / 2 if self.rate else rate
 
     async def stop(self) -> None:
-        """End the child and close the connections to it."""
+        """End the child, close the connections to it, and give back what others hold of it."""
         await self.process.stop()
         await self.client.close()
+        if self.share is not None:
+            await self.share.end(crashed=not self.process.killed_because)
 
 
 class Lease(Struct, frozen=True):
@@ -60,13 +79,18 @@ class Lease(Struct, frozen=True):
 
 
 class LoadedModel(Struct, frozen=True):
-    """A row of `ayllu ps`: sizes in bytes, `expires_at` a Unix time (inf where it stays)."""
+    """A row of `ayllu ps`: sizes in bytes, `expires_at` a Unix time (inf where it stays).
+
+    `rate` is in tokens per second of one stream, as measured; 0 before the first answer.
+    """
 
     model: Model
     size: int
     size_vram: int
     expires_at: float
     context_length: int
+    share: Share | None = None
+    rate: float = 0.0
 
 
 class Place:
@@ -98,3 +122,11 @@ class Place:
             and runner.process.alive
             and fit.serves(runner.load, load, options)
         )
+
+    @property
+    def has_room(self) -> bool:
+        """Whether its child would take one more request at once."""
+        runner = self.runner
+        if runner is None or self.leaving or not runner.process.alive:
+            return False
+        return not runner.slots.locked()

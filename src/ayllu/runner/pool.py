@@ -26,6 +26,7 @@ from ayllu.runner.engine import Engine
 from ayllu.runner.options import LoadOptions
 from ayllu.runner.place import Key, Lease, LoadedModel, Place, Runner
 from ayllu.runner.process import EngineDiedError, RunnerProcess, start_runner
+from ayllu.runner.split import Share, Splitter
 from ayllu.system import memory
 from ayllu.types import Options
 
@@ -36,6 +37,10 @@ class Pool:
     """All loaded models of this server. Whoever made it calls `close`."""
 
     def __init__(self, settings: Settings, engine: Engine, *, gpus: int = 0) -> None:
+        self.splitter: Splitter | None = None
+        """Asked of each model before it is loaded, once there is one."""
+        self.most = 0
+        """Bytes that models may take on this machine in all; 0: as many as it has."""
         self._settings = settings
         self._engine = engine
         self._gpus = gpus
@@ -93,9 +98,34 @@ class Pool:
         return self._running
 
     @property
+    def held(self) -> int:
+        """Bytes of this machine that the models in memory take; all of it can be freed."""
+        runners = (place.runner for place in self._places.values())
+        return sum(one.share.size if one.share else one.size for one in runners if one is not None)
+
+    @property
     def waiting(self) -> int:
         """How many requests wait for a model, or for a slot of one."""
         return self._waiting
+
+    def slots_for(self, load: LoadOptions) -> int:
+        """Slots to open; with a graphics card the engine itself fits the model in."""
+        if load.embedding:
+            return 1
+        if self._gpus:
+            return self._settings.num_parallel
+        facts = fit.load_facts(load)
+        return fit.choose_parallel(
+            self._settings.num_parallel,
+            weights=facts.weights,
+            kv_per_slot=facts.kv_per_token * load.context,
+            available=memory().available,
+        )
+
+    def has_room(self, digest: str) -> bool:
+        """Whether a model is loaded, by its manifest's digest, and has a free slot."""
+        places = (place for place in self._places.values() if place.key.digest == digest)
+        return any(place.has_room for place in places)
 
     def loaded(self) -> list[LoadedModel]:
         """What is in memory now, the longest-lasting first."""
@@ -106,6 +136,8 @@ class Pool:
                 size_vram=self._size_vram(place.runner),
                 expires_at=place.expires_at,
                 context_length=place.runner.load.context,
+                share=place.runner.share,
+                rate=place.runner.rate,
             )
             for place in self._places.values()
             if place.runner is not None and place.runner.process.alive
@@ -118,6 +150,12 @@ class Pool:
             place.keep_alive = 0.0
             if place.users == 0 and not place.loading:
                 await self._end(place)
+
+    async def clear(self, digest: str) -> None:
+        """Let a model go once its users are done, nobody new coming in; then it is loaded anew."""
+        async with self._admission:
+            for place in [place for place in self._places.values() if place.key.digest == digest]:
+                await self._clear(place)
 
     def abort(self) -> None:
         """Take no more requests, and end those under way."""
@@ -212,32 +250,52 @@ class Pool:
         self._places[place.key] = place
         place.loading = True
         try:
-            load = structs.replace(load, parallel=self._parallel(load))
+            load = structs.replace(load, parallel=self.slots_for(load))
             size = fit.footprint(fit.load_facts(load), load)
-            await self._make_room(size)
-            place.runner = await self._start(place, load, size)
+            share = None
+            if self.splitter is not None:
+                share = await self.splitter.split(place.model, load)
+            place.runner = await self._start_in_room(place, load, size, share)
         finally:
             place.loading = False
             if place.runner is None:
                 self._forget(place)
         self._tell()
 
-    async def _start(self, place: Place, load: LoadOptions, size: int) -> Runner:
+    async def _start_in_room(
+        self, place: Place, load: LoadOptions, size: int, share: Share | None
+    ) -> Runner:
+        """A new child once there is memory for it; its share is given back where that fails."""
+        try:
+            await self._make_room(share.size if share else size)
+            return await self._start(place, share.load if share else load, size, share)
+        except BaseException:
+            if share is not None:
+                await asyncio.shield(share.end(crashed=False))
+            raise
+
+    async def _start(
+        self, place: Place, load: LoadOptions, size: int, share: Share | None
+    ) -> Runner:
         """A new child, ready to answer."""
         name = short_name(place.model.name)
         process = await self._start_process(place, load, name)
+        if share is not None:
+            share.watch(process.kill)
         client = RunnerClient(
             process,
             first_timeout=self._settings.first_token_timeout,
             next_timeout=self._settings.token_timeout,
+            far=bool(load.workers),
         )
-        runner = Runner(load, process, client, size)
+        runner = Runner(load, process, client, size, share)
         try:
             await client.wait_ready(self._settings.load_timeout)
         except BaseException as error:
             await asyncio.shield(self._stop(runner))
             if isinstance(error, EngineError):
-                kind = EngineDiedError if isinstance(error, EngineDiedError) else EngineError
+                died = isinstance(error, EngineDiedError) or (share is not None and share.lost)
+                kind = EngineDiedError if died else EngineError
                 raise kind(f"{name} could not be loaded: {error}") from error
             raise
         return runner
@@ -283,7 +341,8 @@ class Pool:
             others = [place for place in self._places.values() if place.runner is not None]
             full = len(others) >= self._settings.max_loaded_models
             short = bool(others) and not self._gpus and size > memory().available
-            if not full and not short:
+            over = bool(others) and 0 < self.most < self.held + size
+            if not full and not short and not over:
                 return
             idle = [place for place in others if place.users == 0]
             await self._clear(min(idle or others, key=lambda place: place.last_used))
@@ -338,20 +397,6 @@ class Pool:
     def _size_vram(self, runner: Runner) -> int:
         """Bytes on graphics cards: all of the model where there is one, unless told otherwise."""
         return runner.size if self._gpus and runner.load.gpu_layers != 0 else 0
-
-    def _parallel(self, load: LoadOptions) -> int:
-        """Slots to open; with a graphics card the engine itself fits the model in."""
-        if load.embedding:
-            return 1
-        if self._gpus:
-            return self._settings.num_parallel
-        facts = fit.load_facts(load)
-        return fit.choose_parallel(
-            self._settings.num_parallel,
-            weights=facts.weights,
-            kv_per_slot=facts.kv_per_token * load.context,
-            available=memory().available,
-        )
 
 
 def _kill_unwanted(task: asyncio.Task[RunnerProcess]) -> None:

@@ -1,23 +1,14 @@
-"""One llama-server child: started on a socket only we can reach, watched, drained, ended.
-
-It dies with us: by the kernel's parent-death signal on Linux, by a watchdog pipe elsewhere.
-"""
+"""One llama-server child: started on a socket only we can reach."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
 import re
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
-import time
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from asyncio.subprocess import Process
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -25,18 +16,15 @@ import structlog
 
 from ayllu.errors import EngineError
 from ayllu.gguf.tool import ENGINE_ENVIRONMENT
+from ayllu.runner.child import Child, log_file, start_child
 from ayllu.runner.engine import Engine
-from ayllu.runner.explain import explain_exit
 from ayllu.runner.options import LoadOptions, engine_arguments
-from ayllu.system import USERS_PREFIX, child_environment, dies_with_parent, temporary_prefix
+from ayllu.system import USERS_PREFIX, child_environment, temporary_prefix
 
-LOG_LINES = 200
-STOP_SECONDS = 3.0
 LONGEST_FOLDER = 60
 """A unix socket's whole path must stay under 104 bytes on macOS, 108 on Linux."""
 UNIX_SOCKETS = sys.platform != "win32"
 
-_LINUX = sys.platform == "linux"
 _log = structlog.get_logger(__name__)
 
 
@@ -51,7 +39,7 @@ class EngineDiedError(EngineError):
         self.hung = hung
 
 
-class RunnerProcess:
+class RunnerProcess(Child):
     """A started llama-server. Whoever started it calls `stop`.
 
     `url` and `socket_path` say where it answers, `api_key` what it wants to hear. `media_marker`
@@ -59,116 +47,34 @@ class RunnerProcess:
     """
 
     def __init__(
-        self, child: Process, *, name: str, folder: Path, api_key: str, media_marker: str
+        self,
+        child: Process,
+        *,
+        name: str,
+        folder: Path,
+        api_key: str,
+        media_marker: str,
+        on_exit: Callable[[RunnerProcess], None],
     ) -> None:
-        self._child = child
+        super().__init__(child)
         self._folder = folder
-        self._watchdog: tuple[int, int] | None = None
-        self._last_output = time.monotonic()
+        self._on_exit = on_exit
         self.name = name
-        self.pid = child.pid
         self.api_key = api_key
         self.media_marker = media_marker
         self.socket_path = folder / "engine.sock" if UNIX_SOCKETS else None
         self.url = "http://engine" if UNIX_SOCKETS else ""
-        self.log: deque[str] = deque(maxlen=LOG_LINES)
-        self.exited = asyncio.Event()
-        self.killed_because = ""
-        self._tasks: list[asyncio.Task[None]] = []
 
-    @property
-    def alive(self) -> bool:
-        """Whether the child still runs and nobody has decided to end it."""
-        return not self.exited.is_set() and not self.killed_because
+    def _hear(self, line: bytes) -> None:
+        if not UNIX_SOCKETS and (found := re.search(rb"listening on (http://\S+)", line)):
+            self.url = found.group(1).decode()
 
-    @property
-    def was_killed(self) -> bool:
-        """Whether somebody else killed the child, out of memory being somebody too."""
-        return self._child.returncode == -signal.SIGKILL and not self.killed_because
-
-    @property
-    def seconds_silent(self) -> float:
-        """Seconds since the child last wrote to its log."""
-        return time.monotonic() - self._last_output
-
-    def reason(self) -> str:
-        """Why the child ended, in a sentence."""
-        return self.killed_because or explain_exit(self._child.returncode, self.log)
-
-    def kill(self, because: str) -> None:
-        """End a child that hangs, at once."""
-        if not self.exited.is_set():
-            self.killed_because = self.killed_because or because
-            _signal_group(self.pid, signal.SIGKILL)
-
-    async def stop(self) -> None:
-        """End the child (politely, then not) and remove what it left. Safe to call twice."""
-        if not self.exited.is_set():
-            self.killed_because = self.killed_because or "the model was unloaded"
-            _signal_group(self.pid, signal.SIGTERM)
-            try:
-                await asyncio.wait_for(self.exited.wait(), STOP_SECONDS)
-            except TimeoutError:
-                _signal_group(self.pid, signal.SIGKILL)
-        await asyncio.wait(self._tasks)
-
-    def watch(self, log_file: Path, on_exit: Callable[[RunnerProcess], None]) -> None:
-        """Drain the log into memory and a file, and notice the end."""
-        self._tasks = [
-            asyncio.create_task(self._drain(log_file)),
-            asyncio.create_task(self._reap(on_exit)),
-        ]
-
-    def arm_watchdog(self) -> None:
-        """Where the kernel has no parent-death signal: a shell that kills the child when we die.
-
-        It holds the reading end of a pipe whose only writer is this process.
-        """
-        reading, writing = os.pipe()
-        script = f"read _ || kill -9 -{self.pid}"
-        shell = os.posix_spawn(
-            "/bin/sh",
-            ["sh", "-c", script],
-            os.environ,
-            file_actions=[(os.POSIX_SPAWN_DUP2, reading, 0)],
-            setsid=True,
-        )
-        os.close(reading)
-        self._watchdog = shell, writing
-
-    def _disarm_watchdog(self) -> None:
-        """Tell the shell that there is nothing left to kill."""
-        if self._watchdog is not None:
-            shell, writing = self._watchdog
-            with contextlib.suppress(OSError):
-                os.write(writing, b"\n")
-            os.close(writing)
-            os.waitpid(shell, 0)
-            self._watchdog = None
-
-    async def _drain(self, log_file: Path) -> None:
-        assert self._child.stdout is not None  # noqa: S101 - it was started with a pipe
-        with contextlib.ExitStack() as stack:
-            file = None
-            with contextlib.suppress(OSError):  # a full disk must not stop the engine
-                file = stack.enter_context(log_file.open("wb", buffering=0))
-            async for line in _lines(self._child.stdout):
-                self._last_output = time.monotonic()
-                self.log.append(line.decode("utf-8", "replace").rstrip())
-                if not UNIX_SOCKETS and (found := re.search(rb"listening on (http://\S+)", line)):
-                    self.url = found.group(1).decode()
-                if file is not None:
-                    with contextlib.suppress(OSError):
-                        file.write(line)
-
-    async def _reap(self, on_exit: Callable[[RunnerProcess], None]) -> None:
-        await self._child.wait()
-        await self._tasks[0]  # the last words are in the log before anyone asks for them
-        self._disarm_watchdog()
+    def _sweep(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-        self.exited.set()
+
+    def _tell(self) -> None:
         _log.info("engine ended", model=self.name, pid=self.pid, reason=self.reason())
-        on_exit(self)
+        self._on_exit(self)
 
 
 async def start_runner(
@@ -184,31 +90,22 @@ async def start_runner(
     Raises EngineError when the program cannot be started.
     """
     folder = _make_folder()
-    slots, logs = home / "slots", home / "logs"
+    slots = home / "slots"
     try:
         slots.mkdir(mode=0o700, parents=True, exist_ok=True)
-        logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         host = str(folder / "engine.sock") if UNIX_SOCKETS else "127.0.0.1"
         key, marker = secrets.token_urlsafe(32), f"media{secrets.token_hex(16)}"
-        child = await asyncio.create_subprocess_exec(
-            engine.server,
-            *engine_arguments(load, host=host, slots=slots),
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            env=_environment(key, marker),
-            start_new_session=True,
-            preexec_fn=dies_with_parent() if _LINUX else None,
-        )
+        arguments = engine_arguments(load, host=host, slots=slots)
+        child = await start_child(engine.server, arguments, _environment(key, marker))
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
             raise EngineError(f"the engine could not be started: {error}") from error
         raise
-    process = RunnerProcess(child, name=name, folder=folder, api_key=key, media_marker=marker)
-    if UNIX_SOCKETS and not _LINUX:
-        process.arm_watchdog()
-    process.watch(logs / f"engine-{_file_name(name)}.log", on_exit)
+    process = RunnerProcess(
+        child, name=name, folder=folder, api_key=key, media_marker=marker, on_exit=on_exit
+    )
+    process.watch(log_file(home, name))
     _log.info("engine started", model=name, pid=child.pid)
     return process
 
@@ -236,26 +133,3 @@ def sweep_runtime_folders() -> None:
         pid = folder.name.removeprefix(USERS_PREFIX).partition("-")[0]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _lines(stream: asyncio.StreamReader, limit: int = 1 << 16) -> AsyncIterator[bytes]:
-    """Lines of any length; one over `limit` bytes comes in pieces."""
-    rest = b""
-    while data := await stream.read(limit):
-        *whole, rest = (rest + data).split(b"\n")
-        for line in whole:
-            yield line + b"\n"
-        if len(rest) > limit:
-            yield rest
-            rest = b""
-    if rest:
-        yield rest
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, number)
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)

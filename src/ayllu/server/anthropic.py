@@ -25,7 +25,7 @@ from ayllu.types import Event
 async def messages(request: Request) -> Response:
     """POST /v1/messages: answer a conversation."""
     body = await read_body(request, wire.MessagesRequest)
-    model = await model_of(request, required(body.model))
+    model = await model_of(request, required(body.model), stays=False)
     chat_request = structs.replace(_prompt(body, model), options=read_options(body, model))
     events = _written(answer(state_of(request).pool, model, chat_request), _manner(body))
     if body.stream:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct, structs
 
+from ayllu.chat.hop import new_token
 from ayllu.errors import EngineError
 from ayllu.server.wire_anthropic import (
     BlockDelta,
@@ -81,7 +81,7 @@ class MessageWriter:
         usage = Usage()
         if isinstance(event, PromptEvent):
             usage = _usage(event.tokens, event.cached, 0)
-        ident = f"msg_{secrets.token_hex(12)}"
+        ident = f"msg_{new_token(12)}"
         yield MessageStart(Message(id=ident, model=self._manner.model, usage=usage))
 
     def _think(self, text: str) -> Iterator[StreamEvent]:
@@ -105,7 +105,7 @@ class MessageWriter:
     def _use(self, piece: ToolPieceEvent) -> Iterator[StreamEvent]:
         if piece.index != self._call:
             self._call = piece.index
-            ident = piece.id or f"toolu_{secrets.token_hex(12)}"
+            ident = piece.id or f"toolu_{new_token(12)}"
             yield from self._begin(ToolUseBlock(ident, piece.name))
         if piece.arguments:
             yield BlockDelta(self._index, InputJSONDelta(piece.arguments))

@@ -19,8 +19,16 @@ from ayllu.cluster.own import Parts
 from ayllu.cluster.surroundings import Surroundings
 from ayllu.config import Settings
 from ayllu.db import Database
+from ayllu.deploy.deployments import Deployments
+from ayllu.deploy.leases import Leases
+from ayllu.deploy.pins import Pins
+from ayllu.deploy.router import Router
+from ayllu.deploy.rpc import RpcBackend
+from ayllu.deploy.site import Site
+from ayllu.deploy.weights import Weights
 from ayllu.errors import AylluError, StoreError
 from ayllu.gguf.cache import keep_in
+from ayllu.models.create import Progress
 from ayllu.models.extra import OllamaShelf, extra_shelves
 from ayllu.models.gguf_shelf import GgufShelf
 from ayllu.models.shelf import PackagedShelf
@@ -35,10 +43,11 @@ from ayllu.server import stored
 from ayllu.server.elsewhere import answer_elsewhere
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
-from ayllu.server.models import rows
+from ayllu.server.models import puller, rows
 from ayllu.server.routes import ROUTES
 from ayllu.server.state import ElsewhereError, State
 from ayllu.server.stream import ClientLeftError, error_response, json_response
+from ayllu.types import Layer
 
 _log = structlog.get_logger(__name__)
 
@@ -65,7 +74,30 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         )
         tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
         parts = Parts(settings, engine, devices, store, pool)
-        node = LocalNode(Surroundings(parts, downloads, registries.bandwidth, app))
+
+        def copy(name: str, layer: Layer) -> AsyncGenerator[Progress]:
+            return puller(app.state.ayllu).copy(name, layer)
+
+        weights = Weights(store, copy if settings.copy_models else None, settings.home)
+        leases = Leases(
+            engine,
+            settings.home,
+            weights,
+            limit=lambda: max(pool.most - pool.held, 0) if pool.most else None,
+            objection=lambda _: _objection(node),
+            has_gpus=bool(gpus),
+        )
+        node = LocalNode(Surroundings(parts, downloads, registries.bandwidth, app, leases))
+        router = Router(node, pool)
+        site = Site(node, pool, router.troubles, settings.kv_cache_type)
+        deployments = Deployments(
+            site,
+            lambda job: RpcBackend(node, engine, job, site.names()),
+            router.troubles,
+            on_change=lambda: node.own.change(deployments=deployments.running()),
+        )
+        pool.splitter = deployments
+        pins = Pins(node, pool, store, deployments, settings.home)
         app.state.ayllu = State(
             settings=settings,
             engine=engine,
@@ -76,14 +108,23 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             downloads=downloads,
             tools=tools,
             cluster=node,
+            router=router,
+            site=site,
+            deployments=deployments,
+            pins=pins,
+            leases=leases,
             stopping=asyncio.Event(),
         )
         pool.subscribe(node.note_models)
         node.start()
+        pins.start()
         looking = asyncio.create_task(_look(store, extra))
         try:
             yield
         finally:
+            await pins.close()
+            await leases.close()
+            await weights.close()
             await node.close()
             await pool.close()
             await downloads.close()
@@ -103,6 +144,13 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         },
         lifespan=lifespan,
     )
+
+
+def _objection(node: LocalNode) -> str:
+    """Why others get no worker here, or nothing."""
+    if not node.own.record.contribute.enabled:
+        return node.own.terms.refusal
+    return ""
 
 
 def end_watching(app: Starlette) -> None:

@@ -26,7 +26,9 @@ class MeasureRequest(Struct, frozen=True):
 
 async def show(request: Request) -> Response:
     """GET /api/cluster: show the machines of the ayllu, this one first."""
-    return json_response(view(state_of(request).cluster.snapshot()))
+    node = state_of(request).cluster
+    await node.own.look_at_models()
+    return json_response(view(node.snapshot()))
 
 
 class Diagnosis(Struct, frozen=True):
@@ -52,6 +54,7 @@ async def measure(request: Request) -> Response:
 async def events(request: Request) -> Response:
     """GET /api/cluster/events: show the machines, and then each change of them."""
     state = state_of(request)
+    await state.cluster.own.look_at_models()
     return await framed_response(request, watch(state.cluster, state.stopping), FRAMING)
 
 

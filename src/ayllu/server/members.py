@@ -113,11 +113,9 @@ async def _pull_on(state: State, body: PullOnRequest, record: Record) -> AsyncGe
         yield structs.replace(who, failed=error.sentence)
 
 
-async def _pull_here(state: State, body: PullOnRequest) -> AsyncGenerator[Progress]:
+def _pull_here(state: State, body: PullOnRequest) -> AsyncGenerator[Progress]:
     order = Order(text=body.model, insecure=body.insecure, prunes=not state.settings.no_prune)
-    async with aclosing(puller(state).pull(order)) as steps:
-        async for step in steps:
-            yield step
+    return puller(state).pull(order)
 
 
 async def _pull_there(state: State, body: PullOnRequest, node: str) -> AsyncGenerator[Progress]:

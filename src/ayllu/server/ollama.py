@@ -50,7 +50,7 @@ async def generate(request: Request) -> Response:
     body = await read_body(request, wire.GenerateRequest)
     if not body.model:
         raise NotFoundError("model '' not found")
-    model = await model_of(request, body.model)
+    model = await model_of(request, body.model, stays=not (body.prompt or body.suffix))
     asks = bool(body.prompt) or _fills_in(body, model)
     if not asks and (done := await _unload(request, model, body.keep_alive)):
         return json_response(generate_line(body.model, one(done)))
@@ -86,7 +86,7 @@ async def generate(request: Request) -> Response:
 async def chat(request: Request) -> Response:
     """POST /api/chat: answer a conversation."""
     body = await read_body(request, wire.ChatRequest)
-    model = await model_of(request, required(body.model))
+    model = await model_of(request, required(body.model), stays=not body.messages)
     if not body.messages and (done := await _unload(request, model, body.keep_alive)):
         return json_response(chat_line(body.model, one(done)))
     require(model, "completion", f'"{body.model}" does not support chat')
@@ -143,7 +143,7 @@ async def _embed(
     if not body.model:
         raise NotFoundError("model '' not found")
     try:
-        model = await model_of(request, body.model)
+        model = await model_of(request, body.model, stays=not texts)
     except NotFoundError as error:
         raise NotFoundError(f'model "{body.model}" not found, try pulling it first') from error
     work = embed_texts(

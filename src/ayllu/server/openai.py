@@ -61,7 +61,7 @@ from ayllu.types import Event, Message
 async def chat(request: Request) -> Response:
     """POST /v1/chat/completions: answer a conversation."""
     body = await read_body(request, wire.ChatRequest)
-    model = await model_of(request, required(body.model))
+    model = await model_of(request, required(body.model), stays=False)
     check_chat(body)
     asked = _chat_request(body, model)
     if body.debug_render_only:
@@ -87,7 +87,7 @@ async def chat(request: Request) -> Response:
 async def completions(request: Request) -> Response:
     """POST /v1/completions: answer a prompt, or several."""
     body = await read_body(request, wire.CompletionRequest)
-    model = await model_of(request, required(body.model))
+    model = await model_of(request, required(body.model), stays=False)
     prompts = read_prompts(body.prompt, "prompt")
     _check_completion(body, prompts, model)
     asked = [_text_request(body, model, prompt) for prompt in prompts]
@@ -111,7 +111,7 @@ async def completions(request: Request) -> Response:
 async def embeddings(request: Request) -> Response:
     """POST /v1/embeddings: turn texts into vectors."""
     body = await read_body(request, wire.EmbeddingsRequest)
-    model = await model_of(request, required(body.model))
+    model = await model_of(request, required(body.model), stays=False)
     if body.input is None or body.input == []:
         raise BadRequestError("invalid input")
     result = await until_left(

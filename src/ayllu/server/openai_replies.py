@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import secrets
-import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from ayllu.chat.hop import new_token, started_at
 from ayllu.server import wire_openai as wire
 from ayllu.server.ollama_lines import Answer, one, whole
 from ayllu.types import DoneEvent, Event, TokenLogprob, ToolCall
@@ -53,10 +52,10 @@ def make_head(
 ) -> Head:
     """A new answer's head, with an id that starts with the kind."""
     return Head(
-        id=f"{kind}-{secrets.token_hex(12)}",
+        id=f"{kind}-{new_token(12)}",
         object=name,
         model=model,
-        created=int(time.time()),
+        created=started_at(),
         per_prompt=per_prompt,
         include_usage=include_usage,
     )
@@ -202,7 +201,7 @@ def _finish(done: DoneEvent | None, *, called: bool) -> str:
 
 def _call(call: ToolCall) -> wire.Call:
     return wire.Call(
-        id=call.id or f"call_{secrets.token_hex(4)}",
+        id=call.id or f"call_{new_token(4)}",
         function=wire.Function(
             call.function.name, json.dumps(call.function.arguments, ensure_ascii=False)
         ),

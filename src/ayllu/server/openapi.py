@@ -21,9 +21,11 @@ from starlette.types import Receive, Scope, Send
 
 from ayllu import __version__
 from ayllu.cluster.peer_server import peer_of
-from ayllu.errors import ForbiddenError
+from ayllu.errors import BusyError, ForbiddenError
+from ayllu.server.carrier import carry
 from ayllu.server.errors import DIALECTS, Dialect, dialect_of
 from ayllu.server.schemas import NAME, Schema
+from ayllu.server.state import state_of
 from ayllu.server.stream import SSE, Framing
 
 _JSON = "application/json"
@@ -81,9 +83,31 @@ class Endpoint(Route):
 
 
 class PeerEndpoint(Endpoint):
-    """A route that other machines of the ayllu may ask, too: it changes nothing of the owner's."""
+    """A route that other machines of the ayllu may ask, too: it changes nothing of the owner's.
+
+    It takes memory and time of this machine, as far and as long as its owner gives them.
+    """
 
     peers = True
+    is_free = False
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Raises BusyError where a machine asks what it may not have now."""
+        peer = peer_of(scope)
+        if peer is None:
+            await super().handle(scope, receive, send)
+            return
+        own = state_of(Request(scope)).cluster.own
+        is_ours = self.is_free or peer == own.record.node
+        if not is_ours and not own.given().enabled:
+            raise BusyError(f"{own.record.name}: {own.terms.refusal}")
+        await carry(super().handle, scope, receive, send)
+
+
+class FreeEndpoint(PeerEndpoint):
+    """A route that only tells what there is: other machines may ask it at any time."""
+
+    is_free = True
 
 
 def document(endpoints: Iterable[Endpoint]) -> Schema:

@@ -69,7 +69,7 @@ async def _rank(
     body: wire_ollama.RerankRequest | wire_openai.RerankRequest,
     documents: Sequence[str],
 ) -> Ranking:
-    model = await model_of(request, required(body.model))
+    model = await model_of(request, required(body.model), stays=False)
     require(
         model,
         "rerank",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
+from ayllu.chat.hop import started_at
 from ayllu.chat.request import ChatRequest
 from ayllu.errors import BadRequestError
 from ayllu.models.model import Model
@@ -81,7 +81,7 @@ def new_response(body: wire.ResponsesRequest, request: ChatRequest, model: Model
     options = request.options
     return wire.Response(
         id=new_id("resp"),
-        created_at=int(time.time()),
+        created_at=started_at(),
         instructions=body.instructions,
         max_output_tokens=body.max_output_tokens,
         model=body.model,

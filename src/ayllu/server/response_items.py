@@ -5,9 +5,9 @@ The items of stored answers have the same form, so a conversation is read in one
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from ayllu.chat.hop import new_token
 from ayllu.errors import BadRequestError
 from ayllu.server import wire_responses as wire
 from ayllu.server.openai_messages import read_arguments, read_content, read_role
@@ -38,7 +38,7 @@ _OF_HOSTED_TOOLS = {
 
 def new_id(prefix: str) -> str:
     """An id that nobody can guess."""
-    return f"{prefix}_{secrets.token_hex(24)}"
+    return f"{prefix}_{new_token(24)}"
 
 
 def read_input(value: Json) -> list[dict[str, Json]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, structs
 
+from ayllu.chat.hop import new_token
 from ayllu.errors import AylluError
 from ayllu.server import wire_response_events as events
 from ayllu.server import wire_responses as wire
@@ -116,7 +116,7 @@ class ResponseWriter:
             self._call = piece.index
             tool = self._manner.tools.get(piece.name) or Tool(piece.name)
             kind = OpenCustomCall if tool.is_custom else OpenCall
-            ident = piece.id or f"call_{secrets.token_hex(12)}"
+            ident = piece.id or f"call_{new_token(12)}"
             item = kind(len(self._items), tool, ident)
             yield from self._begin(item)
         if piece.arguments:

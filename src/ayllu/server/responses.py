@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ayllu.chat.hop import note_failure
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.session import answer, count_prompt
 from ayllu.db import DatabaseError
@@ -106,11 +107,13 @@ async def input_items(request: Request) -> Response:
 async def _read(request: Request) -> _Asked:
     body = await read_body(request, wire.ResponsesRequest)
     check(body)
-    model = await model_of(request, required(body.model))
-    stored = state_of(request).responses
     previous = body.previous_response_id
-    earlier = [] if previous is None else await stored.conversation(previous)
+    # What is kept is kept on the machine that answers, and this one is asked for it later.
     given = read_input(body.input)
+    stays = body.store or previous is not None or bool(references(given))
+    model = await model_of(request, required(body.model), stays=stays)
+    stored = state_of(request).responses
+    earlier = [] if previous is None else await stored.conversation(previous)
     if named := references(given):
         given = resolve(given, await stored.find_items(named))
     given = [to_store(item) for item in given]
@@ -154,6 +157,7 @@ async def _failing(
         except AylluError as error:
             if not writer.started:
                 raise
+            note_failure(error.status)
             yield writer.failed(error)
 
 

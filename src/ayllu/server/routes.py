@@ -12,17 +12,21 @@ from ayllu import __version__
 from ayllu.cluster.view import ClusterView
 from ayllu.cluster.view import Event as ClusterEvent
 from ayllu.cluster.view import Node as ClusterNode
+from ayllu.deploy.worker_request import WorkerLine, WorkerRequest
 from ayllu.models.create import Progress
 from ayllu.models.describe import ShowResponse
 from ayllu.server import (
     anthropic,
     cloud,
     cluster,
+    contribute,
+    deployments,
     joining,
     members,
     models,
     ollama,
     openai,
+    plan,
     quantize,
     registry,
     rerank,
@@ -36,8 +40,9 @@ from ayllu.server import (
     wire_registry,
     wire_response_events,
     wire_responses,
+    workers,
 )
-from ayllu.server.openapi import Endpoint, PeerEndpoint, document
+from ayllu.server.openapi import Endpoint, FreeEndpoint, PeerEndpoint, document
 from ayllu.server.stream import NDJSON, SSE
 from ayllu.server.wire import encode
 
@@ -70,7 +75,7 @@ def _document() -> bytes:
 ROUTES = [
     Endpoint("GET /", root, gives=str),
     Endpoint("GET /openapi.json", openapi, gives=dict),
-    PeerEndpoint("GET /api/version", version, gives=wire_ollama.VersionResponse),
+    FreeEndpoint("GET /api/version", version, gives=wire_ollama.VersionResponse),
     PeerEndpoint(
         "POST /api/generate",
         ollama.generate,
@@ -115,9 +120,9 @@ ROUTES = [
         takes=wire_ollama.DetokenizeRequest,
         gives=wire_ollama.DetokenizeResponse,
     ),
-    PeerEndpoint("GET /api/tags", models.tags, gives=wire_ollama.TagsResponse),
-    PeerEndpoint("GET /api/ps", models.loaded, gives=wire_ollama.LoadedResponse),
-    PeerEndpoint("POST /api/show", models.show, takes=wire_ollama.ShowRequest, gives=ShowResponse),
+    FreeEndpoint("GET /api/tags", models.tags, gives=wire_ollama.TagsResponse),
+    FreeEndpoint("GET /api/ps", models.loaded, gives=wire_ollama.LoadedResponse),
+    FreeEndpoint("POST /api/show", models.show, takes=wire_ollama.ShowRequest, gives=ShowResponse),
     Endpoint(
         "POST /api/create",
         models.create,
@@ -177,6 +182,16 @@ ROUTES = [
         streams=(NDJSON, wire_joining.PullOnLine),
     ),
     *joining.ROUTES,
+    *contribute.ROUTES,
+    *deployments.ROUTES,
+    *plan.ROUTES,
+    PeerEndpoint(
+        "POST /api/cluster/workers",
+        workers.hold,
+        takes=WorkerRequest,
+        streams=(NDJSON, WorkerLine),
+    ),
+    FreeEndpoint("DELETE /api/cluster/workers/{lease}", workers.release),
     Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),
     Endpoint("POST /api/me", cloud.refuse_account, statuses=()),
     Endpoint("POST /api/signout", cloud.refuse_account, statuses=()),
@@ -212,8 +227,8 @@ ROUTES = [
         takes=wire_openai.RerankRequest,
         gives=wire_openai.RerankResponse,
     ),
-    PeerEndpoint("GET /v1/models", openai.models, gives=wire_openai.ModelList),
-    PeerEndpoint("GET /v1/models/{model:path}", openai.model, gives=wire_openai.ModelRow),
+    FreeEndpoint("GET /v1/models", openai.models, gives=wire_openai.ModelList),
+    FreeEndpoint("GET /v1/models/{model:path}", openai.model, gives=wire_openai.ModelRow),
     PeerEndpoint(
         "POST /v1/responses",
         responses.create,

@@ -15,6 +15,11 @@ from ayllu.chat.request import Think
 from ayllu.cluster.node import LocalNode
 from ayllu.cluster.peer_server import peer_of
 from ayllu.config import Settings
+from ayllu.deploy.deployments import Deployments
+from ayllu.deploy.leases import Leases
+from ayllu.deploy.pins import Pins
+from ayllu.deploy.router import Router, Wanted
+from ayllu.deploy.site import Site
 from ayllu.errors import AylluError, BadRequestError, ForbiddenError, NotFoundError, TooLargeError
 from ayllu.gguf.cache import cached_header, is_at_hand
 from ayllu.models.corrected import find_correction, has_projector
@@ -40,16 +45,16 @@ that they take in JSON."""
 
 
 class ElsewhereError(AylluError):
-    """Only other machines of the ayllu have the model: `nodes`, the best first.
+    """Other machines of the ayllu have the model, and this one has not, or they answer sooner.
 
     `body` is the request's as it came. `elsewhere.py` asks them.
     """
 
     status = 404
 
-    def __init__(self, name: str, nodes: Sequence[str], body: bytes | bytearray) -> None:
-        super().__init__(f"model '{name}' is not on this machine, but on others of the ayllu")
-        self.nodes = nodes
+    def __init__(self, wanted: Wanted, body: bytes | bytearray) -> None:
+        super().__init__(f"model '{wanted.name}' is answered for by others of the ayllu")
+        self.wanted = wanted
         self.body = body
 
 
@@ -68,6 +73,11 @@ class State(Struct, frozen=True):
     downloads: Downloads
     tools: Tools
     cluster: LocalNode
+    router: Router
+    site: Site
+    deployments: Deployments
+    pins: Pins
+    leases: Leases
     stopping: asyncio.Event
 
 
@@ -78,20 +88,27 @@ def state_of(request: Request) -> State:
     return state
 
 
-async def model_of(request: Request, name: str) -> Model:
+async def model_of(request: Request, name: str, *, stays: bool = True) -> Model:
     """The named model. Raises NotFoundError with the name as the caller wrote it.
 
-    Where other machines of the ayllu have it, ElsewhereError is raised in its place.
+    Where other machines of the ayllu have it, ElsewhereError is raised in its place, and so it is
+    where the model is here but busy, unless the request `stays`: then another would answer sooner.
     Where no model has just this name, its end may say that the model is local, or in a cloud: that
     raises ForbiddenError.
     """
     state = state_of(request)
+    may_leave = peer_of(request.scope) is None
     try:
         model = await asyncio.to_thread(_open, state, name)
     except NotFoundError as error:
-        if peer_of(request.scope) is None and (nodes := state.cluster.holders(name)):
-            raise ElsewhereError(name, nodes, getattr(request.state, "body", b"")) from None
+        body = getattr(request.state, "body", b"")
+        if may_leave and (wanted := state.router.elsewhere(name, body)):
+            raise ElsewhereError(wanted, body) from None
         raise NotFoundError(f"model '{name}' not found") from error
+    if may_leave and not stays:
+        body = request.state.body
+        if (wanted := state.router.better_elsewhere(model, body)) is not None:
+            raise ElsewhereError(wanted, body)
     request.state.body = b""
     if not all(map(is_at_hand, _files(model))):
         await asyncio.to_thread(_look, model)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Send
 
+from ayllu.chat.hop import is_hop, note_failure, note_part
 from ayllu.errors import AylluError
 from ayllu.server.errors import error_body
 from ayllu.server.pings import pinging
@@ -34,12 +35,16 @@ class ClientLeftError(AylluError):
 
 
 class Framing(Struct, frozen=True, kw_only=True):
-    """How a dialect writes a stream: an item, what comes after the last, and a sign of life."""
+    """How a dialect writes a stream: an item, what comes after the last, and a sign of life.
+
+    `part` tells of an item which of several answers at once it is of.
+    """
 
     media_type: str
     frame: Callable[[Any], bytes]
     end: bytes = b""
     ping: bytes = b""
+    part: Callable[[Any], int] = lambda _: 0
 
 
 NDJSON = Framing(media_type="application/x-ndjson", frame=lambda item: encode(item) + b"\n")
@@ -47,6 +52,7 @@ SSE = Framing(
     media_type="text/event-stream",
     frame=lambda item: b"data: " + encode(item) + b"\n\n",
     end=b"data: [DONE]\n\n",
+    part=lambda item: item.choices[0].index if item.choices else 0,
 )
 
 
@@ -113,7 +119,8 @@ async def framed_response(
         await items.aclose()
         raise
     frames = _frames(first, items, framing, request.url.path)
-    return LineResponse(frames, framing.media_type, framing.ping)
+    # Another machine has its own signs of life, and gives its client these.
+    return LineResponse(frames, framing.media_type, b"" if is_hop() else framing.ping)
 
 
 async def _frames(
@@ -125,16 +132,21 @@ async def _frames(
     async with aclosing(items):
         try:
             if first is not None:
+                note_part(framing.part(first))
                 yield framing.frame(first)
             async for item in items:
+                note_part(framing.part(item))
                 yield framing.frame(item)
             if framing.end:
+                note_part(0)
                 yield framing.end
         except AylluError as error:
+            note_failure(error.status)
             yield framing.frame(error_body(error, path))
         except Exception:
             _log.exception("a stream broke")
             bug = AylluError("internal error: see the server's log")
+            note_failure(bug.status)
             yield framing.frame(error_body(bug, path))
             raise
 

@@ -1,0 +1,166 @@
+"""Where requests go, of this machine's: what is known of all machines, and what is under way."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec import Struct, structs
+
+from ayllu.cluster.node import LocalNode
+from ayllu.cluster.record import HeldModel, Record
+from ayllu.deploy.conversation import work_of
+from ayllu.deploy.route import Replica, Work, order
+from ayllu.deploy.trouble import Troubles
+from ayllu.models.model import Model
+from ayllu.models.name import parse_name, short_name, split_source
+from ayllu.runner.pool import Pool
+
+HEARD_SECONDS = 2.5
+"""How old what another machine says of its load may be."""
+
+
+class Wanted(Struct, frozen=True):
+    """A model that a request names, and the request's work.
+
+    Machines may have other models of the same name: `digest` is of the one that is meant, empty
+    where this machine does not have it. `here` is this machine's own.
+    """
+
+    name: str
+    work: Work
+    digest: str = ""
+    here: Model | None = None
+
+
+class Router:
+    """Knows the machines that can answer. One for each server."""
+
+    def __init__(self, cluster: LocalNode, pool: Pool) -> None:
+        self._cluster = cluster
+        self._pool = pool
+        self._under_way: defaultdict[str, _UnderWay] = defaultdict(_UnderWay)
+        self.troubles = Troubles()
+        cluster.subscribe(self._look)
+
+    def elsewhere(self, name: str, body: bytes | bytearray) -> Wanted | None:
+        """A model that this machine does not have, where others do: of the best one's digest."""
+        if self._cluster.peers is None or split_source(name)[1]:
+            return None
+        wanted = Wanted(name=short_name(parse_name(name)), work=work_of(name, body))
+        found = self.replicas(wanted)
+        return structs.replace(wanted, digest=found[0].digest) if found else None
+
+    def better_elsewhere(self, model: Model, body: bytes | bytearray) -> Wanted | None:
+        """A model that is here and busy, where another machine would be done with it sooner."""
+        if self._cluster.peers is None or self._pool.has_room(model.digest):
+            return None
+        wanted = Wanted(short_name(model.name), Work(), model.digest, model)
+        if not any(self._others(wanted)):
+            return None
+        wanted = structs.replace(wanted, work=work_of(model.digest, body))
+        return None if self.replicas(wanted)[0].here else wanted
+
+    def replicas(self, wanted: Wanted, tried: Collection[str] = ()) -> tuple[Replica, ...]:
+        """The machines that can answer, the best first; this one, too, where it has the model.
+
+        Those that were `tried` are left out.
+        """
+        found = [one for one in self._others(wanted) if one.node not in tried]
+        if wanted.here is not None and self._cluster.own.record.node not in tried:
+            found.append(self._own(wanted.here))
+        return order(wanted.work, found)
+
+    @contextmanager
+    def under_way(self, node: str) -> Iterator[None]:
+        """A request is at a machine: that counts at once, before the machine itself says so."""
+        started = self._under_way[node].begin(time.monotonic())
+        try:
+            yield
+        finally:
+            self._under_way[node].end(started, time.monotonic())
+
+    def fail(self, node: str) -> None:
+        """A machine went while it owed us an answer."""
+        self.troubles.fail(node, time.monotonic())
+        self._cluster.tell()
+
+    def _look(self) -> None:
+        """The machines that are there may be others."""
+        online = frozenset(record.node for record in self._cluster.records()[1:])
+        self.troubles.look(online, time.monotonic())
+
+    def _others(self, wanted: Wanted) -> Iterator[Replica]:
+        """The other machines that have the model."""
+        me, now = self._cluster.own.record, time.monotonic()
+        links = {link.to: link for link in me.links}
+        for record in self._cluster.records()[1:]:
+            held = _held(record, wanted)
+            if held is None or not record.contribute.enabled:
+                continue
+            link = links.get(record.node)
+            said = record.load.running + record.load.waiting
+            yield _replica(
+                record,
+                digest=held.digest,
+                size=held.size,
+                loaded=held.loaded,
+                busy=self._under_way[record.node].busy(said, now),
+                rtt_ms=link.rtt_p50 if link else 0.0,
+                mbs=link.mbs if link else 0.0,
+                trouble=self.troubles.rank(record.node, now),
+            )
+
+    def _own(self, model: Model) -> Replica:
+        busy = self._pool.running + self._pool.waiting
+        loaded = any(row.model.digest == model.digest for row in self._pool.loaded())
+        me = self._cluster.own.record
+        return _replica(
+            me, digest=model.digest, size=model.size, loaded=loaded, busy=busy, here=True
+        )
+
+
+class _UnderWay:
+    """The requests of this machine that another one has: when they began, and which just ended."""
+
+    def __init__(self) -> None:
+        self._started: list[float] = []
+        self._ended: list[float] = []
+
+    def begin(self, now: float) -> float:
+        self._started.append(now)
+        return now
+
+    def end(self, started: float, now: float) -> None:
+        self._started.remove(started)
+        if now - started > HEARD_SECONDS:
+            self._ended.append(now)
+
+    def busy(self, said: int, now: float) -> int:
+        """How many requests a machine has; it `said` so many, some time ago."""
+        self._ended = [end for end in self._ended if now - end < HEARD_SECONDS]
+        new = sum(now - start < HEARD_SECONDS for start in self._started)
+        return max(said - len(self._ended), len(self._started) - new) + new
+
+
+def _held(record: Record, wanted: Wanted) -> HeldModel | None:
+    """What a machine holds by the model's name, where it is the same model."""
+    name = wanted.name.lower()
+    for held in record.models:
+        if held.name.lower() == name and wanted.digest in {"", held.digest}:
+            return held
+    return None
+
+
+def _replica(record: Record, **more: Any) -> Replica:  # noqa: ANN401 - the other fields
+    speed = record.speed
+    return Replica(
+        node=record.node,
+        memory_gbs=speed.memory_gbs if speed else 0.0,
+        tflops=speed.tflops if speed else 0.0,
+        disk_mbs=speed.disk_mbs if speed else 0.0,
+        **more,
+    )

@@ -1,0 +1,76 @@
+"""This machine's answer in the form of another's: for what another one has begun to answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+
+import structlog
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Scope
+
+from ayllu.cluster.peer_server import PEER
+
+_KEPT = (
+    *("type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "query_string"),
+    *("root_path", "client", "server"),
+)
+"""What of a request's scope is the client's."""
+_PIECES = 16
+"""How many pieces may wait for a slow client."""
+_log = structlog.get_logger(__name__)
+
+
+class OwnAnswer:
+    """Asks this server's own application, as another machine would. Whoever made it closes it.
+
+    `node` is this machine's id: what came from a machine is answered here and never forwarded.
+    """
+
+    status = 200
+
+    def __init__(
+        self, request: Request, node: str, headers: Mapping[str, str], body: bytes
+    ) -> None:
+        self.node = node
+        self._body: bytes | None = body
+        self._left = asyncio.Event()
+        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_PIECES)
+        pairs = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()]
+        scope = {name: request.scope[name] for name in _KEPT if name in request.scope}
+        scope |= {"headers": pairs, "state": {PEER: node}}
+        self._task = asyncio.create_task(self._run(request.app, scope))
+        self._task.add_done_callback(_log_bug)
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The body as it comes."""
+        while (piece := await self._pieces.get()) is not None:
+            yield piece
+
+    def close(self) -> None:
+        """End it."""
+        self._left.set()
+        self._task.cancel()
+
+    async def _receive(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await self._pieces.put(message.get("body", b""))
+
+    async def _run(self, app: ASGIApp, scope: Scope) -> None:
+        try:
+            await app(scope, self._receive, self._send)
+        finally:
+            if not self._left.is_set():
+                await self._pieces.put(None)
+
+
+def _log_bug(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("an answer broke", exc_info=error)

@@ -1,0 +1,33 @@
+"""Work for other machines of the ayllu: what they hold here, asked over mutual TLS alone."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ayllu.cluster.peer_server import peer_of
+from ayllu.deploy.worker_request import WorkerRequest
+from ayllu.errors import ForbiddenError
+from ayllu.server.state import read_body, state_of
+from ayllu.server.stream import ndjson_response
+
+
+async def hold(request: Request) -> Response:
+    """POST /api/cluster/workers: hold some layers of another machine's model."""
+    node = _coordinator(request)
+    wanted = await read_body(request, WorkerRequest)
+    return await ndjson_response(request, state_of(request).leases.grant(node, wanted))
+
+
+async def release(request: Request) -> Response:
+    """DELETE /api/cluster/workers/{lease}: hold them no more."""
+    await state_of(request).leases.end(_coordinator(request), request.path_params["lease"])
+    return Response()
+
+
+def _coordinator(request: Request) -> str:
+    """The id of the machine that asks. Raises ForbiddenError for whoever is none."""
+    node = peer_of(request.scope)
+    if node is None:
+        raise ForbiddenError("only another machine of the ayllu may have this one work for it")
+    return node
