@@ -6,7 +6,7 @@ from itertools import combinations
 from random import Random
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 from hypothesis.strategies import SearchStrategy
 from msgspec import structs
@@ -126,6 +126,7 @@ def seconds(candidate: Candidate) -> float:
     )
 
 
+@settings(deadline=None)
 @given(cases())
 def test_every_layer_is_somewhere_and_nobody_has_more_than_its_room(
     case: Case,
@@ -150,6 +151,7 @@ def test_every_layer_is_somewhere_and_nobody_has_more_than_its_room(
         assert candidate.why
 
 
+@settings(deadline=None)
 @given(cases())
 def test_a_model_that_fits_one_machine_is_never_split(
     case: Case,
@@ -161,6 +163,7 @@ def test_a_model_that_fits_one_machine_is_never_split(
     assert bool(plan.candidates) or not fits
 
 
+@settings(deadline=None)
 @given(cases(), some.integers(0, 4), some.integers(1, 2000))
 def test_more_room_never_makes_a_refusal_of_a_plan(case: Case, place: int, more: int) -> None:
     model, demand, machines = case
@@ -169,6 +172,7 @@ def test_more_room_never_makes_a_refusal_of_a_plan(case: Case, place: int, more:
     assert plan_of(model, demand, with_more(machines, chosen, more)).candidates
 
 
+@settings(deadline=None)
 @given(cases())
 def test_what_a_refusal_says_is_missing_makes_a_plan_on_any_machine_that_it_names(
     case: Case,
@@ -193,6 +197,7 @@ def with_more(machines: list[Machine], place: int, more: int) -> list[Machine]:
     return [*machines[:place], larger, *machines[place + 1 :]]
 
 
+@settings(deadline=None)
 @given(cases(models=even_models, holds=ALWAYS), some.integers(1, 4))
 def test_a_further_machine_never_makes_the_best_prediction_worse(case: Case, kept: int) -> None:
     model, demand, machines = case
@@ -210,6 +215,7 @@ def shape(candidate: Candidate) -> tuple[bool, bool]:
     return candidate.kind == "split", len(candidate.stages) > 3
 
 
+@settings(deadline=None)
 @given(cases(), some.randoms())
 def test_neither_the_order_of_the_machines_nor_a_second_look_changes_a_plan(
     case: Case, random: Random

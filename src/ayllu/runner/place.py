@@ -58,7 +58,8 @@ class Runner:
         await self.process.stop()
         await self.client.close()
         if self.share is not None:
-            await self.share.end(crashed=not self.process.killed_because)
+            crashed = self.process.hung or not self.process.killed_because
+            await self.share.end(crashed=crashed)
 
 
 class Lease(Struct, frozen=True):
