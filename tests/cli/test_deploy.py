@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 
+from ayllu.cli.deploy import Candidate, Plan, Stage, plan_text
 from cli.shell import Shell
 from serving import Serving
-
-from ayllu.cli.deploy import Candidate, Plan, Stage, plan_text
 
 GB = 10**9
 SPLIT = Plan(

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from ayllu_servers import Machines, models, nodes
 from gguf_maker import walk
-from serving import Serving, wait_until
+from serving import wait_until
 from streams import DIALECTS, Told, ask
 
 TOKENS = 600
@@ -73,7 +73,7 @@ def check(told: Told) -> None:
 
 async def all_dialects(url: str, hit: dict[str, str], strike: Any) -> list[Told]:
     """A stream of every dialect at once; `strike` is called when each has begun somewhere."""
-    places = {name: random.Random(name).randrange(1, 40) * 200 for name in DIALECTS}  # noqa: S311
+    places = {name: random.Random(name).randrange(1, 40) * 200 for name in DIALECTS}
 
     async with aiohttp.ClientSession() as session:
 
