@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from ayllu.cli.deploy import Candidate, Plan, Stage, plan_text
+from ayllu.cli.plan import Candidate, Plan, plan_text
+from ayllu.cli.wire import Stage
 from cli.shell import Shell
 from serving import Serving
 
