@@ -307,13 +307,12 @@ def test_a_revoked_coordinator_loses_its_workers_at_once(tmp_path: Path) -> None
     with far_machine(tmp_path, members=1) as far:
 
         async def work() -> None:
-            async with far.head() as ways:
-                async with await far.take(ways) as remote:
-                    revoke = {"node": far.members[0].node}
-                    answer = await asyncio.to_thread(far.server.post, "/api/cluster/revoke", revoke)
-                    assert answer.status == 200
-                    await until(lambda: remote.lost and not far.workers(), seconds=3)
-                    with pytest.raises(PartLostError):
-                        await far.take(ways)
+            async with far.head() as ways, await far.take(ways) as remote:
+                revoke = {"node": far.members[0].node}
+                answer = await asyncio.to_thread(far.server.post, "/api/cluster/revoke", revoke)
+                assert answer.status == 200
+                await until(lambda: remote.lost and not far.workers(), seconds=3)
+                with pytest.raises(PartLostError):
+                    await far.take(ways)
 
         run(work)
