@@ -70,7 +70,7 @@ def engines() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if is_engine(child)]
 
 
-def strike(number: signal.Signals = signal.SIGKILL) -> None:
+def kill(number: signal.Signals = signal.SIGKILL) -> None:
     """Send a signal to all engines."""
     for engine in engines():
         os.kill(engine.pid, number)
@@ -82,17 +82,17 @@ async def ask(
     request: ChatRequest,
     *,
     strikes: Collection[int] = (),
-    number: signal.Signals = signal.SIGKILL,
+    strike: Callable[[], None] = kill,
     said: Said | None = None,
     again: bool = False,
 ) -> Told:
-    """An answer; after so many items of its record the engine gets a signal."""
+    """An answer; after so many items of its record something happens to its engine."""
     told = Told()
 
     def observe(item: Item) -> None:
         told.items.append(item)
         if not isinstance(item, Said) and said_of(told) in strikes:
-            strike(number)
+            strike()
 
     async with aclosing(
         answer(pool, model, request, said=said, again=again, observe=observe)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
-from gguf_maker import make_successor_model, walk
-from talking import Told, ask, made, model_of, with_pool
+from gguf_maker import CHATML, make_successor_model, walk
+from media_samples import RED, b64, png
+from msgspec import structs
+from projector_maker import make_projector
+from talking import Told, ask, kill, made, model_of, with_pool
 
 from ayllu.chat.request import ChatRequest
+from ayllu.chat.resume import visible
 from ayllu.runner.pool import Pool
-from ayllu.types import Message, Options
+from ayllu.types import Message, Options, ToolPieceEvent
 
 GREEDY = Options(temperature=0, num_predict=300)
 USER = (Message(role="user", content="Tell me a story"),)
@@ -40,6 +47,10 @@ REQUESTS = {
         messages=(*USER, Message(role="assistant", content="Once upon a time there")),
         options=GREEDY,
     ),
+    "shortened": ChatRequest(
+        messages=(*[Message(role="user", content="What is an ear? " * 9)] * 20, *USER),
+        options=structs.replace(GREEDY, num_ctx=256),
+    ),
 }
 
 
@@ -48,6 +59,7 @@ def assert_same(told: Told, whole: Told) -> None:
     assert (told.thinking, told.text) == (whole.thinking, whole.text)
     assert told.done.reason == whole.done.reason
     assert told.done.context == whole.done.context
+    assert told.done.truncated == whole.done.truncated
     assert told.done.timings.prompt_eval_count == whole.done.timings.prompt_eval_count
     assert [one.token for one in told.logprobs] == [one.token for one in whole.logprobs]
 
@@ -104,3 +116,152 @@ def test_a_stop_word_is_found_across_the_cut(tmp_path: Path, base_gguf: Path) ->
             assert told.done.stop_word == "xyz abcdefg"
 
     with_pool(tmp_path, work)
+
+
+def test_many_answers_at_once_go_on(tmp_path: Path, mini_gguf: Path) -> None:
+    model = model_of("m", mini_gguf)
+
+    async def work(pool: Pool) -> None:
+        wholes = {name: await ask(pool, model, request) for name, request in REQUESTS.items()}
+        killing = ask(pool, model, REQUESTS["raw"], strikes=[9, 31])
+        others = (ask(pool, model, request) for request in REQUESTS.values())
+        told, *rest = await asyncio.gather(killing, *others)
+        assert len(told.runs) > 1, "it was killed too late"
+        assert_same(told, wholes["raw"])
+        for one, whole in zip(rest, wholes.values(), strict=True):
+            assert_same(one, whole)
+
+    with_pool(tmp_path, work)
+
+
+def test_a_drafted_answer_goes_on(tmp_path: Path, base_gguf: Path) -> None:
+    draft = make_successor_model(tmp_path / "draft.gguf", successor={"x": "q"})
+    model = model_of("m", base_gguf, draft=draft)
+    request = ChatRequest(raw="a", options=GREEDY)
+
+    async def work(pool: Pool) -> None:
+        for strike in (1, 40):
+            told = await ask(pool, model, request, strikes=[strike])
+            assert told.text == walk(300, "b")
+            assert told.done.timings.eval_count == 300
+            assert await made(tmp_path) == 300 - sum(told.runs[:-1])
+
+    with_pool(tmp_path, work)
+
+
+def test_an_answer_that_is_longer_than_the_context_goes_on(tmp_path: Path, base_gguf: Path) -> None:
+    options = Options(temperature=0, num_predict=600, num_ctx=256, num_keep=-1)
+    request = ChatRequest(raw="a" * 40, options=options, want_context=True)
+
+    async def work(pool: Pool) -> None:
+        model = model_of("m", base_gguf)
+        for strike in (100, 400):
+            told = await ask(pool, model, request, strikes=[strike])
+            assert told.text == walk(600, "b")
+            assert len(told.runs) == 2, "it was killed too late"
+            assert await made(tmp_path) == 600 - told.runs[0]
+            assert len(told.done.context) == 640
+            assert told.done.timings.prompt_eval_count == 40
+
+    with_pool(tmp_path, work)
+
+
+def test_a_sampled_answer_goes_on_as_another_one(tmp_path: Path, mini_gguf: Path) -> None:
+    model = model_of("m", mini_gguf)
+    options = Options(temperature=1.5, top_k=0, top_p=1.0)
+    for_chat = ChatRequest(messages=USER, options=options)
+
+    async def work(pool: Pool) -> None:
+        for request in (for_chat, ChatRequest(raw=RAW, options=options)):
+            for strike in (1, 10):
+                told = await ask(pool, model, request, strikes=[strike])
+                assert told.done.timings.eval_count >= sum(told.runs)
+
+    with_pool(tmp_path, work)
+
+
+@pytest.mark.parametrize("template", [None, CHAT])
+def test_a_formed_answer_is_made_again_and_matched(
+    tmp_path: Path, mini_gguf: Path, template: str | None
+) -> None:
+    schema = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+    request = ChatRequest(
+        messages=USER, options=GREEDY, format=schema, think=False, template=template
+    )
+    model = model_of("m", mini_gguf)
+
+    async def work(pool: Pool) -> None:
+        whole = await ask(pool, model, request)
+        for strike in (1, 8):
+            assert_same(await ask(pool, model, request, strikes=[strike]), whole)
+
+    with_pool(tmp_path, work)
+
+
+def test_calls_of_tools_are_made_again_and_matched(tmp_path: Path, tool_gguf: Path) -> None:
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    request = ChatRequest(messages=USER, options=GREEDY, tools=(tool,), detailed=True)
+    model = model_of("m", tool_gguf)
+
+    async def work(pool: Pool) -> None:
+        whole = await ask(pool, model, request)
+        for strike in (2, 6):
+            told = await ask(pool, model, request, strikes=[strike])
+            assert_same(told, whole)
+            assert pieces(told) == pieces(whole)
+
+    with_pool(tmp_path, work)
+
+
+def pieces(told: Told) -> tuple[str, str]:
+    """The name and the arguments of a tool's call that came in pieces."""
+    found = [event for event in told.events if isinstance(event, ToolPieceEvent)]
+    return "".join(one.name for one in found), "".join(one.arguments for one in found)
+
+
+def test_an_answer_about_an_image_goes_on(tmp_path: Path) -> None:
+    gguf = make_successor_model(
+        tmp_path / "m.gguf", chat_template=CHATML, context=2048, perceives=True
+    )
+    model = model_of("m", gguf, sees=make_projector(tmp_path / "both.gguf"))
+    image = Message(role="user", content="what?", images=(b64(png(64, 64, RED)),))
+
+    async def work(pool: Pool) -> None:
+        for template in (None, CHAT):
+            request = ChatRequest(messages=(image,), options=GREEDY, template=template)
+            whole = await ask(pool, model, request)
+            assert set(whole.text) == {"R"}
+            told = await ask(pool, model, request, strikes=[9])
+            assert_same(told, whole)
+            assert len(told.runs) == 2, "it was killed too late"
+
+    with_pool(tmp_path, work)
+
+
+def test_an_engine_that_freezes_is_replaced_and_the_answer_goes_on(
+    tmp_path: Path, mini_gguf: Path
+) -> None:
+    model, request = model_of("m", mini_gguf), REQUESTS["raw"]
+
+    async def work(pool: Pool) -> None:
+        whole = await ask(pool, model, request)
+        told = await ask(pool, model, request, strikes=[7], strike=partial(kill, signal.SIGSTOP))
+        assert_same(told, whole)
+        assert len(told.runs) == 2, "it froze too late"
+
+    with_pool(tmp_path, work, token_timeout="2s")
+
+
+@pytest.mark.parametrize(
+    ("answer", "keep", "left"),
+    [
+        ([], 2, [1, 2, 3, 4]),
+        ([5, 6], 2, [1, 2, 3, 4, 5, 6]),
+        ([5, 6, 7, 8], 2, [1, 2, 5, 6, 7, 8]),
+        ([5, 6, 7, 8], 99, [1, 2, 3, 4, 6, 7, 8]),
+    ],
+)
+def test_a_full_context_keeps_its_start_and_its_end(
+    answer: list[int], keep: int, left: list[int]
+) -> None:
+    assert visible([1, 2, 3, 4], answer, keep=keep, context=8) == left

@@ -40,8 +40,8 @@ class House:
         return self.servers["anta"]
 
     def all_there(self) -> None:
-        for server in self.servers.values():
-            wait_until(lambda server=server: len(nodes(server)) == 3, what="seeing each other")
+        servers = self.servers.values()
+        wait_until(lambda: all(len(nodes(one)) == 3 for one in servers), what="seeing each other")
 
     def deploy(self, *names: str) -> None:
         """Split the model over machines, as evenly as can be."""

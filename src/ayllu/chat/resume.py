@@ -45,7 +45,7 @@ async def complete(
 async def chat(
     client: RunnerClient,
     body: Mapping[str, Json],
-    shown: Sequence[Json],
+    shown: Sequence[Mapping[str, Any]],
     plain: Callable[[str], dict[str, Json]],
     record: Record,
     *,
@@ -59,6 +59,8 @@ async def chat(
     same prompt. `shown` are the body's messages without the data of images and sounds.
     """
     said = record.said
+    if not isinstance(shown[-1]["content"], str):
+        return None
     text = said.text
     thinking = said.thinking.rstrip() if text else said.thinking  # the template has its line break
     asked = await client.apply_template({**body, "messages": shown})
@@ -234,6 +236,9 @@ async def _continued(
 
 async def answer_tokens(client: RunnerClient, steps: Sequence[Step]) -> list[int]:
     """The token ids of an answer; those that the engine did not name are found by their text."""
+    if any(step.token < 0 for step in steps):
+        text = "".join(step.text for step in steps)
+        return await client.tokenize(text, special=False, parse_special=False)
     tokens = list[int]()
     start = 0
     for step in steps:

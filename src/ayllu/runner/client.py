@@ -279,6 +279,7 @@ class RunnerClient:
 
     def _end_silent(self) -> None:
         where = ", or a machine that has a part of the model," if self._far else ""
+        self._process.hung = True
         self._process.kill(f"the engine{where} stopped answering and was ended")
 
     def _check_open(self) -> None:

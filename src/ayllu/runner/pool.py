@@ -108,10 +108,9 @@ class Pool:
         """How many requests wait for a model, or for a slot of one."""
         return self._waiting
 
-    def has_room(self, digest: str) -> bool:
-        """Whether a model is loaded, by its manifest's digest, and has a free slot."""
-        places = (place for place in self._places.values() if place.key.digest == digest)
-        return any(place.has_room for place in places)
+    def places_of(self, digest: str) -> list[Place]:
+        """Where a model is loaded, or about to be, by its manifest's digest."""
+        return [place for key, place in self._places.items() if key.digest == digest]
 
     def loaded(self) -> list[LoadedModel]:
         """What is in memory now, the longest-lasting first."""
