@@ -107,7 +107,7 @@ def main() -> None:
         small = fleet(count, 64 * GB)
         measure("two or three have together", small, known)
         tiny = [structs.replace(one, room=8 * GB, worker_room=6 * GB) for one in machines]
-        measure("a dozen have together", tiny, known)
+        measure("16 of 100 have together", tiny, known)
         tiny = [structs.replace(one, room=4 * GB, worker_room=3 * GB) for one in machines]
         measure("too few have room", tiny, known)
     fit()

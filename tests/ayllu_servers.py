@@ -34,9 +34,9 @@ class Machines:
         }
         return self._stack.enter_context(serving(self._folder / name, **cluster, **settings))
 
-    def pair(self, first: str, second: str) -> tuple[Serving, Serving]:
+    def pair(self, first: str, second: str, **settings: str) -> tuple[Serving, Serving]:
         """Two servers of one ayllu that see each other."""
-        one, other = self.start(first), self.start(second)
+        one, other = self.start(first, port=0, **settings), self.start(second, port=0, **settings)
         assert one.post("/api/cluster/up", {}).status == 200
         join(one, other)
         return one, other

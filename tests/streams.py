@@ -46,7 +46,9 @@ def _openai(field: Callable[[Any], str | None]) -> Callable[[list[Any]], Told]:
 
 
 def _responses(events: list[Any]) -> Told:
-    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    numbers = [event["sequence_number"] for event in events]
+    assert numbers == list(range(len(events))), events[-1]
+    assert events[-1]["type"] != "error", events[-1]
     text = "".join(
         event["delta"] for event in events if event["type"] == "response.output_text.delta"
     )

@@ -79,6 +79,7 @@ OURS = {
     "POST /api/cluster/measure": "ours",
     "PUT /api/cluster/contribute": "ours",
     "POST /api/perplexity": "ours",
+    "POST /api/cluster/plan": "ours",
     "POST /api/quantizations": "ours",
     "POST /api/rerank": "ours",
     **{

@@ -63,7 +63,7 @@ def test_a_model_that_takes_more_than_is_given_is_refused(tmp_path: Path) -> Non
         alone = Machines(tmp_path, stack).start("alone", AYLLU_CONTRIBUTE_RAM="8M")
         refused = alone.post("/api/chat", CHAT)
         assert refused.status == 500
-        assert refused.json["error"].startswith("mini needs ")
+        assert refused.json["error"].startswith("mini:latest needs ")
         sentence = ". AYLLU_CONTRIBUTE_RAM gives models 8.4 MB on this machine"
         assert refused.json["error"].endswith(sentence)
         alone.ayllu("contribute", "--ram", "")

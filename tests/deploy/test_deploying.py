@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import psutil
 import pytest
 from ayllu_servers import Machines, nodes
 from serving import Serving, wait_until
@@ -13,14 +14,20 @@ from serving import Serving, wait_until
 PATH = "/api/cluster/deployments"
 LAYERS = 6
 """Of the model that comes with the package."""
-ASKED = {"model": "mini", "prompt": "What colour is snow?", "stream": False}
-GREEDY = {**ASKED, "options": {"temperature": 0, "num_predict": 24}}
+GREEDY = {
+    "model": "mine",
+    "prompt": "What colour is snow?",
+    "stream": False,
+    "options": {"temperature": 0, "num_predict": 24},
+}
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, Serving]]:
+    """`anta` alone has the model `mine`, `bari` alone has `solo`."""
     with ExitStack() as stack:
         anta, bari = Machines(tmp_path_factory.mktemp("two"), stack).pair("anta", "bari")
+        anta.make("mine", **{"from": "mini", "system": "You are Anta."})
         bari.make("solo", **{"from": "mini"})
         wait_until(lambda: "solo:latest" in held(anta, "bari"), what="hearing of a model")
         yield anta, bari
@@ -29,6 +36,12 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, Ser
 def held(server: Serving, name: str) -> set[str]:
     """The models of a machine, as another one knows them."""
     return {model["name"] for model in nodes(server)[name]["models"]}
+
+
+def workers(server: Serving) -> list[psutil.Process]:
+    """The children that hold layers for other machines."""
+    found = psutil.Process(server.process.pid).children(recursive=True)
+    return [child for child in found if "rpc" in child.name()]
 
 
 def deployments(server: Serving) -> list[dict[str, Any]]:
@@ -43,7 +56,7 @@ def test_a_model_runs_where_its_owner_says_and_is_let_go(two: tuple[Serving, Ser
     assert rows[0]["ayllu"].keys() == {"measured"}
     assert "LAYERS" not in anta.ayllu("ps").stdout
 
-    made = anta.ayllu("deploy", "mini", "--nodes", "anta,bari", "--split", "2,4", "--slots", "2")
+    made = anta.ayllu("deploy", "mine", "--nodes", "anta,bari", "--split", "2,4", "--slots", "2")
     assert made.status == 0, made.stderr
     assert "bari: " in made.stderr
     assert " runs on anta 0-1, bari 2-5, " in made.stdout
@@ -61,31 +74,31 @@ def test_a_model_runs_where_its_owner_says_and_is_let_go(two: tuple[Serving, Ser
     assert "anta 0-1, bari 2-5" in shown
 
     (mine,) = deployments(anta)
-    assert (mine["pinned"], mine["name"], mine["model"]) == (True, "anta", "mini:latest")
+    assert (mine["pinned"], mine["name"], mine["model"]) == (True, "anta", "mine:latest")
     wait_until(lambda: deployments(bari), what="hearing of it")
     (theirs,) = deployments(bari)
     assert theirs["id"] == mine["id"]
     assert theirs["placement"]["stages"] == mine["placement"]["stages"]
-    refused = bari.ayllu("undeploy", "mini")
-    assert refused.stderr == "Error: no deployment 'mini' is of this machine\n"
+    refused = bari.ayllu("undeploy", "mine")
+    assert refused.stderr == "Error: no deployment 'mine' is of this machine\n"
 
     gone = anta.ayllu("undeploy", mine["id"])
-    assert gone.stdout == f"mini:latest ({mine['id']}) is deployed no more.\n"
+    assert gone.stdout == f"mine:latest ({mine['id']}) is deployed no more.\n"
     assert (deployments(anta), anta.get("/api/ps").json["models"]) == ([], [])
-    wait_until(lambda: not bari.engines(), what="ending the worker")
+    wait_until(lambda: not workers(bari), what="ending the worker")
     assert anta.request("DELETE", f"{PATH}/{mine['id']}").status == 404
 
 
 def test_all_machines_can_work_at_each_layer(two: tuple[Serving, Serving]) -> None:
     anta, _ = two
     alone = anta.post("/api/generate", GREEDY).json["response"]
-    body = {"model": "mini", "nodes": ["anta", "bari"], "split": [3, 3], "tensor_split": True}
+    body = {"model": "mine", "nodes": ["anta", "bari"], "split": [3, 3], "tensor_split": True}
     answer = anta.post(PATH, {**body, "context": 512, "stream": False})
     assert answer.status == 200, answer.body
     assert answer.json["deployment"]["tensor_split"] is True
     assert anta.get("/api/ps").json["models"][0]["context_length"] == 512
     assert anta.post("/api/generate", GREEDY).json["response"] == alone
-    assert anta.request("DELETE", f"{PATH}/mini").json["model"] == "mini:latest"
+    assert anta.request("DELETE", f"{PATH}/mine").json["model"] == "mine:latest"
 
 
 BAD: list[tuple[dict[str, Any], int, str]] = [
@@ -122,12 +135,20 @@ def test_a_split_of_words_is_a_mistake_of_the_command(two: tuple[Serving, Servin
     assert "'many' is no number of layers" in refused.stderr
 
 
-def test_a_machine_that_gives_nothing_holds_no_layers(two: tuple[Serving, Serving]) -> None:
+def test_a_machine_that_gives_nothing_holds_no_layers_any_more(
+    two: tuple[Serving, Serving],
+) -> None:
     anta, bari = two
+    alone = anta.post("/api/generate", GREEDY).json["response"]
+    body = {"model": "mine", "nodes": ["anta", "bari"], "split": [3, 3]}
+    assert anta.post(PATH, {**body, "stream": False}).status == 200
+    assert workers(bari)
     bari.ayllu("contribute", "--off")
     try:
+        wait_until(lambda: not workers(bari), 10.0, "ending the worker")
+        assert anta.post("/api/generate", GREEDY).json["response"] == alone
+        assert anta.request("DELETE", f"{PATH}/mine").status == 200
         wait_until(lambda: not nodes(anta)["bari"]["contribute"]["enabled"], what="hearing of it")
-        body = {"model": "mini", "nodes": ["anta", "bari"], "split": [3, 3]}
         refused = anta.post(PATH, body)
         assert refused.status == 400
         assert "bari takes no parts of other machines' models" in refused.json["error"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,47 +15,9 @@ import aiohttp
 import pytest
 from ayllu_servers import Machines, models, nodes
 from gguf_maker import walk
-from serving import Serving, wait_until
+from herds import TOKENS, Herd, storm
+from serving import wait_until
 from streams import DIALECTS, Told, ask
-
-TOKENS = 600
-
-
-class Herd:
-    """A gateway that has no model, and machines that have the same one."""
-
-    def __init__(self, machines: Machines, gguf: Path, names: tuple[str, ...]) -> None:
-        self._machines = machines
-        self.gateway = machines.start("gateway")
-        self.gateway.post("/api/cluster/up", {})
-        self.replicas = {name: machines.start(name, AYLLU_NUM_PARALLEL="8") for name in names}
-        for replica in self.replicas.values():
-            code = self.gateway.post("/api/cluster/invite", {}).json["code"]
-            assert replica.post("/api/cluster/join", {"code": code}).status == 200
-            replica.create("endless", gguf)
-        wait_until(lambda: models(self.gateway).get("endless:latest") == set(names), what="models")
-        self.ids = {name: node["id"] for name, node in nodes(self.gateway).items()}
-
-    def at(self, node: str) -> str:
-        """The name of the machine that a header names."""
-        return next(name for name, ident in self.ids.items() if ident == node)
-
-    def load(self, name: str) -> None:
-        """Have a machine load the model, and the gateway know of it."""
-        self.replicas[name].post("/api/generate", {"model": "endless"})
-        wait_until(lambda: self._is_loaded(name), what="hearing that it is loaded")
-
-    def kill(self, name: str) -> None:
-        self.replicas[name].process.kill()
-
-    def restart(self, name: str) -> None:
-        self.replicas[name].process.wait()
-        self.replicas[name] = self._machines.start(name, AYLLU_NUM_PARALLEL="8")
-        wait_until(lambda: name in nodes(self.gateway), what="its return")
-
-    def _is_loaded(self, name: str) -> bool:
-        node = nodes(self.gateway)[name]
-        return any(row["loaded"] for row in node["models"] if row["name"] == "endless:latest")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +36,7 @@ def check(told: Told) -> None:
 
 async def all_dialects(url: str, hit: dict[str, str], strike: Any) -> list[Told]:
     """A stream of every dialect at once; `strike` is called when each has begun somewhere."""
-    places = {name: random.Random(name).randrange(1, 40) * 200 for name in DIALECTS}  # noqa: S311
+    places = {name: random.Random(name).randrange(1, 40) * 200 for name in DIALECTS}
 
     async with aiohttp.ClientSession() as session:
 
@@ -113,4 +76,77 @@ def test_streams_of_every_dialect_survive_a_machine_that_is_killed_and_one_that_
             check(told)
     finally:
         herd.replicas[frozen[0]].process.send_signal(signal.SIGCONT)
-    herd.restart("anta")
+
+
+def test_no_request_of_many_is_lost_while_machines_come_and_go(herd: Herd) -> None:
+    async def strike() -> None:
+        await asyncio.to_thread(herd.restart, "anta")  # which the test before this one has killed
+        herd.kill("bari")
+        await asyncio.to_thread(herd.restart, "bari")
+
+    async def both() -> list[Told]:
+        striking = asyncio.create_task(strike())
+        told = await storm(herd.gateway.url, 24, 6)
+        await striking
+        return told
+
+    for told in asyncio.run(both()):
+        check(told)
+
+
+def test_a_request_in_one_piece_is_asked_of_the_next_machine(herd: Herd) -> None:
+    body = {"model": "endless", "stream": False, **DIALECTS["ollama chat"].body(TOKENS)}
+
+    async def scene() -> list[Any]:
+        async with aiohttp.ClientSession() as session:
+
+            async def one(number: int) -> Any:
+                fields = {**body, "messages": [{"role": "user", "content": f"{number}"}]}
+                async with session.post(f"{herd.gateway.url}/api/chat", json=fields) as response:
+                    assert response.status == 200, await response.text()
+                    return await response.json()
+
+            asked = asyncio.gather(*map(one, range(6)))
+            name = "chaka"
+            await asyncio.sleep(0.3)
+            herd.replicas[name].process.send_signal(signal.SIGSTOP)
+            try:
+                return await asked
+            finally:
+                herd.replicas[name].process.send_signal(signal.SIGCONT)
+
+    for answer in asyncio.run(scene()):
+        assert (len(answer["message"]["content"]), answer["done"]) == (TOKENS, True)
+
+
+def test_a_busy_machine_forwards_and_goes_on_itself_when_the_other_is_lost(
+    tmp_path: Path, endless_gguf: Path
+) -> None:
+    with ExitStack() as stack:
+        here, there = Machines(tmp_path, stack).pair("here", "there", AYLLU_NUM_PARALLEL="1")
+        for server in (here, there):
+            server.create("endless", endless_gguf)
+            server.post("/api/generate", {"model": "endless"})
+        wait_until(lambda: models(here).get("endless:latest") == {"here", "there"}, what="models")
+        other = nodes(here)["there"]["id"]
+        wait_until(
+            lambda: all(row["loaded"] for row in nodes(here)["there"]["models"][:1]), what="loading"
+        )
+        dialect, began = DIALECTS["openai chat"], set[str]()
+
+        def strike(_: bytes, node: str) -> None:
+            if node and node not in began:
+                there.process.kill()
+            began.add(node)
+
+        async def scene() -> list[Told]:
+            asked = {"model": "endless", **dialect.body(TOKENS)}
+            async with aiohttp.ClientSession() as session:
+                streams = (ask(session, here.url, dialect, asked, strike) for _ in range(6))
+                return await asyncio.gather(*streams)
+
+        for told in asyncio.run(scene()):
+            check(told)
+        assert began == {"", other}
+        for folder in there.home.glob("ayllu-*"):  # of its engine's socket; it had no time for that
+            shutil.rmtree(folder)

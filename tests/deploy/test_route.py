@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ GIB = 1 << 30
 KEYS = [b"conversation %d" % number for number in range(600)]
 
 
-def replica(node: str, **fields: object) -> Replica:
+def replica(node: str, **fields: Any) -> Replica:
     given = {"digest": "d", "size": 4 * GIB, "loaded": True, "busy": 0, "memory_gbs": 40.0}
     return Replica(
         node=node, **{**given, "tflops": 1.0, "disk_mbs": 1000.0, "rtt_ms": 1.0, **fields}
@@ -43,7 +44,7 @@ def first(work: Work, *replicas: Replica) -> str:
     ],
 )
 def test_the_machine_that_is_done_first_comes_first(
-    better: dict[str, object], worse: dict[str, object]
+    better: dict[str, Any], worse: dict[str, object]
 ) -> None:
     assert first(Work(), replica("b", **better), replica("a", **worse)) == "b"
 

@@ -317,6 +317,14 @@ def test_a_cache_on_another_disk_gets_its_files_too(
     assert len(files_of(folder)) == 2 * LARGE_PER_LAYER
 
 
+def test_a_folder_that_is_gone_is_said_and_not_made_again(stored: Stored, folder: Path) -> None:
+    """The lease ended meanwhile."""
+    folder.rmdir()
+    last = prepared(*stored, folder)[-1].status
+    assert last.endswith("tensors cannot be used: No such file or directory")
+    assert not folder.exists()
+
+
 def test_who_gives_up_leaves_nothing_half_written(stored: Stored, folder: Path) -> None:
     store, part = stored
 

@@ -204,6 +204,12 @@ def test_models_together_take_no_more_than_the_owner_gives(
         await pool.unload(a.digest)
         await hold(pool, a)
         assert [row.model.digest[0] for row in pool.loaded()] == ["a"]
+        async with pool.acquire(a, NOTHING):
+            pool.most = 1
+            await pool.shrink()
+            assert len(pool.loaded()) == 1
+        await pool.shrink()
+        assert pool.loaded() == []
 
     with_pool(home, work)
 

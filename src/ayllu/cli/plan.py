@@ -9,19 +9,12 @@ from msgspec import Struct
 from ayllu.cli.client import Client, call
 from ayllu.cli.nodes_table import figure
 from ayllu.cli.print import clean_line, table
+from ayllu.cli.wire import Stage
 from ayllu.errors import AylluError
 from ayllu.types import Json
 from ayllu.values import human_bytes
 
 PLAN = "/api/cluster/plan"
-
-
-class Stage(Struct, frozen=True):
-    """Layers on a machine; `size` is in bytes."""
-
-    name: str
-    layers: int
-    size: int
 
 
 class Candidate(Struct, frozen=True):

@@ -36,11 +36,12 @@ class ListReply(Struct, frozen=True):
 
 
 class Stage(Struct, frozen=True):
-    """Layers of a model on a machine."""
+    """Layers of a model on a machine; `size` is in bytes."""
 
     name: str = ""
     first: int = 0
     layers: int = 0
+    size: int = 0
 
 
 class Placement(Struct, frozen=True):

@@ -48,7 +48,8 @@ class Deployments:
         """What the owner said of models, by their digests."""
         self._site = site
         self._make_backend = make_backend
-        self._troubles = troubles
+        self.troubles = troubles
+        """Which machines failed lately: parts are put elsewhere where that is possible."""
         self._on_change = on_change
         self._running: dict[str, Deployment] = {}
         self._replays: Counter[str] = Counter()
@@ -135,7 +136,7 @@ class Deployments:
 
     def _on_loss(self, problem: PartLostError, deployment: Deployment) -> None:
         _log.warning("a part of a model was lost", node=problem.node, reason=problem.sentence)
-        self._troubles.fail(problem.node, time.monotonic())
+        self.troubles.fail(problem.node, time.monotonic())
         self._replays[deployment.job.model.digest] += 1
 
     def _on_end(self, deployment: Deployment) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct, structs
 
+from ayllu.cluster.bus import Close
 from ayllu.cluster.node import LocalNode
 from ayllu.cluster.record import HeldModel, Record
 from ayllu.deploy.conversation import work_of
 from ayllu.deploy.route import Replica, Work, order
-from ayllu.deploy.trouble import Troubles
+from ayllu.deploy.trouble import MOST_FAILURES, Troubles
 from ayllu.models.model import Model
 from ayllu.models.name import parse_name, short_name, split_source
 from ayllu.runner.pool import Pool
@@ -43,8 +45,10 @@ class Router:
         self._cluster = cluster
         self._pool = pool
         self._under_way: defaultdict[str, _UnderWay] = defaultdict(_UnderWay)
+        self._here: Counter[str] = Counter()
         self.troubles = Troubles()
         cluster.subscribe(self._look)
+        cluster.remark(self._remarks)
 
     def elsewhere(self, name: str, body: bytes | bytearray) -> Wanted | None:
         """A model that this machine does not have, where others do: of the best one's digest."""
@@ -56,7 +60,10 @@ class Router:
 
     def better_elsewhere(self, model: Model, body: bytes | bytearray) -> Wanted | None:
         """A model that is here and busy, where another machine would be done with it sooner."""
-        if self._cluster.peers is None or self._pool.has_room(model.digest):
+        if self._cluster.peers is None:
+            return None
+        coming = self._here[model.digest]
+        if any(place.has_room(coming) for place in self._pool.places_of(model.digest)):
             return None
         wanted = Wanted(short_name(model.name), Work(), model.digest, model)
         if not any(self._others(wanted)):
@@ -74,6 +81,17 @@ class Router:
             found.append(self._own(wanted.here))
         return order(wanted.work, found)
 
+    def stay(self, digest: str) -> Close:
+        """A request is answered here; that counts before it comes to the pool, until it ends."""
+        self._here[digest] += 1
+
+        def end() -> None:
+            self._here[digest] -= 1
+            if not self._here[digest]:
+                del self._here[digest]
+
+        return end
+
     @contextmanager
     def under_way(self, node: str) -> Iterator[None]:
         """A request is at a machine: that counts at once, before the machine itself says so."""
@@ -87,6 +105,15 @@ class Router:
         """A machine went while it owed us an answer."""
         self.troubles.fail(node, time.monotonic())
         self._cluster.tell()
+
+    def _remarks(self) -> dict[str, str]:
+        """What people are told of machines that are in quarantine."""
+        found = self.troubles.quarantined(time.monotonic())
+        return {
+            node: f"it failed {MOST_FAILURES} times, and is used for {math.ceil(left / 60)} min "
+            "only where no other machine can be"
+            for node, left in found.items()
+        }
 
     def _look(self) -> None:
         """The machines that are there may be others."""
@@ -115,11 +142,14 @@ class Router:
             )
 
     def _own(self, model: Model) -> Replica:
-        busy = self._pool.running + self._pool.waiting
-        loaded = any(row.model.digest == model.digest for row in self._pool.loaded())
-        me = self._cluster.own.record
+        busy = max(self._pool.running + self._pool.waiting, self._here.total())
         return _replica(
-            me, digest=model.digest, size=model.size, loaded=loaded, busy=busy, here=True
+            self._cluster.own.record,
+            digest=model.digest,
+            size=model.size,
+            loaded=bool(self._pool.places_of(model.digest)),
+            busy=busy,
+            here=True,
         )
 
 

@@ -59,3 +59,9 @@ class Troubles:
             return 2
         since = self._since.get(node)
         return int(since is not None and now - since < STABLE_SECONDS)
+
+    def forgive(self, node: str) -> None:
+        """Use a machine as if it had never failed: its owner wants it."""
+        self._failures.pop(node, None)
+        self._until.pop(node, None)
+        self._since.pop(node, None)

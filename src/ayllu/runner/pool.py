@@ -108,24 +108,9 @@ class Pool:
         """How many requests wait for a model, or for a slot of one."""
         return self._waiting
 
-    def slots_for(self, load: LoadOptions) -> int:
-        """Slots to open; with a graphics card the engine itself fits the model in."""
-        if load.embedding:
-            return 1
-        if self._gpus:
-            return self._settings.num_parallel
-        facts = fit.load_facts(load)
-        return fit.choose_parallel(
-            self._settings.num_parallel,
-            weights=facts.weights,
-            kv_per_slot=facts.kv_per_token * load.context,
-            available=memory().available,
-        )
-
-    def has_room(self, digest: str) -> bool:
-        """Whether a model is loaded, by its manifest's digest, and has a free slot."""
-        places = (place for place in self._places.values() if place.key.digest == digest)
-        return any(place.has_room for place in places)
+    def places_of(self, digest: str) -> list[Place]:
+        """Where a model is loaded, or about to be, by its manifest's digest."""
+        return [place for key, place in self._places.items() if key.digest == digest]
 
     def loaded(self) -> list[LoadedModel]:
         """What is in memory now, the longest-lasting first."""
@@ -156,6 +141,12 @@ class Pool:
         async with self._admission:
             for place in [place for place in self._places.values() if place.key.digest == digest]:
                 await self._clear(place)
+
+    async def shrink(self) -> None:
+        """Let idle models go, the longest unused first, while all take more than they may."""
+        for place in sorted(self._places.values(), key=lambda place: place.last_used):
+            if 0 < self.most < self.held and place.runner is not None and not place.users:
+                await self._end(place)
 
     def abort(self) -> None:
         """Take no more requests, and end those under way."""
@@ -250,7 +241,8 @@ class Pool:
         self._places[place.key] = place
         place.loading = True
         try:
-            load = structs.replace(load, parallel=self.slots_for(load))
+            slots = fit.slots_for(load, self._settings, gpus=self._gpus)
+            load = structs.replace(load, parallel=slots)
             size = fit.footprint(fit.load_facts(load), load)
             share = None
             if self.splitter is not None:

@@ -15,12 +15,12 @@ from ayllu.deploy.demand import demand_of
 from ayllu.errors import AylluError, BadRequestError, NotFoundError
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import parse_name, short_name
-from ayllu.runner import fit
 from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_deployments as wire
 from ayllu.server.openapi import Endpoint
 from ayllu.server.placements import placement, stage_rows
-from ayllu.server.state import State, options_of, read_body, required, state_of
+from ayllu.server.plan import load_of
+from ayllu.server.state import State, read_body, required, state_of
 from ayllu.server.stream import NDJSON, collect, json_response, ndjson_response, until_left
 
 
@@ -52,7 +52,8 @@ async def deploy(request: Request) -> Response:
         slots=body.slots or 0,
         tensor=body.tensor_split,
     )
-    await _check(state, model, wanted)
+    load = await asyncio.to_thread(load_of, state, model, body.context, body.slots)
+    await state.site.check(model, demand_of(load), wanted)
     work = _deploy(state, wanted)
     if body.stream:
         return await ndjson_response(request, work)
@@ -98,16 +99,6 @@ def _nodes(state: State, named: Sequence[Record], *, ordered: bool) -> tuple[str
             f"the first of the nodes answers: name {me.name} first, or ask {named[0].name}"
         )
     return tuple(sorted(nodes, key=lambda node: node != me.node))
-
-
-async def _check(state: State, model: Model, wanted: Deployed) -> None:
-    """Raises BadRequestError where the model cannot run as it is wanted."""
-    options = options_of(model, {"num_ctx": wanted.context} if wanted.context else {})
-    load = await asyncio.to_thread(
-        fit.plan_load, model, options, state.settings, gpus=state.tools.gpus, embedding=False
-    )
-    load = structs.replace(load, parallel=wanted.slots or state.pool.slots_for(load))
-    await state.site.check(model, demand_of(load), wanted)
 
 
 async def _deploy(state: State, wanted: Deployed) -> AsyncGenerator[wire.DeployLine]:

@@ -18,8 +18,8 @@ HOP_HEADER = "x-ayllu-hop"
 """How many bytes before the request's body are a `Carried`; only another machine may send it."""
 MEDIA_TYPE = "application/x-ayllu-frames"
 BEAT_SECONDS = 1.0
-SILENT_SECONDS = 3.0
-"""How often a machine says that it is there, and how long one may say nothing."""
+MOST_SILENT = 3
+"""How often a machine says that it is there, and how often it may not."""
 LONGEST_FRAME = 1 << 30
 
 HEAD: Final = 1

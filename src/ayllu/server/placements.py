@@ -1,4 +1,4 @@
-"""Where a loaded model runs and how fast, as /api/ps and the deployments show it. Pure."""
+"""Where a model runs and how fast, as /api/ps, plans and deployments show it. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from ayllu.cluster.record import Stage
 from ayllu.deploy.deployment import Deployment
 from ayllu.runner.place import LoadedModel
-from ayllu.server.wire_deployments import Placement, StageRow
+from ayllu.server.wire_deployments import Placement
+from ayllu.server.wire_plan import StageRow
 
 
 def placement(row: LoadedModel, names: Mapping[str, str]) -> Placement | None:

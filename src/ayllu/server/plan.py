@@ -18,7 +18,8 @@ from ayllu.models.model import Model
 from ayllu.runner import fit
 from ayllu.runner.options import LoadOptions
 from ayllu.server import wire_plan as wire
-from ayllu.server.openapi import PeerEndpoint
+from ayllu.server.openapi import FreeEndpoint
+from ayllu.server.placements import stage_rows
 from ayllu.server.state import State, model_of, options_of, read_body, required, state_of
 from ayllu.server.stream import json_response
 
@@ -27,7 +28,7 @@ async def plan(request: Request) -> Response:
     """POST /api/cluster/plan: say which machines would run a model, how fast, and why."""
     body, state = await read_body(request, wire.PlanRequest), state_of(request)
     model = await model_of(request, required(body.model))
-    load = await asyncio.to_thread(_load, state, model, body)
+    load = await asyncio.to_thread(load_of, state, model, body.context, body.slots)
     demand = demand_of(load)
     state.cluster.own.measure()
     found = await state.site.plan(model, demand)
@@ -48,30 +49,20 @@ async def plan(request: Request) -> Response:
     )
 
 
-def _load(state: State, model: Model, body: wire.PlanRequest) -> LoadOptions:
-    """What the model would be loaded with."""
+def load_of(state: State, model: Model, context: int | None, slots: int | None) -> LoadOptions:
+    """What the model would be loaded with, where nobody says more than this."""
     header = cached_header(model.path)
     arch.check(header)
-    options = options_of(model, {"num_ctx": body.context} if body.context else {})
-    load = fit.plan_load(
-        model, options, state.settings, gpus=state.tools.gpus, embedding=arch.pools(header)
-    )
-    return structs.replace(load, parallel=body.slots or state.pool.slots_for(load))
+    options = options_of(model, {"num_ctx": context} if context else {})
+    settings, gpus = state.settings, state.tools.gpus
+    load = fit.plan_load(model, options, settings, gpus=gpus, embedding=arch.pools(header))
+    return structs.replace(load, parallel=slots or fit.slots_for(load, settings, gpus=gpus))
 
 
 def _candidate(candidate: Candidate, names: Mapping[str, str]) -> wire.PlanCandidate:
     return wire.PlanCandidate(
         kind=candidate.kind,
-        stages=tuple(
-            wire.PlanStage(
-                node=stage.node,
-                name=names.get(stage.node, stage.node),
-                first=stage.first,
-                layers=stage.layers,
-                size=stage.size,
-            )
-            for stage in candidate.stages
-        ),
+        stages=stage_rows(candidate.stages, names),
         tokens_per_second=round(candidate.tokens_per_second, 3),
         first_token=round(candidate.first_token, 3),
         wait=round(candidate.wait, 3),
@@ -80,6 +71,6 @@ def _candidate(candidate: Candidate, names: Mapping[str, str]) -> wire.PlanCandi
 
 
 ROUTES = [
-    PeerEndpoint("POST /api/cluster/plan", plan, takes=wire.PlanRequest, gives=wire.PlanResponse),
+    FreeEndpoint("POST /api/cluster/plan", plan, takes=wire.PlanRequest, gives=wire.PlanResponse),
 ]
 """The routes. A machine that does not have the model asks one that has, which plans for itself."""

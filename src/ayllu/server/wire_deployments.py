@@ -8,20 +8,9 @@ from msgspec import Meta, Struct
 
 from ayllu.cluster.record import MOST_STAGES
 from ayllu.server.schemas import Name
+from ayllu.server.wire_plan import MOST_CONTEXT, MOST_SLOTS, StageRow
 
-MOST_SLOTS = 256
-MOST_CONTEXT = 1 << 24
 _Text = Annotated[str, Meta(max_length=256)]
-
-
-class StageRow(Struct, frozen=True):
-    """Layers `first` to `first + layers - 1` on a machine, where they take `size` bytes."""
-
-    node: str
-    name: str
-    first: int
-    layers: int
-    size: int
 
 
 class Placement(Struct, frozen=True, omit_defaults=True, kw_only=True):

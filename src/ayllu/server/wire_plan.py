@@ -21,7 +21,7 @@ class PlanRequest(Struct, frozen=True):
     slots: Annotated[int, Meta(ge=1, le=MOST_SLOTS)] | None = None
 
 
-class PlanStage(Struct, frozen=True):
+class StageRow(Struct, frozen=True):
     """Layers on a machine: `first` is the first one's number, `size` all that it takes there."""
 
     node: str
@@ -39,7 +39,7 @@ class PlanCandidate(Struct, frozen=True):
     """
 
     kind: Kind
-    stages: tuple[PlanStage, ...]
+    stages: tuple[StageRow, ...]
     tokens_per_second: float
     first_token: float
     wait: float
