@@ -19,11 +19,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from measure import run, show
-from rpc_workers import head, make_wide_model, rpc_worker, say
+from rpc_workers import head, make_wide_model, part_of, rpc_worker, say
 
 from ayllu.deploy.fnv import Fnv1a
 from ayllu.deploy.tensors import STEP
-from ayllu.deploy.weights import CACHE, Part, Weights
+from ayllu.deploy.weights import CACHE, Weights
+from ayllu.deploy.worker_request import WorkerRequest
+from ayllu.models.files import make_folder
 from ayllu.models.manifest import MODEL_TYPE
 from ayllu.models.store import Store
 from ayllu.runner.options import Worker
@@ -42,9 +44,14 @@ def fnv() -> None:
 
 
 def hashing() -> None:
-    """FNV-1a on one thread and on several, beside SHA-256."""
+    """FNV-1a by a core's time and on several threads, beside SHA-256."""
+    for name, work in (("FNV-1a", fnv), ("SHA-256", lambda: hashlib.sha256(DATA))):
+        show(
+            f"{name}, by a core's time",
+            [rate(work, time.thread_time) for _ in range(ROUNDS)],
+            "MB/s",
+        )
     threads = usable_threads()
-    show("FNV-1a, one thread", [rate(fnv) for _ in range(ROUNDS)], "MB/s")
     with ThreadPoolExecutor(threads) as pool:
 
         def several() -> None:
@@ -53,17 +60,16 @@ def hashing() -> None:
 
         rates = [threads * rate(several) for _ in range(ROUNDS)]
     show(f"FNV-1a, {threads} threads together", rates, "MB/s")
-    show("SHA-256, one thread", [rate(lambda: hashlib.sha256(DATA)) for _ in range(ROUNDS)], "MB/s")
 
 
-def rate(work: Callable[[], object]) -> float:
+def rate(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """MB/s of some work on the data."""
-    start = time.perf_counter()
+    start = clock()
     work()
-    return len(DATA) / (time.perf_counter() - start) / 1e6
+    return len(DATA) / (clock() - start) / 1e6
 
 
-async def filling(store: Store, part: Part, home: Path) -> None:
+async def filling(store: Store, part: WorkerRequest, home: Path) -> None:
     """A cache is made: with keys to be worked out, by known keys, with files of another cache."""
     rates: dict[str, list[float]] = {}
     cache = home / "cache"
@@ -73,17 +79,21 @@ async def filling(store: Store, part: Part, home: Path) -> None:
             weights = Weights(store, None, home)
             if what == "nothing":
                 await fill(weights, part, cache)
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             size = await fill(weights, part, cache)
-            rates.setdefault(what, []).append(size / (time.perf_counter() - start) / 1e6)
+            for clock, seconds in (
+                ("", time.perf_counter() - start),
+                (", by the cores' time", time.process_time() - cpu),
+            ):
+                rates.setdefault(what + clock, []).append(size / seconds / 1e6)
             await weights.close()
     for what, found in rates.items():
-        show(f"a cache is made ready, {what} missing", found, "MB/s")
+        show(f"cache made ready, missing {what}", found, "MB/s")
 
 
-async def fill(weights: Weights, part: Part, folder: Path) -> int:
+async def fill(weights: Weights, part: WorkerRequest, folder: Path) -> int:
     """Make a cache; returns its bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lines = [line async for line in weights.prepare(part, folder)]
     return lines[-1].completed
 
@@ -117,7 +127,7 @@ async def main() -> None:
         path = make_wide_model(folder / "wide.gguf", LAYERS)
         store = Store(folder / "models")
         layer = store.add_file(path, MODEL_TYPE)
-        part = Part("h/n/wide:latest", layer.digest, layer.size, 1, LAYERS - 1)
+        part = part_of(layer, 1, LAYERS - 1)
         print(f"a model of {layer.size / 1e6:.0f} MB, {part.layers} of {LAYERS} layers elsewhere")
         await filling(store, part, folder / "home")
         caches = {name: folder / name for name in ("none", "prepared")}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 
 import pytest
 from serving import Serving, serving, wait_until
+
+from ayllu.cluster.peers import Peers
 
 
 class Machines:
@@ -30,9 +34,9 @@ class Machines:
         }
         return self._stack.enter_context(serving(self._folder / name, **cluster, **settings))
 
-    def pair(self, first: str, second: str) -> tuple[Serving, Serving]:
+    def pair(self, first: str, second: str, **settings: str) -> tuple[Serving, Serving]:
         """Two servers of one ayllu that see each other."""
-        one, other = self.start(first), self.start(second)
+        one, other = self.start(first, port=0, **settings), self.start(second, port=0, **settings)
         assert one.post("/api/cluster/up", {}).status == 200
         join(one, other)
         return one, other
@@ -67,3 +71,22 @@ def models(server: Serving) -> dict[str, set[str]]:
     """The names of the machines that have a model, by its name."""
     found = server.get("/api/cluster/models").json["models"]
     return {model["name"]: {node["name"] for node in model["nodes"]} for model in found}
+
+
+def ask(asking: Serving, asked: Serving, route: str, body: bytes = b"{}") -> tuple[int, bytes]:
+    """What a machine answers to another one of its ayllu: the status and the body."""
+    folder, method_path = asking.home / "cluster", route.split()
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context.load_cert_chain(folder / "node.crt", folder / "key.pem")
+    places = asked.post("/api/cluster/up", {}).json["endpoints"]
+    node = asked.get("/api/cluster").json["node"]
+
+    async def answer() -> tuple[int, bytes]:
+        peers = Peers(context, lambda _: places)
+        try:
+            found = await peers.ask(node, *method_path, body=body)
+            return found.status, await found.read(1 << 20)
+        finally:
+            await peers.close()
+
+    return asyncio.run(answer())

@@ -78,6 +78,7 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
     perceives: bool = False,
     heads: int | None = None,
     merges: Sequence[str] = (),
+    layers: int = 1,
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a real llama model that llama-server loads and whose next token is known beforehand.
@@ -104,6 +105,7 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
         heads: of 32 numbers each; as many as fill the width unless told. One makes long prompts
             quick, and changes no answer.
         merges: BPE merges, such as a trained model's, that make fewer tokens of a long prompt.
+        layers: how many blocks; those after the first do nothing, either.
         extra: more header keys, or other values for the usual ones.
 
     Raises ValueError when a token would need two successors.
@@ -119,6 +121,7 @@ def make_successor_model(  # noqa: PLR0913 - all of it optional
         perceives=perceives,
         heads=heads,
         merges=merges,
+        layers=layers,
     )
     return write_gguf(path, kvs | dict(extra or {}), tensors)
 
@@ -135,6 +138,7 @@ def successor_parts(  # noqa: PLR0913 - the same
     perceives: bool = False,
     heads: int | None = None,
     merges: Sequence[str] = (),
+    layers: int = 1,
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The same model's keys and tensors, to make another kind of file of."""
     vocabulary = [*byte_letters(), *SPECIALS, *(merge.replace(" ", "") for merge in merges)]
@@ -152,6 +156,10 @@ def successor_parts(  # noqa: PLR0913 - the same
     if chat_template is not None:
         kvs["tokenizer.chat_template"] = chat_template
     tensors = _tensors(len(vocabulary), follows, sharpness, heads, dtype)
+    for layer in range(1, layers):
+        block = {name: one for name, one in tensors.items() if name.startswith("blk.0.")}
+        tensors |= {f"blk.{layer}.{name[6:]}": one for name, one in block.items()}
+    kvs["llama.block_count"] = layers
     if perceives:
         _perceive(tensors, len(vocabulary))
     return kvs, tensors

@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 _PREFIX = "ayllutest"
 _PLACES = Path("/run/netns")
@@ -97,6 +100,17 @@ class Program:
             with contextlib.suppress(queue.Empty):
                 self._new.get(timeout=min(left, 0.5))
 
+    def stop(self) -> None:
+        """SIGINT; one that goes on says what its threads do."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(20)
+            self._reader.join(20)
+            pytest.fail(f"the program did not stop: {self.lines}")
+
     def kill(self) -> None:
         """SIGKILL."""
         self.process.kill()
@@ -133,7 +147,7 @@ class Machine:
     def member(self, *homes: Path, scout: int = 17446, peers: Sequence[str] = ()) -> Program:
         """Start `cluster/member.py` here."""
         words = ("-", "17446", str(scout), ",".join(peers), *map(str, homes))
-        return self.run(*MEMBER, *words, env=paths())
+        return self.run(*MEMBER, *words, env={**paths(), "PYTHONFAULTHANDLER": "1"})
 
     def move(self, address: str) -> None:
         """Get another IPv4 address, as from a router."""

@@ -21,9 +21,11 @@ from gguf_writer import write_gguf
 from serving import wait_until
 
 from ayllu.config import load_settings
+from ayllu.deploy.worker_request import WorkerRequest
 from ayllu.gguf.tool import ENGINE_ENVIRONMENT
 from ayllu.runner.engine import find_engine
 from ayllu.runner.options import LoadOptions, Worker, engine_arguments
+from ayllu.types import Layer
 
 WIDE = 10240
 """Numbers of a feed-forward layer: a matrix of 11.25 MiB in F32."""
@@ -48,6 +50,20 @@ def make_wide_model(path: Path, layers: int = 3, width: int = WIDE) -> Path:
             tensors[name.replace("blk.0.", f"blk.{layer}.")] = filled
     sizes = {"llama.block_count": layers, "llama.feed_forward_length": width}
     return write_gguf(path, kvs | sizes, tensors)
+
+
+def part_of(layer: Layer, first: int, layers: int) -> WorkerRequest:
+    """What a worker is asked for that is to hold some layers of a file."""
+    return WorkerRequest(
+        deployment="d",
+        fence=1,
+        model="h/n/wide:latest",
+        digest=layer.digest,
+        size=layer.size,
+        first=first,
+        layers=layers,
+        room=1 << 30,
+    )
 
 
 class Relay:

@@ -79,11 +79,22 @@ OURS = {
     "POST /api/cluster/measure": "ours",
     "PUT /api/cluster/contribute": "ours",
     "POST /api/perplexity": "ours",
+    "POST /api/cluster/plan": "ours",
     "POST /api/quantizations": "ours",
     "POST /api/rerank": "ours",
     **{
         f"POST /api/cluster/{name}": "ours"
-        for name in ("pull", "up", "invite", "join", "pair", "pair/confirm", "revoke", "leave")
+        for name in (
+            "pull",
+            "up",
+            "invite",
+            "join",
+            "pair",
+            "pair/confirm",
+            "revoke",
+            "leave",
+            "deployments",
+        )
     },
     "POST /api/tokenize": "ours",
     "POST /api/detokenize": "ours",

@@ -9,6 +9,9 @@ from typing import Self
 
 from ayllu.gotime import FOREVER
 
+_AWAY = 1.0
+"""Seconds too late at which a timer shows that this process did not run: it cannot tell, then."""
+
 
 class Watch:
     """Calls `on_silence` once when nothing was done for `seconds`, unless it is `paused`.
@@ -28,7 +31,12 @@ class Watch:
     def touch(self, seconds: float | None = None) -> None:
         """Something happened. `seconds` is how long the next silence may last, if that changes."""
         self._last = self._loop.time()
-        if seconds is not None and seconds != self._seconds:
+        if seconds is not None:
+            self.allow(seconds)
+
+    def allow(self, seconds: float) -> None:
+        """Change how long this silence may last."""
+        if seconds != self._seconds:
             self._seconds = seconds
             self._arm()
 
@@ -53,9 +61,10 @@ class Watch:
             self._timer = self._loop.call_at(self._last + self._seconds, self._look)
 
     def _look(self) -> None:
-        if self.paused:
-            self._last = self._loop.time()
-        if self._loop.time() < self._last + self._seconds:
+        now = self._loop.time()
+        if self.paused or now > self._last + self._seconds + _AWAY:
+            self._last = now
+        if now < self._last + self._seconds:
             self._arm()
         else:
             self._on_silence()

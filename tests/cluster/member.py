@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 import time
 from contextlib import AsyncExitStack, suppress
@@ -74,5 +75,7 @@ async def main(address: str, port: str, scout: str, peers: str, homes: list[str]
 
 if __name__ == "__main__":
     where, first, multicast, known, *folders = sys.argv[1:]
+    # A test run in the background inherits that Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         asyncio.run(main(where, first, multicast, known, folders))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ayllu_servers import Machines, nodes
+from ayllu_servers import Machines, ask, nodes
 from cluster_maker import GIB, record
 from serving import Serving, wait_until
 
-from ayllu.cluster.contribute import Chosen, load, refusal, room_for, save, terms
-from ayllu.cluster.peers import Peers
+from ayllu.cluster.contribute import Chosen, load, save, terms
 from ayllu.cluster.record import Contribution
 from ayllu.config import load_settings
 from ayllu.errors import StoreError
@@ -38,25 +35,6 @@ def not_now() -> str:
     """Hours that begin and end later."""
     hour = time.localtime().tm_hour
     return f"{(hour + 3) % 24}-{(hour + 6) % 24}"
-
-
-def ask(asking: Serving, asked: Serving, route: str, body: bytes = b"{}") -> tuple[int, bytes]:
-    """What a machine answers to another one of its ayllu: the status and the body."""
-    folder, method_path = asking.home / "cluster", route.split()
-    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
-    context.load_cert_chain(folder / "node.crt", folder / "key.pem")
-    places = asked.post("/api/cluster/up", {}).json["endpoints"]
-    node = asked.get("/api/cluster").json["node"]
-
-    async def answer() -> tuple[int, bytes]:
-        peers = Peers(context, lambda _: places)
-        try:
-            found = await peers.ask(node, *method_path, body=body)
-            return found.status, await found.read(1 << 20)
-        finally:
-            await peers.close()
-
-    return asyncio.run(answer())
 
 
 def test_choices_win_over_settings_and_stay(tmp_path: Path) -> None:
@@ -80,30 +58,16 @@ def test_a_damaged_file_of_choices_is_named(tmp_path: Path, text: str) -> None:
         load(load_settings({"AYLLU_HOME": str(tmp_path)}))
 
 
-@pytest.mark.parametrize(
-    ("limit", "memory", "room"),
-    [
-        (0, {"free": 10}, 10),
-        (0, {"free": 10, "freeable": 5, "lent": 5}, 15),
-        (20, {"free": 10, "freeable": 5}, 15),
-        (8, {"free": 10, "freeable": 5}, 8),
-        (8, {"free": 10, "lent": 3}, 5),
-        (8, {"free": 10, "lent": 9}, 0),
-    ],
-)
-def test_a_model_may_take_what_is_free_and_given(
-    limit: int, memory: Mapping[str, Any], room: int
-) -> None:
-    assert room_for(Contribution(ram=limit), **memory) == room
-    assert room_for(Contribution(vram=limit), on_gpu=True, **memory) == room
-
-
-def test_a_model_that_is_too_large_is_refused_with_both_sizes() -> None:
-    given = Contribution(ram=8_000_000, vram=2_500_000)
-    assert refusal("mini", 12_345_678, given) == (
-        "mini takes 12 MB and AYLLU_CONTRIBUTE_RAM gives Ayllu 8 MB on this machine"
-    )
-    assert "AYLLU_CONTRIBUTE_VRAM gives Ayllu 2.5 MB" in refusal("mini", 3, given, on_gpu=True)
+def test_a_model_that_takes_more_than_is_given_is_refused(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        alone = Machines(tmp_path, stack).start("alone", AYLLU_CONTRIBUTE_RAM="8M")
+        refused = alone.post("/api/chat", CHAT)
+        assert refused.status == 500
+        assert refused.json["error"].startswith("mini:latest needs ")
+        sentence = ". AYLLU_CONTRIBUTE_RAM gives models 8.4 MB on this machine"
+        assert refused.json["error"].endswith(sentence)
+        alone.ayllu("contribute", "--ram", "")
+        assert alone.post("/api/chat", CHAT).status == 200
 
 
 def test_a_machine_that_is_turned_off_does_no_work_for_others(two: tuple[Serving, Serving]) -> None:

@@ -44,6 +44,10 @@ def test_machines_meet_and_notice_a_dead_one_a_cut_cable_and_a_frozen_one(
     now = time.time()
     second.process.send_signal(signal.SIGCONT)
     first.wait(now, event="joined", node=ids[1])
+    lan.machines[1].plug(into=False)
+    for program in (first, second):
+        program.stop()
+        assert program.process.returncode == 0
 
 
 def test_two_ayllus_on_one_network_do_not_mix(lan: Lan, tmp_path: Path) -> None:
@@ -72,8 +76,7 @@ def test_without_multicast_known_addresses_and_gossip_are_enough(lan: Lan, tmp_p
     for program in (first, *others):
         program.wait(event="joined", there=2)
     for program in others:
-        program.process.send_signal(signal.SIGINT)
-        program.process.wait(20)
+        program.stop()
     # What was remembered leads back, with nobody named.
     again = lan.machines[1].member(places[1])
     again.wait(event="joined", node=ids[0])

@@ -15,11 +15,12 @@ import pytest
 from ayllus import until
 from gguf_writer import write_gguf
 from msgspec import structs
-from rpc_workers import LARGE_PER_LAYER, WIDE, head, make_wide_model, rpc_worker, say
+from rpc_workers import LARGE_PER_LAYER, WIDE, head, make_wide_model, part_of, rpc_worker, say
 from sharers import Ayllu, Machine
 from small_disk import mounted
 
-from ayllu.deploy.weights import CACHE, KEPT_SECONDS, Copy, Part, Weights
+from ayllu.deploy.weights import CACHE, KEPT_SECONDS, Copy, Weights
+from ayllu.deploy.worker_request import WorkerRequest
 from ayllu.errors import RegistryError
 from ayllu.models.corrected import find_correction
 from ayllu.models.create import CreateRequest, Progress, create
@@ -32,6 +33,7 @@ from ayllu.registry.pull_hub import Workshop
 from ayllu.runner.options import Worker
 from ayllu.types import Layer
 
+Stored = tuple[Store, WorkerRequest]
 LARGE = LARGE_PER_LAYER * WIDE * 288 * 4
 """Bytes of one layer's tensors that the cache can hold."""
 
@@ -42,10 +44,10 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stored(wide: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Part]:
+def stored(wide: Path, tmp_path_factory: pytest.TempPathFactory) -> Stored:
     store = Store(tmp_path_factory.mktemp("store"))
     layer = store.add_file(wide, MODEL_TYPE)
-    return store, Part("h/n/wide:latest", layer.digest, layer.size, 1, 2)
+    return store, part_of(layer, 1, 2)
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def prepared(store: Store, part: Part, folder: Path) -> list[Progress]:
+def prepared(store: Store, part: WorkerRequest, folder: Path) -> list[Progress]:
     """All that is said while a cache is made beside the folder."""
 
     async def run() -> list[Progress]:
@@ -81,7 +83,7 @@ async def weights(
         await made.close()
 
 
-async def lines_of(made: Weights, part: Part, folder: Path) -> list[Progress]:
+async def lines_of(made: Weights, part: WorkerRequest, folder: Path) -> list[Progress]:
     return [line async for line in made.prepare(part, folder)]
 
 
@@ -89,7 +91,7 @@ def files_of(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in (folder / CACHE).iterdir()}
 
 
-def done(part: Part, layers: int = 2) -> Progress:
+def done(part: WorkerRequest, layers: int = 2) -> Progress:
     """The last line, where all went well."""
     return Progress("preparing the weights", part.digest, layers * LARGE, layers * LARGE)
 
@@ -101,9 +103,7 @@ def sent(wide: Path, home: Path, cache: Path) -> tuple[int, str]:
         return relay.sent, text
 
 
-def test_what_is_here_is_not_sent(
-    wide: Path, stored: tuple[Store, Part], tmp_path: Path, folder: Path
-) -> None:
+def test_what_is_here_is_not_sent(wide: Path, stored: Stored, tmp_path: Path, folder: Path) -> None:
     store, part = stored
     with head(wide, tmp_path) as url:
         local = say(url)
@@ -123,7 +123,7 @@ def test_what_is_here_is_not_sent(
 
 
 def test_files_that_are_not_as_they_should_be_are_written_again(
-    stored: tuple[Store, Part], folder: Path
+    stored: Stored, folder: Path
 ) -> None:
     store, part = stored
 
@@ -155,7 +155,7 @@ def test_a_model_whose_bytes_changed_below_its_name_is_taken_as_it_is(
     """Its disk lies; what the head asks for by the right name is not found, and is sent."""
     store = Store(folder.parent / "models")
     layer = store.add_file(wide, MODEL_TYPE)
-    part = Part("h/n/wide:latest", layer.digest, layer.size, 2, 1)
+    part = part_of(layer, 2, 1)
     prepared(store, part, folder)
     before = set(files_of(folder))
     data = store.blob_path(layer.digest).read_bytes()
@@ -170,9 +170,7 @@ def test_a_model_whose_bytes_changed_below_its_name_is_taken_as_it_is(
     assert len(files_of(other)) == len(before)
 
 
-def test_a_folder_in_use_outlives_another_ones_end(
-    stored: tuple[Store, Part], folder: Path
-) -> None:
+def test_a_folder_in_use_outlives_another_ones_end(stored: Stored, folder: Path) -> None:
     store, part = stored
     other = folder.with_name("other")
     other.mkdir()
@@ -194,7 +192,7 @@ def test_a_folder_in_use_outlives_another_ones_end(
 
 
 def test_the_model_comes_from_the_machines_that_have_it(
-    wide: Path, stored: tuple[Store, Part], tmp_path: Path, folder: Path
+    wide: Path, stored: Stored, tmp_path: Path, folder: Path
 ) -> None:
     part = stored[1]
 
@@ -217,7 +215,7 @@ def test_the_model_comes_from_the_machines_that_have_it(
 
 
 def test_a_model_of_the_same_name_stays_what_it_is(
-    wide: Path, stored: tuple[Store, Part], tmp_path: Path, mini_gguf: Path, folder: Path
+    wide: Path, stored: Stored, tmp_path: Path, mini_gguf: Path, folder: Path
 ) -> None:
     part = stored[1]
 
@@ -252,7 +250,7 @@ async def gone(_name: str, _layer: Layer) -> AsyncGenerator[Progress]:
     ],
 )
 def test_without_a_copy_the_head_sends_all(
-    stored: tuple[Store, Part], folder: Path, copy: Copy | None, said: str
+    stored: Stored, folder: Path, copy: Copy | None, said: str
 ) -> None:
     async def run() -> list[Progress]:
         async with weights(Store(folder.parent / "empty"), folder.parent, copy) as made:
@@ -262,9 +260,7 @@ def test_without_a_copy_the_head_sends_all(
     assert not (folder / CACHE).exists()
 
 
-def test_a_full_disk_is_said_and_nothing_of_it_stays(
-    stored: tuple[Store, Part], folder: Path
-) -> None:
+def test_a_full_disk_is_said_and_nothing_of_it_stays(stored: Stored, folder: Path) -> None:
     store, part = stored
 
     async def run(disk: Path) -> list[Progress]:
@@ -278,7 +274,7 @@ def test_a_full_disk_is_said_and_nothing_of_it_stays(
         assert not (folder / CACHE).exists()
 
 
-def test_a_disk_that_fills_meanwhile_is_said(stored: tuple[Store, Part], tmp_path: Path) -> None:
+def test_a_disk_that_fills_meanwhile_is_said(stored: Stored, tmp_path: Path) -> None:
     store, part = stored
 
     async def run(disk: Path) -> None:
@@ -308,7 +304,7 @@ def fill(path: Path) -> None:
 
 
 def test_a_cache_on_another_disk_gets_its_files_too(
-    stored: tuple[Store, Part], tmp_path: Path, folder: Path
+    stored: Stored, tmp_path: Path, folder: Path
 ) -> None:
     store, part = stored
 
@@ -321,7 +317,15 @@ def test_a_cache_on_another_disk_gets_its_files_too(
     assert len(files_of(folder)) == 2 * LARGE_PER_LAYER
 
 
-def test_who_gives_up_leaves_nothing_half_written(stored: tuple[Store, Part], folder: Path) -> None:
+def test_a_folder_that_is_gone_is_said_and_not_made_again(stored: Stored, folder: Path) -> None:
+    """The lease ended meanwhile."""
+    folder.rmdir()
+    last = prepared(*stored, folder)[-1].status
+    assert last.endswith("tensors cannot be used: No such file or directory")
+    assert not folder.exists()
+
+
+def test_who_gives_up_leaves_nothing_half_written(stored: Stored, folder: Path) -> None:
     store, part = stored
 
     async def run() -> None:
@@ -337,7 +341,7 @@ def test_who_gives_up_leaves_nothing_half_written(stored: tuple[Store, Part], fo
     asyncio.run(run())
 
 
-def test_damaged_keys_are_worked_out_anew(stored: tuple[Store, Part], folder: Path) -> None:
+def test_damaged_keys_are_worked_out_anew(stored: Stored, folder: Path) -> None:
     store, part = stored
     prepared(store, part, folder)
     before = set(files_of(folder))
@@ -357,14 +361,14 @@ def test_of_an_odd_file_what_the_engine_gets_is_prepared(tmp_path: Path, folder:
     assert find_correction(path) is not None
     store = Store(tmp_path / "models")
     layer = store.add_file(path, MODEL_TYPE)
-    prepared(store, Part("h/n/odd:latest", layer.digest, layer.size, 0, 1), folder)
+    prepared(store, part_of(layer, 0, 1), folder)
     assert [file.read_bytes() for file in files_of(folder).values()] == [(matrix + 1).tobytes()]
 
 
 def test_small_tensors_are_the_heads(tmp_path: Path, mini_gguf: Path, folder: Path) -> None:
     store = Store(tmp_path / "models")
     layer = store.add_file(mini_gguf, MODEL_TYPE)
-    lines = prepared(store, Part("h/n/mini:latest", layer.digest, layer.size, 0, 4), folder)
+    lines = prepared(store, part_of(layer, 0, 4), folder)
     assert [(line.total, line.completed) for line in lines] == [(0, 0)]
     assert not files_of(folder)
 
@@ -372,6 +376,6 @@ def test_small_tensors_are_the_heads(tmp_path: Path, mini_gguf: Path, folder: Pa
 def test_a_file_that_is_no_model_is_said(tmp_path: Path, folder: Path) -> None:
     store = Store(tmp_path / "models")
     layer = store.write_blob(b"no model", MODEL_TYPE)
-    lines = prepared(store, Part("h/n/x:latest", layer.digest, layer.size, 0, 1), folder)
+    lines = prepared(store, part_of(layer, 0, 1), folder)
     assert lines[-1].status.startswith("the head sends the weights: ")
     assert lines[-1].status.endswith("is not a GGUF file")

@@ -95,6 +95,20 @@ def test_requests_share_a_child_and_its_slots(home: Path, base_gguf: Path) -> No
     with_pool(home, work, num_parallel="4")
 
 
+def test_who_wants_to_know_is_told_when_a_model_comes_and_goes(home: Path, base_gguf: Path) -> None:
+    async def work(pool: Pool) -> None:
+        told: list[int] = []
+        pool.subscribe(lambda: told.append(len(pool.loaded())))
+        a = model("a", base_gguf)
+        await hold(pool, a)
+        await hold(pool, a)
+        assert told == [1]
+        await pool.unload(a.digest)
+        assert told == [1, 0]
+
+    with_pool(home, work)
+
+
 def test_a_second_model_gets_its_turn_although_the_first_is_never_idle(
     home: Path, base_gguf: Path, chat_gguf: Path
 ) -> None:
@@ -190,6 +204,12 @@ def test_models_together_take_no_more_than_the_owner_gives(
         await pool.unload(a.digest)
         await hold(pool, a)
         assert [row.model.digest[0] for row in pool.loaded()] == ["a"]
+        async with pool.acquire(a, NOTHING):
+            pool.most = 1
+            await pool.shrink()
+            assert len(pool.loaded()) == 1
+        await pool.shrink()
+        assert pool.loaded() == []
 
     with_pool(home, work)
 

@@ -115,6 +115,8 @@ LEFT_OUT = {
     "/api/push": "it asks registries; test_push.py has what may be wrong",
     "/api/cluster/measure": "each request measures for seconds; test_cluster.py has the rest",
     "/api/cluster/contribute": "null is an empty object to it; test_contribute.py has mistakes",
+    "/api/cluster/deployments": "what fits depends on the ayllu; test_deploying.py has mistakes",
+    "/api/cluster/deployments/{deployment}": "the same",
     "/api/cluster/events": "it has no end; test_cluster.py reads its beginning",
     **{
         f"/api/cluster/{name}": "what fits depends on the ayllu; test_joining.py has mistakes"

@@ -8,8 +8,9 @@ the beginning of what may be a stop word, and the first bytes of a character.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from msgspec import structs
@@ -44,7 +45,7 @@ async def complete(
 async def chat(
     client: RunnerClient,
     body: Mapping[str, Json],
-    shown: Sequence[Json],
+    shown: Sequence[Mapping[str, Any]],
     plain: Callable[[str], dict[str, Json]],
     record: Record,
     *,
@@ -58,6 +59,8 @@ async def chat(
     same prompt. `shown` are the body's messages without the data of images and sounds.
     """
     said = record.said
+    if not isinstance(shown[-1]["content"], str):
+        return None
     text = said.text
     thinking = said.thinking.rstrip() if text else said.thinking  # the template has its line break
     asked = await client.apply_template({**body, "messages": shown})
@@ -73,9 +76,17 @@ async def chat(
     if said.prompt_tokens + count >= context:
         return None
     if not same:
-        return spoken(client.complete, plain(begun), record, count)
+        return spoken(partial(_texts, client), plain(begun), record, count)
     messages = _with_answer(body["messages"], text, thinking)
     return spoken(client.chat, {**body, **_CONTINUES, "messages": messages}, record, count)
+
+
+async def _texts(client: RunnerClient, body: Mapping[str, Json]) -> AsyncGenerator[Chunk]:
+    """Stream /completion without the steps that have no text, as the chat's route does."""
+    async with aclosing(client.complete(body)) as chunks:
+        async for chunk in chunks:
+            if chunk.text or chunk.finish:
+                yield chunk
 
 
 def _goes_on(asked: str, begun: str, said: str) -> bool:
@@ -100,20 +111,21 @@ async def spoken(
     count: int,
 ) -> AsyncGenerator[Chunk]:
     """What was said before, `count` tokens, and what the engine says to a body, written down."""
-    run = _Run(record, count)
+    run, said = _Run(record, count), record.said
     if count:
-        for chunk in record.said.chunks():
+        for chunk in said.chunks():
             yield chunk
-        body = _rest(body, record.said, count)
+        if said.end is not None:
+            yield said.end
+            return
+        body = _rest(body, said, count)
         if body["n_predict"] <= 0:
             yield Chunk(finish="length", timings=run.whole(EngineTimings()))
             return
     async with aclosing(_in_step(ask(body))) as groups:
         async for group in groups:
-            run.arrived(group[-1])
-            for chunk in group:
-                if not (chunk.progress and count):
-                    yield run.written(chunk)
+            for chunk in run.arrived(group):
+                yield chunk
 
 
 async def _in_step(chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[list[Chunk]]:
@@ -142,32 +154,41 @@ class _Run:
         self._started = time.monotonic()
         self._spent = record.said.predicted_ms
 
-    def arrived(self, chunk: Chunk) -> None:
-        """Note the time, and the size of the prompt."""
-        said, now = self._record.said, time.monotonic()
-        if chunk.progress:
-            if not self._count:
-                said.prompt_tokens, said.cached = chunk.progress.total, chunk.progress.cache
+    def arrived(self, group: list[Chunk]) -> Iterator[Chunk]:
+        """Chunks, written down before they go on; the last of all tells of all runs."""
+        *others, last = group
+        if last.progress:
+            yield from self._read(last)
             return
+        self._note_time()
+        if last.finish:  # first, for nothing must go on behind an end
+            last = structs.replace(last, timings=last.timings and self.whole(last.timings))
+            self._record.end(last)
+        for chunk in (*others, last):
+            step = Step(
+                text=chunk.text,
+                token=chunk.tokens[-1] if chunk.tokens else -1,
+                hidden=0 if chunk.finish else chunk.hidden,
+                thinking=chunk.thinking,
+                logprobs=chunk.logprobs,
+            )
+            if step != _NOTHING:
+                self._record.add(step)
+            yield chunk
+
+    def _read(self, chunk: Chunk) -> Iterator[Chunk]:
+        """How far the prompt is read; that of a later run is longer than the client's."""
+        if chunk.progress and not self._count:
+            said = self._record.said
+            said.prompt_tokens, said.cached = chunk.progress.total, chunk.progress.cache
+            yield chunk
+
+    def _note_time(self) -> None:
+        said, now = self._record.said, time.monotonic()
         if not said.steps:
             said.prompt_ms = (now - self._started) * 1e3
             self._started = now
         said.predicted_ms = self._spent + (now - self._started) * 1e3
-
-    def written(self, chunk: Chunk) -> Chunk:
-        """A chunk, its step in the record; the last one tells of all runs."""
-        if chunk.finish or chunk.progress:
-            return structs.replace(chunk, timings=chunk.timings and self.whole(chunk.timings))
-        step = Step(
-            text=chunk.text,
-            token=chunk.tokens[-1] if chunk.tokens else -1,
-            hidden=chunk.hidden,
-            thinking=chunk.thinking,
-            logprobs=chunk.logprobs,
-        )
-        if step != _NOTHING:
-            self._record.add(step)
-        return chunk
 
     def whole(self, last: EngineTimings) -> EngineTimings:
         """The timings of all runs, this one's being the `last`."""
@@ -215,6 +236,9 @@ async def _continued(
 
 async def answer_tokens(client: RunnerClient, steps: Sequence[Step]) -> list[int]:
     """The token ids of an answer; those that the engine did not name are found by their text."""
+    if any(step.token < 0 for step in steps):
+        text = "".join(step.text for step in steps)
+        return await client.tokenize(text, special=False, parse_special=False)
     tokens = list[int]()
     start = 0
     for step in steps:

@@ -1,17 +1,19 @@
 """What of an answer was said already: all that another engine, or machine, needs to go on with it.
 
 An answer that is free goes on from the tokens that the engine gave (`steps`). One that is held to a
-form is run again from its start, and what the client has of it is matched (`sent`). About 150 bytes
-of memory to a token, and 10 as MessagePack; probabilities, where they were asked for, come on top.
+form is run again from its start, and what the client has of it is matched (`sent`). A token takes
+about 150 bytes of memory, 33 as MessagePack; probabilities, where asked for, come on top.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Annotated
 
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
 from ayllu.runner.chunks import Chunk, Progress
+from ayllu.runner.options import LARGEST
 from ayllu.types import (
     PromptEvent,
     TextEvent,
@@ -21,11 +23,13 @@ from ayllu.types import (
     ToolPieceEvent,
 )
 
+_Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+
 Sent = PromptEvent | TextEvent | ThinkingEvent | ToolCallEvent | ToolPieceEvent
 """What a client has of an answer, the last event apart."""
 
 
-class Step(Struct, frozen=True, array_like=True, omit_defaults=True, tag="step", gc=False):
+class Step(Struct, frozen=True, omit_defaults=True, tag=True, gc=False):
     """One step of an engine, as it came. `token` is -1 where the engine parses and names none.
 
     `hidden` counts the tokens before it that the engine did not name: the first bytes of a
@@ -34,7 +38,7 @@ class Step(Struct, frozen=True, array_like=True, omit_defaults=True, tag="step",
 
     text: str = ""
     token: int = -1
-    hidden: int = 0
+    hidden: _Count = 0
     thinking: str = ""
     logprobs: tuple[TokenLogprob, ...] = ()
 
@@ -57,18 +61,19 @@ class Said(Struct, kw_only=True, omit_defaults=True, tag=True):
     for it has images, or the engine renders it. It had `prompt_tokens`, of which `cached` came from
     the engine's cache, and came of a request without its `truncated` oldest messages. `formed` is
     an answer that is held to a form. `replays` counts the runs that ended too early after
-    it had begun. The times, in milliseconds, are of all runs.
+    it had begun. The times, in milliseconds, are of all runs. `end` is the engine's last word.
     """
 
-    seed: int
+    seed: _Count
     formed: bool = False
     prompt: str | tuple[int, ...] | None = None
-    truncated: int = 0
-    prompt_tokens: int = 0
-    cached: int = 0
-    replays: int = 0
+    truncated: _Count = 0
+    prompt_tokens: _Count = 0
+    cached: _Count = 0
+    replays: _Count = 0
     prompt_ms: float = 0.0
     predicted_ms: float = 0.0
+    end: Chunk | None = None
     steps: list[Step] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
 
@@ -142,3 +147,10 @@ class Record:
             self._told_head = True
             self._observe(self.said.head)
         self._observe(item)
+
+    def end(self, chunk: Chunk) -> None:
+        """The engine said its last word."""
+        self.said.end = chunk
+        if self._observe is not None:
+            self._told_head = True
+            self._observe(self.said.head)

@@ -19,7 +19,7 @@ from ayllu.chat.prompt import drop_oldest, droppable, infill_marks
 from ayllu.chat.replay import MAX_FRUITLESS, MAX_FRUITLESS_ATTACHED, Replay
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.said import Item, Record, Said
-from ayllu.chat.tokens import ask_beside
+from ayllu.chat.tokens import ask_beside, check_tokens
 from ayllu.chat.turn import Turn, is_formed, make_turn
 from ayllu.errors import BadRequestError, ContextExceededError
 from ayllu.models.model import Model
@@ -102,10 +102,15 @@ async def _runs(
 
 
 async def _told(pool: Pool, model: Model, request: ChatRequest, record: Record) -> list[Event]:
-    """What a client has of an answer that began elsewhere."""
+    """What a client has of an answer that began elsewhere.
+
+    Raises BadRequestError for tokens that this model does not have.
+    """
     said = record.said
     if not said.steps:
         return list(said.sent)
+    check_tokens(model, [step.token for step in said.steps if step.token >= 0])
+    check_tokens(model, () if isinstance(said.prompt, str) else said.prompt or ())
     messages = drop_oldest(request.messages, said.truncated)
     past = await _beside(pool, model, request, lambda turn: turn.past(messages), record)
     return [*past, *said.sent]

@@ -138,6 +138,11 @@ class Client:
         async with self._ask("POST", path, body) as response:
             return self._read(await response.read(), kind)
 
+    async def delete(self, path: str, kind: type[T]) -> T:
+        """DELETE what a path names, and read a JSON answer."""
+        async with self._ask("DELETE", path) as response:
+            return self._read(await response.read(), kind)
+
     async def send(self, method: str, path: str, body: Json) -> None:
         """Send a JSON body where only success matters."""
         async with self._ask(method, path, body) as response:

@@ -37,6 +37,9 @@ COMMANDS = {
     "contribute": Entry(
         "ayllu.cli.contribute", "contribute", "Say how much of this machine may be used"
     ),
+    "deploy": Entry("ayllu.cli.deployments", "deploy", "Run a model on several machines"),
+    "undeploy": Entry("ayllu.cli.deployments", "undeploy", "Let a deployed model go"),
+    "plan": Entry("ayllu.cli.plan", "plan", "Say which machines would run a model"),
     "revoke": Entry("ayllu.cli.cluster", "revoke", "Take a machine out of the ayllu for good"),
     "leave": Entry("ayllu.cli.cluster", "leave", "Take this machine out of its ayllu"),
     "engine": Entry("ayllu.cli.engine", "engine", "Show the engine, llama-server"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -17,6 +17,7 @@ from ayllu.cli.wire import (
     Chunk,
     ListedModel,
     ListReply,
+    Placement,
     RunningModel,
     RunningReply,
     ShowReply,
@@ -84,8 +85,21 @@ def ps(prefix: str) -> None:
 async def _print_running(client: Client, prefix: str) -> None:
     reply = await client.get("/api/ps", RunningReply)
     now = datetime.now(UTC)
-    rows = [_running_row(model, now) for model in reply.models or () if _begins(model.name, prefix)]
-    write_table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"), rows)
+    models = [model for model in reply.models or () if _begins(model.name, prefix)]
+    header = ["NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"]
+    rows = [_running_row(model, now) for model in models]
+    for name, column in _placements([model.ayllu for model in models]):
+        if any(cell not in {"-", "0"} for cell in column):
+            header.append(name)
+            rows = [(*row, cell) for row, cell in zip(rows, column, strict=True)]
+    write_table(header, rows)
+
+
+def _placements(found: Sequence[Placement]) -> Iterator[tuple[str, list[str]]]:
+    """The columns that only some models have anything in."""
+    yield "TOKENS/S", [one.speed for one in found]
+    yield "LAYERS", [one.machines or "-" for one in found]
+    yield "REPLAYS", [str(one.replays) for one in found]
 
 
 def _running_row(model: RunningModel, now: datetime) -> tuple[str, ...]:

@@ -50,9 +50,10 @@ def nodes_text(known: ClusterReply, now: datetime, width: int | None) -> str:
     shown = fitting(columns, [column.rank for column in COLUMNS], width)
     lines = [table(zip(*shown, strict=True), gap=GAP), f"{total(known.totals)}\n"]
     lines += [
-        f"{clean_line(node.name)} is set aside: {clean_line(node.reason)}\n"
+        f"{clean_line(node.name)}{' is set aside' if node.state == 'set_aside' else ''}: "
+        f"{clean_line(node.reason)}\n"
         for node in known.nodes
-        if node.state == "set_aside"
+        if node.reason
     ]
     if known.seen:
         lines.append(f"\nNearby, but not in this ayllu:\n{neighbours(known.seen)}")

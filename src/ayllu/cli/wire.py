@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from ayllu.cli.print import clean_line
 from ayllu.types import Json
 
 
@@ -34,8 +35,42 @@ class ListReply(Struct, frozen=True):
     models: tuple[ListedModel, ...] | None = None
 
 
+class Stage(Struct, frozen=True):
+    """Layers of a model on a machine; `size` is in bytes."""
+
+    name: str = ""
+    first: int = 0
+    layers: int = 0
+    size: int = 0
+
+
+class Placement(Struct, frozen=True):
+    """Where a model runs, the machine that answers first; speeds are tokens per second."""
+
+    stages: tuple[Stage, ...] = ()
+    predicted: float = 0.0
+    measured: float = 0.0
+    replays: int = 0
+
+    @property
+    def machines(self) -> str:
+        """`anta 0-19, bari 20-31`; the first may have no layer, and then only answers."""
+        return ", ".join(
+            f"{clean_line(one.name)} {one.first}-{one.first + one.layers - 1}"
+            if one.layers
+            else clean_line(one.name)
+            for one in self.stages
+        )
+
+    @property
+    def speed(self) -> str:
+        """`12.3`, and what was predicted: `12.3 of 14`."""
+        measured = f"{self.measured:.3g}" if self.measured else "-"
+        return f"{measured} of {self.predicted:.3g}" if self.predicted else measured
+
+
 class RunningModel(Struct, frozen=True):
-    """One line of GET /api/ps. `expires_at` is RFC 3339."""
+    """One line of GET /api/ps. `expires_at` is RFC 3339, `ayllu` ours."""
 
     name: str
     digest: str = ""
@@ -43,6 +78,7 @@ class RunningModel(Struct, frozen=True):
     size_vram: int = 0
     expires_at: str = ""
     context_length: int = 0
+    ayllu: Placement = Placement()
 
 
 class RunningReply(Struct, frozen=True):

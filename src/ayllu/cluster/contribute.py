@@ -90,21 +90,12 @@ def save(home: Path, chosen: Chosen) -> None:
     write(home / FILE, msgspec.json.encode(chosen))
 
 
-def room_for(
-    given: Contribution, free: int, *, freeable: int = 0, lent: int = 0, on_gpu: bool = False
-) -> int:
-    """Bytes that one model may take on a machine, of RAM or of its graphics cards' memory.
-
-    `free` is what nobody uses, `freeable` what models take there that can go, `lent` what parts of
-    other machines' models take, which stay.
-    """
-    limit = given.vram if on_gpu else given.ram
-    room = free + freeable
-    return max(min(room, limit - lent), 0) if limit else room
-
-
-def refusal(name: str, size: int, given: Contribution, *, on_gpu: bool = False) -> str:
-    """The sentence for a model that takes more here than the owner gives for models."""
-    kind, limit = ("VRAM", given.vram) if on_gpu else ("RAM", given.ram)
-    taken, most = values.human_bytes(size), values.human_bytes(limit)
-    return f"{name} takes {taken} and AYLLU_CONTRIBUTE_{kind} gives Ayllu {most} on this machine"
+def limits(given: Contribution) -> str:
+    """What the owner gives models of this machine, as sentences that follow another; or nothing."""
+    named = (("RAM", given.ram), ("VRAM", given.vram))
+    said = [
+        f"AYLLU_CONTRIBUTE_{name} gives models {values.human_bytes(size)} on this machine"
+        for name, size in named
+        if size
+    ]
+    return "".join(f". {sentence}" for sentence in said)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec import structs
 
 from ayllu.cluster.bus import Close
 from ayllu.cluster.choices import Choices
@@ -53,6 +54,7 @@ class LocalNode:
         self._follows_network = False
         self._bedtime: asyncio.TimerHandle | None = None
         self._listeners: list[Callable[[], None]] = []
+        self._remarks: Callable[[], Mapping[str, str]] = dict
 
     def start(self) -> None:
         """Take part, where this machine does; nobody waits for it."""
@@ -98,13 +100,22 @@ class LocalNode:
         if self._awake is None:
             return Snapshot(me, problem=self.problem)
         known = Ayllu(self.ayllu, self.ayllu) if self.ayllu else None
-        members, seen = self._awake.members(), self._awake.nearby.seen()
+        remarks = self._remarks()
+        members = tuple(
+            structs.replace(one, reason=one.reason or remarks.get(one.record.node, ""))
+            for one in self._awake.members()
+        )
+        seen = self._awake.nearby.seen()
         return Snapshot(me, known, members, seen, problem=self.problem)
 
     def records(self) -> tuple[Record, ...]:
         """The records of this machine and of the others that can be used now."""
         others = self._awake.members() if self._awake is not None else ()
         return (self.own.record, *(one.record for one in others if one.state == "online"))
+
+    def remark(self, remarks: Callable[[], Mapping[str, str]]) -> None:
+        """Have snapshots say of machines, by their ids, what the result of `remarks` does."""
+        self._remarks = remarks
 
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop whenever another snapshot would be."""

@@ -46,9 +46,13 @@ class PeerAnswer:
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """The body as it comes. Raises PeerGoneError where the machine goes before its end."""
+        while piece := await self.piece():
+            yield piece
+
+    async def piece(self) -> bytes:
+        """The next bytes, none at its end; giving up loses none. Raises PeerGoneError."""
         try:
-            async for piece in self._response.content.iter_any():
-                yield piece
+            return await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise PeerGoneError("the machine that answered has left the ayllu") from error
 

@@ -42,7 +42,7 @@ class Sighting(Struct, frozen=True):
 
 
 class Member(Struct, frozen=True):
-    """Another machine of the ayllu; `reason` says why it is set aside."""
+    """Another machine of the ayllu; `reason` says why it is set aside, or what is wrong with it."""
 
     record: Record
     state: State = "online"

@@ -41,7 +41,7 @@ def work_of(model: str, body: bytes | bytearray) -> Work:
     size = len(body)
     tokens = min(size // _TOKEN, _MOST_TOKENS)
     try:
-        begins = b"".join(_beginning(msgspec.json.decode(body, type=_Body)))
+        begins = b"\0".join(_beginning(msgspec.json.decode(body, type=_Body)))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Work(prompt=tokens, length=size)
     key = blake2b(model.encode() + b"\0" + begins[:BEGINNING], digest_size=16).digest()

@@ -18,6 +18,7 @@ from msgspec import structs
 
 from ayllu.cluster.record import Deployed
 from ayllu.deploy.backend import Backend, Job, PartLostError
+from ayllu.deploy.demand import demand_of
 from ayllu.deploy.deployment import Deployment
 from ayllu.deploy.site import Site
 from ayllu.deploy.trouble import Troubles
@@ -47,7 +48,8 @@ class Deployments:
         """What the owner said of models, by their digests."""
         self._site = site
         self._make_backend = make_backend
-        self._troubles = troubles
+        self.troubles = troubles
+        """Which machines failed lately: parts are put elsewhere where that is possible."""
         self._on_change = on_change
         self._running: dict[str, Deployment] = {}
         self._replays: Counter[str] = Counter()
@@ -134,7 +136,7 @@ class Deployments:
 
     def _on_loss(self, problem: PartLostError, deployment: Deployment) -> None:
         _log.warning("a part of a model was lost", node=problem.node, reason=problem.sentence)
-        self._troubles.fail(problem.node, time.monotonic())
+        self.troubles.fail(problem.node, time.monotonic())
         self._replays[deployment.job.model.digest] += 1
 
     def _on_end(self, deployment: Deployment) -> None:
@@ -150,13 +152,9 @@ class Deployments:
 
 def _demand(load: LoadOptions, pin: Deployed | None) -> Demand:
     """What a model is asked for; what its owner said of it counts first."""
+    demand = demand_of(load)
     context, slots = (pin.context, pin.slots) if pin else (0, 0)
-    return Demand(
-        context=context or load.context,
-        slots=slots or load.parallel,
-        batch=load.batch,
-        draft=load.draft.stat().st_size if load.draft and load.draft_tokens else 0,
-    )
+    return structs.replace(demand, context=context or demand.context, slots=slots or demand.slots)
 
 
 def _row(deployment: Deployment, pin: Deployed | None) -> Deployed:

@@ -261,6 +261,8 @@ class Leases:
             except TimeoutError:
                 if worker.stands_still():
                     await self._end(lease, "its worker was stopped")
+                elif objection := self._objection(lease.node):
+                    await self._end(lease, objection)
                 elif not lease.is_claimed and loop.time() > claimed_by:
                     await self._end(lease, "nobody claimed the lease")
             else:

@@ -5,9 +5,9 @@ Pure. Rooms are cut here, and nowhere else: what is free less a headroom, what t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from ayllu.cluster.record import Gpu, Link, Record
+from ayllu.cluster.record import Contribution, Gpu, Link, Record
 from ayllu.deploy.types import Machine, Way, Ways
 
 HEADROOM = 0.1
@@ -42,13 +42,13 @@ def machine_of(
     cards = [gpu for gpu in record.hardware.gpus if gpu.backend.lower() not in _SHARED]
     free, total = record.load.ram_free, record.hardware.ram_total
     if cards:
-        vram = _vram(cards, given.vram, taken, goes)
-        ram = _room(free, total, given.ram)
-        worker = max(_vram([gpu], given.vram, taken) for gpu in cards)
+        vram = _vram(cards, given, taken, goes)
+        ram = _room(free, total, given)
+        worker = max(_vram([gpu], given, taken) for gpu in cards)
     else:
         vram = 0
-        ram = _room(free, total, given.ram, taken, goes)
-        worker = min(_room(free, total, given.ram, taken), int(WORKER_SHARE * total))
+        ram = _room(free, total, given, taken, goes)
+        worker = min(_room(free, total, given, taken), int(WORKER_SHARE * total))
     speed = record.speed
     return Machine(
         node=record.node,
@@ -86,12 +86,21 @@ def _way(links: list[Link]) -> Way:
     )
 
 
-def _vram(cards: list[Gpu], limit: int, taken: int, goes: int = 0) -> int:
+def _vram(cards: Sequence[Gpu], given: Contribution, taken: int, goes: int = 0) -> int:
     free, total = sum(gpu.vram_free for gpu in cards), sum(gpu.vram_total for gpu in cards)
-    return _room(free, total, limit, taken, goes)
+    return _room(free, total, given, taken, goes, on_gpu=True)
 
 
-def _room(free: int, total: int, limit: int, taken: int = 0, goes: int = 0) -> int:
-    """Bytes for a model beside those that take so much and stay; `limit` is 0 for none."""
+def _room(
+    free: int,
+    total: int,
+    given: Contribution,
+    taken: int = 0,
+    goes: int = 0,
+    *,
+    on_gpu: bool = False,
+) -> int:
+    """Bytes for a model beside those that take so much, of which some goes to make room for it."""
     room = int((1 - HEADROOM) * min(free + goes, total))
+    limit = given.vram if on_gpu else given.ram
     return max(min(room, limit - (taken - goes)), 0) if limit else room

@@ -11,6 +11,9 @@ from ayllu.gguf.layers import LayerSizes
 
 BUFFER_ROWS = 32
 """Numbers of the model's width that the engine computes with, per token of a batch."""
+PROCESS = 32 << 20
+"""What an engine's process takes by itself (llama-server 45 MiB with a model of 10 MB, a worker 12
+beside its buffers)."""
 FLOAT = 4
 """Bytes of a number that a layer hands to the next."""
 
@@ -24,7 +27,7 @@ class Needs:
 
     def __init__(self, sizes: LayerSizes, demand: Demand) -> None:
         tokens = demand.context * demand.slots
-        buffer = demand.batch * sizes.width * FLOAT * BUFFER_ROWS
+        buffer = PROCESS + demand.batch * sizes.width * FLOAT * BUFFER_ROWS
         self.count = sizes.layers
         self.head = sizes.head + demand.draft + buffer
         self.worker = sizes.largest + buffer

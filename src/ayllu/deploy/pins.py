@@ -91,6 +91,8 @@ class Pins:
         before = self._deployments.pins.get(model.digest)
         if before is None and len(self._deployments.pins) >= MOST_DEPLOYMENTS:
             raise BadRequestError(f"{MOST_DEPLOYMENTS} models are pinned already")
+        for node in wanted.nodes:
+            self._deployments.troubles.forgive(node)
         lines: asyncio.Queue[str | None] = asyncio.Queue()
         with self._deployments.listening(model.digest, lines.put_nowait):
             loading = asyncio.create_task(self._place(pin))

@@ -14,7 +14,7 @@ from ayllu.deploy.predict import Block
 from ayllu.deploy.refusal import refusal
 from ayllu.deploy.split import MOST_WORKERS, Search
 from ayllu.deploy.types import Candidate, Demand, Machine, Plan, Ways
-from ayllu.deploy.whole import whole
+from ayllu.deploy.whole import Whole
 from ayllu.errors import BadRequestError
 from ayllu.gguf.layers import LayerSizes
 
@@ -31,7 +31,7 @@ def make_plan(
     case = make_case(sizes, demand, machines, ways, here)
     if not any(machine.holds for machine in case.machines):
         return Plan((), "is on no machine of the ayllu")
-    if fitting := whole(case):
+    if fitting := Whole(case).candidates():
         return Plan(tuple(fitting[:MOST_CANDIDATES]))
     search = Search(case)
     found = (search.best(head) for head in search.heads())

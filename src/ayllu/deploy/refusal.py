@@ -41,7 +41,7 @@ def lacking(case: Case) -> Lack:
     largest = max(case.machines, key=lambda one: one.room)
     found = Lack([(largest, largest.room)], case.needs.whole - largest.room)
     for head in search.heads():
-        blocks = search.most(head, search.workers(head))
+        blocks = search.most(head)
         missing = max(search.lacking(blocks, one) for one in blocks)
         if len(blocks) > 1 and missing < found.missing:
             rooms = [(head, head.room - head.vram)]

@@ -15,18 +15,18 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
+from ayllu.deploy.predict import ANSWER, ENGINE_SECONDS, UNKNOWN_GBS, UNKNOWN_TFLOPS, UNKNOWN_WAY
+
 BOUND = 1.25
 """How much more than its share of the requests a machine takes of those that come to it by hash."""
 NEAR = 1.25
 """How much longer than on the best machine a request may take on the one of its conversation."""
-TOKENS = 256
-"""How long an answer is expected to be: bodies are not read for what limits it."""
-STEP_SECONDS = 0.002
-"""What each token takes besides reading the weights."""
-START_SECONDS = 0.5
+START_SECONDS = 2.0
 """What loading takes besides reading the file."""
-_MEMORY_GBS, _TFLOPS, _DISK_MBS, _RTT_MS, _MBS = 10.0, 0.1, 500.0, 5.0, 10.0
-"""What is assumed of a machine, or of the way to it, that was not measured yet."""
+_DISK_MBS = 500.0
+"""What is assumed of a machine whose disk was not measured."""
+_LEAST = 1e-6
+"""Of any rate, for they are another machine's word."""
 
 
 class Work(Struct, frozen=True):
@@ -42,7 +42,8 @@ class Replica(Struct, frozen=True, kw_only=True):
 
     Rates are measured ones, 0 where nothing was. `busy` are requests that run or wait there.
     `trouble` is how far it is to be avoided: those of a higher number come after all of a lower
-    one. A machine that is `here` needs no hop.
+    one. A machine that is `here` needs no hop; where the model does not `fit`, it would have to be
+    split over several.
     """
 
     node: str
@@ -57,13 +58,24 @@ class Replica(Struct, frozen=True, kw_only=True):
     mbs: float = 0.0
     trouble: int = 0
     here: bool = False
+    fits: bool = True
 
 
 def order(work: Work, replicas: Iterable[Replica]) -> tuple[Replica, ...]:
     """The machines in the order in which they are to be asked."""
-    found = sorted(replicas, key=lambda one: (one.trouble, finish_seconds(one, work), one.node))
-    home = _home(work, [one for one in found if one.trouble == found[0].trouble])
+    found = sorted(replicas, key=lambda one: (*_class(one), finish_seconds(one, work), one.node))
+    home = _home(work, [one for one in found if _class(one) == _class(found[0])])
     return tuple(found) if home is None else (home, *(one for one in found if one is not home))
+
+
+def _class(replica: Replica) -> tuple[int, bool]:
+    """Machines of a lower class are all asked before those of a higher one."""
+    return replica.trouble, not replica.fits
+
+
+def is_near(replica: Replica, best: Replica, work: Work) -> bool:
+    """Whether a machine would be done about as soon as the best one."""
+    return finish_seconds(replica, work) <= NEAR * finish_seconds(best, work)
 
 
 def finish_seconds(replica: Replica, work: Work) -> float:
@@ -79,23 +91,29 @@ def finish_seconds(replica: Replica, work: Work) -> float:
 
 def prefill_seconds(replica: Replica, tokens: int) -> float:
     """Reading a prompt: two operations for each parameter, of about a byte, and token."""
-    return 2 * replica.size * tokens / ((replica.tflops or _TFLOPS) * 1e12)
+    return 2 * replica.size * tokens / _rate(replica.tflops, UNKNOWN_TFLOPS, 1e12)
 
 
 def _decode_seconds(replica: Replica) -> float:
-    """Each token reads all weights."""
-    read = replica.size / ((replica.memory_gbs or _MEMORY_GBS) * 1e9)
-    return TOKENS * (read + STEP_SECONDS)
+    """Each token reads all weights. Bodies are not read for what limits an answer."""
+    read = replica.size / _rate(replica.memory_gbs, UNKNOWN_GBS, 1e9)
+    return ANSWER * (read + ENGINE_SECONDS)
 
 
 def _load_seconds(replica: Replica) -> float:
-    return START_SECONDS + replica.size / ((replica.disk_mbs or _DISK_MBS) * 1e6)
+    return START_SECONDS + replica.size / _rate(replica.disk_mbs, _DISK_MBS, 1e6)
 
 
 def _hop_seconds(replica: Replica, length: int) -> float:
     if replica.here:
         return 0.0
-    return 2 * (replica.rtt_ms or _RTT_MS) / 1e3 + length / ((replica.mbs or _MBS) * 1e6)
+    way = length / _rate(replica.mbs, UNKNOWN_WAY.mbs, 1e6)
+    return 2 * (replica.rtt_ms or UNKNOWN_WAY.rtt_ms) / 1e3 + way
+
+
+def _rate(measured: float, otherwise: float, unit: float) -> float:
+    """A rate per second, of what it was measured as."""
+    return max(measured or otherwise, _LEAST) * unit
 
 
 def _home(work: Work, found: Sequence[Replica]) -> Replica | None:

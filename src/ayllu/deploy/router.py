@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct, structs
 
+from ayllu.cluster.bus import Close
 from ayllu.cluster.node import LocalNode
 from ayllu.cluster.record import HeldModel, Record
 from ayllu.deploy.conversation import work_of
-from ayllu.deploy.route import Replica, Work, order
-from ayllu.deploy.trouble import Troubles
+from ayllu.deploy.machines import machine_of
+from ayllu.deploy.route import Replica, Work, is_near, order
+from ayllu.deploy.trouble import MOST_FAILURES, Troubles
 from ayllu.models.model import Model
 from ayllu.models.name import parse_name, short_name, split_source
 from ayllu.runner.pool import Pool
@@ -43,8 +46,10 @@ class Router:
         self._cluster = cluster
         self._pool = pool
         self._under_way: defaultdict[str, _UnderWay] = defaultdict(_UnderWay)
+        self._here: Counter[str] = Counter()
         self.troubles = Troubles()
         cluster.subscribe(self._look)
+        cluster.remark(self._remarks)
 
     def elsewhere(self, name: str, body: bytes | bytearray) -> Wanted | None:
         """A model that this machine does not have, where others do: of the best one's digest."""
@@ -56,13 +61,19 @@ class Router:
 
     def better_elsewhere(self, model: Model, body: bytes | bytearray) -> Wanted | None:
         """A model that is here and busy, where another machine would be done with it sooner."""
-        if self._cluster.peers is None or self._pool.has_room(model.digest):
+        if self._cluster.peers is None:
+            return None
+        coming = self._here[model.digest]
+        if any(place.has_room(coming) for place in self._pool.places_of(model.digest)):
             return None
         wanted = Wanted(short_name(model.name), Work(), model.digest, model)
         if not any(self._others(wanted)):
             return None
         wanted = structs.replace(wanted, work=work_of(model.digest, body))
-        return None if self.replicas(wanted)[0].here else wanted
+        best, here = self.replicas(wanted)[0], self._own(model)
+        if best.here or (here.fits and not best.loaded and is_near(here, best, wanted.work)):
+            return None  # where no machine has it in memory, this one may as well load it
+        return wanted
 
     def replicas(self, wanted: Wanted, tried: Collection[str] = ()) -> tuple[Replica, ...]:
         """The machines that can answer, the best first; this one, too, where it has the model.
@@ -73,6 +84,17 @@ class Router:
         if wanted.here is not None and self._cluster.own.record.node not in tried:
             found.append(self._own(wanted.here))
         return order(wanted.work, found)
+
+    def stay(self, digest: str) -> Close:
+        """A request is answered here; that counts before it comes to the pool, until it ends."""
+        self._here[digest] += 1
+
+        def end() -> None:
+            self._here[digest] -= 1
+            if not self._here[digest]:
+                del self._here[digest]
+
+        return end
 
     @contextmanager
     def under_way(self, node: str) -> Iterator[None]:
@@ -87,6 +109,15 @@ class Router:
         """A machine went while it owed us an answer."""
         self.troubles.fail(node, time.monotonic())
         self._cluster.tell()
+
+    def _remarks(self) -> dict[str, str]:
+        """What people are told of machines that are in quarantine."""
+        found = self.troubles.quarantined(time.monotonic())
+        return {
+            node: f"it failed {MOST_FAILURES} times, and is used for {math.ceil(left / 60)} min "
+            "only where no other machine can be"
+            for node, left in found.items()
+        }
 
     def _look(self) -> None:
         """The machines that are there may be others."""
@@ -103,7 +134,7 @@ class Router:
                 continue
             link = links.get(record.node)
             said = record.load.running + record.load.waiting
-            yield _replica(
+            yield self._replica(
                 record,
                 digest=held.digest,
                 size=held.size,
@@ -115,11 +146,37 @@ class Router:
             )
 
     def _own(self, model: Model) -> Replica:
-        busy = self._pool.running + self._pool.waiting
-        loaded = any(row.model.digest == model.digest for row in self._pool.loaded())
-        me = self._cluster.own.record
-        return _replica(
-            me, digest=model.digest, size=model.size, loaded=loaded, busy=busy, here=True
+        busy = max(self._pool.running + self._pool.waiting, self._here.total())
+        return self._replica(
+            self._cluster.own.record,
+            digest=model.digest,
+            size=model.size,
+            loaded=bool(self._pool.places_of(model.digest)),
+            busy=busy,
+            here=True,
+        )
+
+    def _replica(
+        self,
+        record: Record,
+        *,
+        digest: str,
+        size: int,
+        loaded: bool,
+        **more: Any,  # noqa: ANN401 - the other fields
+    ) -> Replica:
+        me, speed = self._cluster.own.record, record.speed
+        machine = machine_of(record, digest=digest, engine=me.engine, here=me.node)
+        return Replica(
+            node=record.node,
+            digest=digest,
+            size=size,
+            loaded=loaded,
+            fits=loaded or size <= machine.room,
+            memory_gbs=speed.memory_gbs if speed else 0.0,
+            tflops=speed.tflops if speed else 0.0,
+            disk_mbs=speed.disk_mbs if speed else 0.0,
+            **more,
         )
 
 
@@ -153,14 +210,3 @@ def _held(record: Record, wanted: Wanted) -> HeldModel | None:
         if held.name.lower() == name and wanted.digest in {"", held.digest}:
             return held
     return None
-
-
-def _replica(record: Record, **more: Any) -> Replica:  # noqa: ANN401 - the other fields
-    speed = record.speed
-    return Replica(
-        node=record.node,
-        memory_gbs=speed.memory_gbs if speed else 0.0,
-        tflops=speed.tflops if speed else 0.0,
-        disk_mbs=speed.disk_mbs if speed else 0.0,
-        **more,
-    )

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from msgspec import structs
 
+from ayllu.cluster.contribute import limits
 from ayllu.cluster.node import LocalNode
 from ayllu.cluster.record import Deployed, Record
 from ayllu.deploy.machines import machine_of, ways_of
@@ -81,7 +82,8 @@ class Site:
                 return candidate if candidate.kind == "split" else None
         if insists or self._may_try(case[0]):
             return None
-        raise EngineError(f"{short_name(model.name)} {self._among(case, ()).refusal}")
+        given = limits(self._node.own.given())
+        raise EngineError(f"{short_name(model.name)} {self._among(case, ()).refusal}{given}")
 
     def _wanted(self, case: _Case, pin: Deployed | None) -> Iterator[Candidate]:
         """The ways to run a model, what its owner said first."""

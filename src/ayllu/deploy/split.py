@@ -8,7 +8,7 @@ layers, the embedding and the output.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from itertools import combinations, islice
 
 from msgspec import Struct
 
@@ -24,6 +24,8 @@ MORE = 1.1
 """How much longer a token may take for one machine less on its way."""
 TRIED = 8
 """Workers of which every set is tried: the fastest and the largest."""
+FAST = 64
+"""Workers whose way from a head is looked at."""
 HEADS = 4
 
 
@@ -42,6 +44,9 @@ class Search:
         self._pace = case.pace
         self._machines = case.machines
         self._here = case.here
+        self._workers = [one for one in case.machines if one.may_work and self.worker_room(one) > 0]
+        self._largest = sorted(self._workers, key=lambda one: -one.worker_room)
+        self._fastest = sorted(self._workers, key=lambda one: -gbs_of(one))[:FAST]
 
     def heads(self) -> list[Machine]:
         """Machines that could answer: this one, then the fastest and those with the most room."""
@@ -54,8 +59,7 @@ class Search:
 
     def best(self, head: Machine) -> Split | None:
         """The best way with this head; None where all machines together have no room."""
-        workers = self.workers(head)
-        tried = self._tried(head, workers)
+        tried = self._tried(head)
         found = None
         for count in range(1, len(tried) + 1):
             if found is not None and count > FEW_WORKERS:
@@ -65,15 +69,15 @@ class Search:
                 if blocks is not None:
                     found = _better(found, self._scored(blocks))
         if found is None:
-            blocks = self._any_order(head, tried) or self.most(head, workers)
+            blocks = self._any_order(head, tried) or self.most(head)
             if blocks[-1].end == self._needs.count:
                 found = self._scored(blocks)
         return found
 
-    def most(self, head: Machine, workers: Sequence[Machine]) -> tuple[Block, ...]:
+    def most(self, head: Machine) -> tuple[Block, ...]:
         """As many layers as fit the head and the largest workers, a stretch of the first ones."""
-        largest = sorted(workers, key=lambda one: -one.worker_room)[:MOST_WORKERS]
-        return self.in_order(head, largest)
+        others = (one for one in self._largest if one.node != head.node)
+        return self.in_order(head, islice(others, MOST_WORKERS))
 
     def in_order(self, head: Machine, workers: Iterable[Machine]) -> tuple[Block, ...]:
         """As many of the first layers as fit the head, then the workers in turn."""
@@ -98,14 +102,6 @@ class Search:
             end = self._needs.back(end, self.worker_room(worker))
         return self._needs.of(0, end) - self.head_room(head.machine)
 
-    def workers(self, head: Machine) -> list[Machine]:
-        """The machines that could take a part."""
-        return [
-            one
-            for one in self._machines
-            if one.may_work and one.node != head.node and self.worker_room(one) > 0
-        ]
-
     def worker_room(self, machine: Machine) -> int:
         """What layers alone may take there."""
         return machine.worker_room - self._needs.worker
@@ -114,18 +110,24 @@ class Search:
         """What layers alone may take on a machine that answers."""
         return machine.room - machine.vram - self._needs.head
 
-    def _tried(self, head: Machine, workers: Sequence[Machine]) -> list[Machine]:
-        if len(workers) <= TRIED:
-            return list(workers)
+    def _tried(self, head: Machine) -> list[Machine]:
+        """The workers of which every set is tried: half of them the best for what they take."""
 
         def slowness(one: Machine) -> float:
-            size = max(1, min(self.worker_room(one), self._needs.layers))
+            """Seconds for each byte that lies there, the way's share among them."""
+            size = min(self.worker_room(one), self._needs.layers)
             hop = self._pace.hop(self._pace.way(head.node, one.node))
             return 1e-9 / gbs_of(one) + hop / size
 
-        fast = sorted(workers, key=slowness)[:TRIED]
-        large = sorted(workers, key=lambda one: -one.worker_room)[: TRIED // 2]
-        return _first((*fast[: TRIED - len(large)], *large, *fast), TRIED)
+        fast = sorted((one for one in self._fastest if one.node != head.node), key=slowness)
+        large = [one for one in self._largest[: TRIED + 1] if one.node != head.node]
+        half = TRIED // 2
+        return _first((*fast[:half], *large[:half], *fast[half:], *large[half:]), TRIED)
+
+    def _have_room(self, head: Machine, workers: Iterable[Machine]) -> bool:
+        """Whether the layers could fit at all, were they no lumps."""
+        rooms = sum(map(self.worker_room, workers))
+        return rooms + max(self.head_room(head), 0) >= self._needs.layers
 
     def _filled(self, head: Machine, workers: Sequence[Machine]) -> tuple[Block, ...] | None:
         """All layers on these machines, the fastest one full; None where one would have none.
@@ -133,6 +135,8 @@ class Search:
         Who is faster than the head takes the last layers, and the head what these leave.
         """
         needs = self._needs
+        if not self._have_room(head, workers):
+            return None
         ranked = sorted(workers, key=lambda one: -gbs_of(one))
         end, last = needs.count, []
         for worker in (one for one in ranked if gbs_of(one) > gbs_of(head)):
@@ -151,6 +155,8 @@ class Search:
 
     def _any_order(self, head: Machine, workers: Sequence[Machine]) -> tuple[Block, ...] | None:
         """All layers in whatever order has room for them: layers need not be of one size."""
+        if not self._have_room(head, workers):
+            return None
         start = self._needs.forward(0, self.head_room(head))
         reached: dict[int, tuple[Block, ...]] = {0: (Block(head, 0, start),)}
         for chosen in range(1, 1 << len(workers)):

@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import shutil
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,15 +19,14 @@ from io import FileIO
 from pathlib import Path
 from threading import get_ident
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from ayllu.deploy.fnv import Fnv1a
 from ayllu.errors import GGUFError
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.sheet import Sheet
 from ayllu.gguf.write import Span, Tensor
 from ayllu.models.corrected import find_correction
-from ayllu.models.files import TEMPORARY_PREFIX, draft
+from ayllu.models.files import TEMPORARY_PREFIX, Draft, draft
 from ayllu.models.folders import entries
 
 THRESHOLD = 10 << 20
@@ -103,24 +103,15 @@ class TensorFiles:
 
     def _copy(self, tensor: Tensor, known: Key | None, on_bytes: OnBytes) -> Key:
         """Copy a tensor out of its file, under the name that its bytes have now."""
-        fnv = None if known else Fnv1a()
-        crc = 0
         with draft(self.folder) as new:
-            for piece in _pieces(tensor):
-                crc = zlib.crc32(piece, crc)
-                if fnv:
-                    fnv.update(piece)
-                written = 0
-                while written < len(piece):  # an unbuffered file may take only a part
-                    written += new.file.write(piece[written:])
-                on_bytes(len(piece))
-            if known and crc != known.crc:  # the model's file is another than it was
-                return self._copy(tensor, None, on_bytes)
-            key = known or Key(f"{fnv.value:016x}" if fnv else "", tensor.size, crc)
-            new.file.close()
-            new.path.chmod(0o400)  # a worker writes files of its own beside it, and never this one
-            new.path.replace(self.folder / key.name)
-        return key
+            key = _write(new, tensor, known, on_bytes)
+            if known in {None, key}:
+                new.file.close()
+                if sys.platform != "win32":  # where nobody could remove it
+                    new.path.chmod(0o400)  # a worker writes into its cache, but never to this one
+                new.path.replace(self.folder / key.name)
+                return key
+        return self._copy(tensor, None, on_bytes)  # the model's file is another than it was
 
     def _link(self, key: Key, cache: Path) -> bool:
         """Let a cache folder have a file, if there is one; it moves where links cannot be."""
@@ -140,6 +131,25 @@ class TensorFiles:
         finally:
             link.unlink(missing_ok=True)  # a second link to one file stays where it was
         return True
+
+
+def _write(new: Draft, tensor: Tensor, known: Key | None, on_bytes: OnBytes) -> Key:
+    """Write a tensor; returns its key, with the name of `known` where there is that."""
+    from ayllu.deploy.fnv import Fnv1a  # noqa: PLC0415 - NumPy takes 11 MB, and few need it
+
+    fnv, crc = None if known else Fnv1a(), 0
+    for piece in _pieces(tensor):
+        crc = zlib.crc32(piece, crc)
+        if fnv:
+            fnv.update(piece)
+        written = 0
+        while written < len(piece):  # an unbuffered file may take only a part
+            written += new.file.write(piece[written:])
+        on_bytes(len(piece))
+    if fnv is None:
+        assert known is not None  # noqa: S101 - see above
+        return structs.replace(known, crc=crc)
+    return Key(f"{fnv.value:016x}", tensor.size, crc)
 
 
 def is_sound(path: Path, key: Key, on_bytes: OnBytes) -> bool:

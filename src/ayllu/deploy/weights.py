@@ -116,10 +116,10 @@ class Weights:
         path = self._store.blob_path(part.digest)
         tensors = await asyncio.to_thread(cacheable, path, part.first, part.layers)
         known = await self._known(part.digest)
-        await asyncio.to_thread(self._make_room, tensors, known)
-        await asyncio.to_thread(cache.mkdir, 0o700, parents=True, exist_ok=True)
         work = _Filling(self._files, cache, tensors, known)
         try:
+            await asyncio.to_thread(self._make_room, tensors, known)
+            await asyncio.to_thread(cache.mkdir, 0o700, exist_ok=True)
             async with aclosing(work.run()) as steps:
                 async for done in steps:
                     yield Progress("preparing the weights", part.digest, work.total, done)

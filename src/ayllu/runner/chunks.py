@@ -41,7 +41,7 @@ class Progress(Struct, frozen=True):
     cache: int = 0
 
 
-class Chunk(Struct, frozen=True):
+class Chunk(Struct, frozen=True, omit_defaults=True):
     """One step of an answer. `finish` is empty until the last, which carries `timings`.
 
     While the prompt is read, chunks have nothing but `progress`. `hidden` counts the tokens before

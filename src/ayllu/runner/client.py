@@ -7,8 +7,9 @@ because /health stays well in a child that hangs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+import time
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import TypeVar
 
 import aiohttp
@@ -17,6 +18,7 @@ import msgspec
 from ayllu.errors import EngineError
 from ayllu.runner.bodies import payload, refusal
 from ayllu.runner.chunks import Chunk, CompletionReader, read_chat
+from ayllu.runner.pace import Pace, longest_silence
 from ayllu.runner.process import EngineDiedError, RunnerProcess
 from ayllu.runner.replies import (
     Content,
@@ -43,15 +45,23 @@ T = TypeVar("T")
 class RunnerClient:
     """Speaks to one RunnerProcess. Whoever made it calls `close`.
 
-    The time-outs are in seconds: to the first sign of life, and from one to the next.
+    The time-outs are in seconds: to the first sign of life, and from one to the next. That of a
+    model with parts `far` away is learned from its streams, and shorter.
     """
 
     def __init__(
-        self, process: RunnerProcess, *, first_timeout: float, next_timeout: float
+        self,
+        process: RunnerProcess,
+        *,
+        first_timeout: float,
+        next_timeout: float,
+        far: bool = False,
     ) -> None:
         self._process = process
         self._first_timeout = first_timeout
         self._next_timeout = next_timeout
+        self._far = far
+        self._paces: dict[Watch, Pace] = {}
         self._grammars: dict[bytes, str] = {}
         connector: aiohttp.BaseConnector
         if process.socket_path is None:
@@ -108,8 +118,9 @@ class RunnerClient:
         async with aclosing(self._stream("/completion", body)) as lines:
             async for data in lines:
                 yield reader.read(data)
-        if not reader.finished:
-            raise await self._broken(None)
+                if reader.finished:
+                    return
+        raise await self._broken(None)
 
     async def chat(self, body: Mapping[str, Json]) -> AsyncGenerator[Chunk]:
         """Stream /v1/chat/completions, where the engine applies the model's Jinja template."""
@@ -119,6 +130,8 @@ class RunnerClient:
                     return
                 for chunk in read_chat(data):
                     yield chunk
+                    if chunk.finish:
+                        return
         raise await self._broken(None)
 
     async def tokenize(self, text: str, *, special: bool, parse_special: bool = True) -> list[int]:
@@ -211,7 +224,7 @@ class RunnerClient:
             self._end_silent()
 
         try:
-            with Watch(self._first_timeout, end_silent) as watch:
+            with Watch(self._first_timeout, end_silent) as watch, self._paced(watch):
                 response = await self._session.post(
                     f"{self._process.url}{path}", data=payload(full)
                 )
@@ -219,8 +232,7 @@ class RunnerClient:
                     if response.status != 200:
                         raise refusal(await response.read())
                     rest = b""
-                    while data := await response.content.readany():
-                        watch.touch(self._next_timeout)
+                    while data := await self._heard(watch, response.content.readany()):
                         *lines, rest = (rest + data).split(b"\n")
                         for line in lines:
                             if line.startswith(b'data: {"error"'):
@@ -233,8 +245,42 @@ class RunnerClient:
         except aiohttp.ClientError as error:
             raise await self._broken(error, hung=hung) from error
 
+    async def _heard(self, watch: Watch, reading: Awaitable[bytes]) -> bytes:
+        """What is read next, which is a sign of life."""
+        if not self._far:
+            data = await reading
+            watch.touch(self._next_timeout)
+            return data
+        waiting = time.monotonic()
+        data = await reading
+        self._paces[watch].heard(time.monotonic() - waiting)
+        watch.touch()
+        self._set_pace()
+        return data
+
+    @contextmanager
+    def _paced(self, watch: Watch) -> Iterator[None]:
+        """Have the rhythm of a stream count, where the model has parts on other machines."""
+        if not self._far:
+            yield
+            return
+        self._paces[watch] = Pace()
+        self._set_pace()
+        try:
+            yield
+        finally:
+            del self._paces[watch]
+
+    def _set_pace(self) -> None:
+        seconds = longest_silence(self._paces.values(), self._next_timeout)
+        for watch, pace in self._paces.items():
+            if pace.begun:
+                watch.allow(seconds)
+
     def _end_silent(self) -> None:
-        self._process.kill("the engine stopped answering and was ended")
+        where = ", or a machine that has a part of the model," if self._far else ""
+        self._process.hung = True
+        self._process.kill(f"the engine{where} stopped answering and was ended")
 
     def _check_open(self) -> None:
         """Refuse to speak to a child whose end was noticed already."""

@@ -1,6 +1,7 @@
 """How a model is loaded on this machine: its context, its slots, its memory.
 
-The arithmetic is pure; `plan_load` reads the model file's header, once per file.
+The arithmetic is pure; `plan_load` reads the model file's header, once per file, `slots_for` how
+much memory is free.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ayllu.gguf.cache import Stamp, cached_header, stamp
 from ayllu.gguf.shards import shards_of
 from ayllu.models.model import Model
 from ayllu.runner.options import DRAFT_TOKENS, LoadOptions
+from ayllu.system import memory
 from ayllu.types import Options
 
 MIN_CONTEXT = 4
@@ -182,6 +184,21 @@ def choose_context(
     """
     wanted = max(default if asked is None else asked, least)
     return max(MIN_CONTEXT, min(wanted, trained) if trained else wanted)
+
+
+def slots_for(load: LoadOptions, settings: Settings, *, gpus: int) -> int:
+    """Slots to open now; with a graphics card the engine itself fits the model in."""
+    if load.embedding:
+        return 1
+    if gpus:
+        return settings.num_parallel
+    facts = load_facts(load)
+    return choose_parallel(
+        settings.num_parallel,
+        weights=facts.weights,
+        kv_per_slot=facts.kv_per_token * load.context,
+        available=memory().available,
+    )
 
 
 def choose_parallel(wanted: int, *, weights: int, kv_per_slot: int, available: int) -> int:

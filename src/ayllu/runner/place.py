@@ -58,7 +58,8 @@ class Runner:
         await self.process.stop()
         await self.client.close()
         if self.share is not None:
-            await self.share.end(crashed=not self.process.killed_because)
+            crashed = self.process.hung or not self.process.killed_because
+            await self.share.end(crashed=crashed)
 
 
 class Lease(Struct, frozen=True):
@@ -123,10 +124,9 @@ class Place:
             and fit.serves(runner.load, load, options)
         )
 
-    @property
-    def has_room(self) -> bool:
-        """Whether its child would take one more request at once."""
+    def has_room(self, coming: int) -> bool:
+        """Whether its child would take one more request at once, where so many are to come."""
         runner = self.runner
         if runner is None or self.leaving or not runner.process.alive:
             return False
-        return not runner.slots.locked()
+        return coming < runner.load.parallel and not runner.slots.locked()

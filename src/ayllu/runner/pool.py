@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from msgspec import structs
@@ -51,7 +51,12 @@ class Pool:
         self._stopping: set[asyncio.Task[None]] = set()
         self._processes: set[RunnerProcess] = set()
         self._corrector = Corrector()
+        self._listeners: list[Callable[[], None]] = []
         self._closed = False
+
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        """Have something called, on the event loop, when a model has been loaded or has gone."""
+        self._listeners.append(on_change)
 
     @asynccontextmanager
     async def acquire(
@@ -103,10 +108,9 @@ class Pool:
         """How many requests wait for a model, or for a slot of one."""
         return self._waiting
 
-    def has_room(self, digest: str) -> bool:
-        """Whether a model is loaded, by its manifest's digest, and has a free slot."""
-        places = (place for place in self._places.values() if place.key.digest == digest)
-        return any(place.has_room for place in places)
+    def places_of(self, digest: str) -> list[Place]:
+        """Where a model is loaded, or about to be, by its manifest's digest."""
+        return [place for key, place in self._places.items() if key.digest == digest]
 
     def loaded(self) -> list[LoadedModel]:
         """What is in memory now, the longest-lasting first."""
@@ -137,6 +141,12 @@ class Pool:
         async with self._admission:
             for place in [place for place in self._places.values() if place.key.digest == digest]:
                 await self._clear(place)
+
+    async def shrink(self) -> None:
+        """Let idle models go, the longest unused first, while all take more than they may."""
+        for place in sorted(self._places.values(), key=lambda place: place.last_used):
+            if 0 < self.most < self.held and place.runner is not None and not place.users:
+                await self._end(place)
 
     def abort(self) -> None:
         """Take no more requests, and end those under way."""
@@ -231,7 +241,8 @@ class Pool:
         self._places[place.key] = place
         place.loading = True
         try:
-            load = structs.replace(load, parallel=self._parallel(load))
+            slots = fit.slots_for(load, self._settings, gpus=self._gpus)
+            load = structs.replace(load, parallel=slots)
             size = fit.footprint(fit.load_facts(load), load)
             share = None
             if self.splitter is not None:
@@ -241,6 +252,7 @@ class Pool:
             place.loading = False
             if place.runner is None:
                 self._forget(place)
+        self._tell()
 
     async def _start_in_room(
         self, place: Place, load: LoadOptions, size: int, share: Share | None
@@ -266,6 +278,7 @@ class Pool:
             process,
             first_timeout=self._settings.first_token_timeout,
             next_timeout=self._settings.token_timeout,
+            far=bool(load.workers),
         )
         runner = Runner(load, process, client, size, share)
         try:
@@ -348,7 +361,13 @@ class Pool:
         place.keep_alive = None
         self._cancel_timer(place)
         self._forget(place)
+        if runner is not None:
+            self._tell()
         return runner
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def _forget(self, place: Place) -> None:
         """Drop an empty place."""
@@ -370,20 +389,6 @@ class Pool:
     def _size_vram(self, runner: Runner) -> int:
         """Bytes on graphics cards: all of the model where there is one, unless told otherwise."""
         return runner.size if self._gpus and runner.load.gpu_layers != 0 else 0
-
-    def _parallel(self, load: LoadOptions) -> int:
-        """Slots to open; with a graphics card the engine itself fits the model in."""
-        if load.embedding:
-            return 1
-        if self._gpus:
-            return self._settings.num_parallel
-        facts = fit.load_facts(load)
-        return fit.choose_parallel(
-            self._settings.num_parallel,
-            weights=facts.weights,
-            kv_per_slot=facts.kv_per_token * load.context,
-            available=memory().available,
-        )
 
 
 def _kill_unwanted(task: asyncio.Task[RunnerProcess]) -> None:

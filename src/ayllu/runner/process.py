@@ -44,6 +44,7 @@ class RunnerProcess(Child):
 
     `url` and `socket_path` say where it answers, `api_key` what it wants to hear. `media_marker`
     stands for an image or a sound within a prompt; it is random, so that no text can forge one.
+    `hung` says that it was ended because it stopped answering.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class RunnerProcess(Child):
         self.media_marker = media_marker
         self.socket_path = folder / "engine.sock" if UNIX_SOCKETS else None
         self.url = "http://engine" if UNIX_SOCKETS else ""
+        self.hung = False
 
     def _hear(self, line: bytes) -> None:
         if not UNIX_SOCKETS and (found := re.search(rb"listening on (http://\S+)", line)):

@@ -28,6 +28,7 @@ from ayllu.deploy.site import Site
 from ayllu.deploy.weights import Weights
 from ayllu.errors import AylluError, StoreError
 from ayllu.gguf.cache import keep_in
+from ayllu.models.create import Progress
 from ayllu.models.extra import OllamaShelf, extra_shelves
 from ayllu.models.gguf_shelf import GgufShelf
 from ayllu.models.shelf import PackagedShelf
@@ -42,10 +43,11 @@ from ayllu.server import stored
 from ayllu.server.elsewhere import answer_elsewhere
 from ayllu.server.errors import has_plain_errors, status_body
 from ayllu.server.middleware import Guard
-from ayllu.server.models import rows
+from ayllu.server.models import puller, rows
 from ayllu.server.routes import ROUTES
 from ayllu.server.state import ElsewhereError, State
 from ayllu.server.stream import ClientLeftError, error_response, json_response
+from ayllu.types import Layer
 
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +74,11 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         )
         tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
         parts = Parts(settings, engine, devices, store, pool)
-        weights = Weights(store, None, settings.home)
+
+        def copy(name: str, layer: Layer) -> AsyncGenerator[Progress]:
+            return puller(app.state.ayllu).copy(name, layer)
+
+        weights = Weights(store, copy if settings.copy_models else None, settings.home)
         leases = Leases(
             engine,
             settings.home,
@@ -109,6 +115,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             leases=leases,
             stopping=asyncio.Event(),
         )
+        pool.subscribe(node.note_models)
         node.start()
         pins.start()
         looking = asyncio.create_task(_look(store, extra))

@@ -39,11 +39,13 @@ async def show(request: Request) -> Response:
 
 async def change(request: Request) -> Response:
     """PUT /api/cluster/contribute: give more of this machine, or less, from now on."""
-    body, own = await read_body(request, ContributeRequest), state_of(request).cluster.own
+    body, state = await read_body(request, ContributeRequest), state_of(request)
+    own = state.cluster.own
     try:
         own.choose(Chosen(**structs.asdict(body)))
     except ValueError as error:
         raise BadRequestError(f"this cannot be chosen: {error}") from error
+    await state.pool.shrink()
     return json_response(_given(own))
 
 

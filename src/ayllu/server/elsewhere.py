@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ayllu.cluster.peers import PeerGoneError
+from ayllu.deploy.route import Replica
 from ayllu.errors import AylluError
 from ayllu.server.errors import error_body
 from ayllu.server.frames import END, FAILED, ITEM, SAID, Carried, Head, broken, read_number
@@ -46,7 +47,8 @@ async def answer_elsewhere(request: Request, error: Exception) -> Response:
     try:
         head = await until_left(request, answer.begin())
         headers = {name: text for name, text in head.headers if name not in _KEPT}
-        headers[NODE_HEADER] = answer.node
+        if answer.node is not None:
+            headers[NODE_HEADER] = answer.node
         framing = _framing(request, headers.get("content-type", ""))
         if framing is not None:
             return LineResponse(
@@ -84,7 +86,8 @@ class _Answer:
         self._request = request
         self._wanted = error.wanted
         self._body = error.body
-        self._tried: set[str] = set()
+        self._passed_over: set[str] = set()
+        self._lost: list[str] = []
         self._replays = 0
         self._problem: AylluError = error
         self._leg: Leg | None = None
@@ -95,19 +98,18 @@ class _Answer:
         self._delivered: defaultdict[int, int] = defaultdict(int)
 
     @property
-    def node(self) -> str:
-        """The id of the machine that answers now."""
+    def node(self) -> str | None:
+        """The id of the machine that answers now; None where that is this one."""
         assert self._leg is not None  # noqa: S101 - `begin` came before
-        return self._leg.node
+        return None if self._leg.is_here else self._leg.node
 
     async def begin(self) -> Head:
         """The status and headers of the first machine that gives an answer. Raises AylluError."""
         while True:
-            found = state_of(self._request).router.replicas(self._wanted, self._tried)
+            found = self._replicas()
             if not found or self._replays > MOST_REPLAYS:
                 raise self._problem
-            self._tried.add(found[0].node)
-            self._leg = Leg(self._request, found[0])
+            self._leg = Leg(self._request, found[0], self._can_go_on)
             try:
                 head = await self._leg.open(self._carried(), self._body)
             except PeerGoneError as gone:
@@ -115,6 +117,7 @@ class _Answer:
                 continue
             if len(found) == 1 or not self._passes_over(head):
                 return head
+            self._passed_over.add(found[0].node)
             self.close()
 
     async def whole(self) -> bytes:
@@ -134,6 +137,8 @@ class _Answer:
                 async for item in items:
                     yield item
         except AylluError as error:
+            if framing.after is not None:
+                framing = framing.after(sum(self._delivered.values()))
             yield framing.frame(error_body(error, self._request.url.path))
 
     def close(self) -> None:
@@ -174,7 +179,7 @@ class _Answer:
                 yield data
             elif kind == FAILED:
                 status, data = read_number(payload)
-                if status >= 500 and self._can_go_on:
+                if status >= 500 and self._can_go_on():
                     raise _FailedError(data)
                 yield data
             elif kind == END:
@@ -182,7 +187,7 @@ class _Answer:
 
     async def _goes_on(self, gone: PeerGoneError) -> bool:
         """Whether the next machine goes on where this one stopped."""
-        can = self._can_go_on
+        can = self._can_go_on()
         self._lose(gone)
         if not can:
             return False
@@ -192,32 +197,46 @@ class _Answer:
             return False
         return head.status == 200
 
-    @property
     def _can_go_on(self) -> bool:
         """Whether another machine can, from here on."""
-        router = state_of(self._request).router
         return (
             self._said_size <= MOST_SAID
             and self._replays < MOST_REPLAYS
-            and bool(router.replicas(self._wanted, self._tried))
+            and bool(self._replicas(self._leg))
+        )
+
+    def _replicas(self, now: Leg | None = None) -> tuple[Replica, ...]:
+        """The machines that can be asked, but for the one that is: those that went last of all."""
+        router = state_of(self._request).router
+        lost = [*self._lost, now.node] if now is not None else self._lost
+        return router.replicas(self._wanted, self._passed_over.union(lost)) or router.replicas(
+            self._wanted, self._passed_over.union(lost[-1:])
         )
 
     def _lose(self, gone: PeerGoneError) -> None:
+        assert self._leg is not None  # noqa: S101 - it is lost now
         node = self.node
+        self._lost.append(self._leg.node)
         self.close()
         self._problem = gone
         self._replays += 1
-        if not isinstance(gone, _FailedError):
+        if node is not None and not isinstance(gone, _FailedError):
             state_of(self._request).router.fail(node)
 
     def _passes_over(self, head: Head) -> bool:
         """Whether another machine may have a better answer than this one."""
-        if head.status in _OTHERS_MAY:
+        if head.status in _OTHERS_MAY or (head.status == 400 and self._names_another_answer):
             return True
         if head.status >= 500 and self._replays < MOST_REPLAYS:
             self._replays += 1
             return True
         return False
+
+    @property
+    def _names_another_answer(self) -> bool:
+        """Whether it goes on from an answer that is kept on the machine that gave it."""
+        path = self._request.url.path
+        return path == "/v1/responses" and b'"previous_response_id"' in self._body
 
     def _keep(self, payload: bytes) -> None:
         number, data = read_number(payload)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import ExitStack, aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack
 from typing import Protocol
 
 from starlette.requests import Request
@@ -12,12 +12,13 @@ from starlette.requests import Request
 from ayllu.cluster.peers import PeerGoneError
 from ayllu.deploy.route import Replica
 from ayllu.server.frames import (
+    BEAT_SECONDS,
     END,
     HEAD,
     HOP_HEADER,
     ITEM,
     MEDIA_TYPE,
-    SILENT_SECONDS,
+    MOST_SILENT,
     Head,
     Unframer,
     numbered_payload,
@@ -44,20 +45,24 @@ Frame = tuple[int, bytes]
 class _Source(Protocol):
     """Where the bytes come from: cluster/peers.py, or this machine itself."""
 
-    def pieces(self) -> AsyncGenerator[bytes]:
-        """The body as it comes. Raises PeerGoneError."""
+    async def piece(self) -> bytes:
+        """The next bytes, none at its end; who gives up waiting loses none."""
 
     def close(self) -> None:
         """End it."""
 
 
 class Leg:
-    """A machine that was asked. Whoever made it closes it."""
+    """A machine that was asked. Whoever made it closes it.
 
-    def __init__(self, request: Request, replica: Replica) -> None:
+    Where it says nothing for long, it counts as gone if `others_can` go on.
+    """
+
+    def __init__(self, request: Request, replica: Replica, others_can: Callable[[], bool]) -> None:
         self.node = replica.node
         self._request = request
-        self._is_here = replica.here
+        self.is_here = replica.here
+        self._others_can = others_can
         self._stack = ExitStack()
         self._early: list[Frame] = []
         self._frames: AsyncGenerator[Frame] | None = None
@@ -65,10 +70,10 @@ class Leg:
     async def open(self, carried: bytes, body: bytes | bytearray) -> Head:
         """The answer's status and headers, once the machine has them. Raises PeerGoneError."""
         headers = _headers(self._request) | {HOP_HEADER: str(len(carried))}
-        if self._is_here:
+        if self.is_here:
             own = OwnAnswer(self._request, self.node, headers, carried + body)
             self._stack.callback(own.close)
-            self._frames = _frames(own)
+            self._frames = self._read(own)
         else:
             refusal = await self._ask(headers, carried + body)
             if refusal is not None:
@@ -105,29 +110,33 @@ class Leg:
         self._stack.callback(answer.close)
         given = {name.lower(): text for name, text in answer.headers.items()}
         if given.get("content-type") == MEDIA_TYPE:
-            self._frames = _frames(answer)
+            self._frames = self._read(answer)
             return None
         text = await answer.read(_LARGEST_REFUSAL)
         self._early = [(ITEM, numbered_payload(0, text)), (END, b"")]
         return Head(answer.status, list(given.items()))
 
-
-async def _frames(source: _Source) -> AsyncGenerator[Frame]:
-    """Frames until the last one. Raises PeerGoneError where it breaks off, or is silent."""
-    unframer = Unframer()
-    async with aclosing(source.pieces()) as pieces:
-        while True:
-            try:
-                async with asyncio.timeout(SILENT_SECONDS):
-                    piece = await anext(pieces, None)
-            except TimeoutError:
-                raise PeerGoneError("the machine that answered says nothing any more") from None
-            if piece is None:
-                raise PeerGoneError("the machine that answered broke off")
+    async def _read(self, source: _Source) -> AsyncGenerator[Frame]:
+        """Frames until the last one. Raises PeerGoneError where it breaks off, or is silent."""
+        unframer = Unframer()
+        while piece := await self._next(source):
             for kind, payload in unframer.feed(piece):
                 yield kind, payload
                 if kind == END:
                     return
+        raise PeerGoneError("the machine that answered broke off")
+
+    async def _next(self, source: _Source) -> bytes:
+        """The next bytes. Seconds are counted one by one: this machine may be slow itself."""
+        silent = 0
+        while True:
+            try:
+                async with asyncio.timeout(BEAT_SECONDS):
+                    return await source.piece()
+            except TimeoutError:
+                silent += 1
+            if silent >= MOST_SILENT and self._others_can():
+                raise PeerGoneError("the machine that answered says nothing any more")
 
 
 def _path(request: Request) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
 
@@ -27,6 +27,7 @@ from ayllu.registry.push import Push
 from ayllu.registry.push import push as push_model
 from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_ollama as wire
+from ayllu.server.placements import placement
 from ayllu.server.state import State, drain, model_of, read_body, required, state_of
 from ayllu.server.stream import json_response, ndjson_response, until_left
 from ayllu.types import ModelConfig, ModelName
@@ -42,7 +43,9 @@ async def tags(request: Request) -> Response:
 
 async def loaded(request: Request) -> Response:
     """GET /api/ps: list the loaded models."""
-    models = [_loaded_row(row) for row in state_of(request).pool.loaded()]
+    state = state_of(request)
+    names = state.site.names()
+    models = [_loaded_row(row, names) for row in state.pool.loaded()]
     return json_response(wire.LoadedResponse(models))
 
 
@@ -182,7 +185,7 @@ def _config(store: Store, stored: StoredManifest) -> ModelConfig:
         return ModelConfig()
 
 
-def _loaded_row(row: LoadedModel) -> wire.LoadedRow:
+def _loaded_row(row: LoadedModel, names: Mapping[str, str]) -> wire.LoadedRow:
     name = short_name(row.model.name)
     expires = time.time() + LONGEST if math.isinf(row.expires_at) else row.expires_at
     return wire.LoadedRow(
@@ -194,6 +197,7 @@ def _loaded_row(row: LoadedModel) -> wire.LoadedRow:
         expires_at=format_time(round(expires * 1e9), utc=False),
         size_vram=row.size_vram,
         context_length=row.context_length,
+        ayllu=placement(row, names),
     )
 
 

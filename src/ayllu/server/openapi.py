@@ -25,7 +25,7 @@ from ayllu.errors import BusyError, ForbiddenError
 from ayllu.server.carrier import carry
 from ayllu.server.errors import DIALECTS, Dialect, dialect_of
 from ayllu.server.schemas import NAME, Schema
-from ayllu.server.state import state_of
+from ayllu.server.state import LEAVES, state_of
 from ayllu.server.stream import SSE, Framing
 
 _JSON = "application/json"
@@ -72,7 +72,11 @@ class Endpoint(Route):
                 f"other machines of the ayllu may not {self.method} {self.path}: only this "
                 "machine's owner may"
             )
-        await super().handle(scope, receive, send)
+        try:
+            await super().handle(scope, receive, send)
+        finally:
+            if (leaves := scope.get("state", {}).get(LEAVES)) is not None:
+                leaves()
 
     @property
     def summary(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 
 import structlog
 from starlette.requests import Request
@@ -35,17 +35,16 @@ class OwnAnswer:
         self.node = node
         self._body: bytes | None = body
         self._left = asyncio.Event()
-        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_PIECES)
+        self._pieces: asyncio.Queue[bytes] = asyncio.Queue(_PIECES)
         pairs = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()]
         scope = {name: request.scope[name] for name in _KEPT if name in request.scope}
         scope |= {"headers": pairs, "state": {PEER: node}}
         self._task = asyncio.create_task(self._run(request.app, scope))
         self._task.add_done_callback(_log_bug)
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
-        """The body as it comes."""
-        while (piece := await self._pieces.get()) is not None:
-            yield piece
+    async def piece(self) -> bytes:
+        """The next bytes, none at its end."""
+        return await self._pieces.get()
 
     def close(self) -> None:
         """End it."""
@@ -60,15 +59,15 @@ class OwnAnswer:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        if message["type"] == "http.response.body":
-            await self._pieces.put(message.get("body", b""))
+        if piece := message.get("body", b""):
+            await self._pieces.put(piece)
 
     async def _run(self, app: ASGIApp, scope: Scope) -> None:
         try:
             await app(scope, self._receive, self._send)
         finally:
             if not self._left.is_set():
-                await self._pieces.put(None)
+                await self._pieces.put(b"")
 
 
 def _log_bug(task: asyncio.Task[None]) -> None:

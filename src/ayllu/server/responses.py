@@ -161,9 +161,9 @@ async def _failing(
             yield writer.failed(error)
 
 
-def framing() -> Framing:
-    """Server-sent events with names and numbers; the pings are comments."""
-    number = itertools.count()
+def framing(start: int = 0) -> Framing:
+    """Server-sent events with names and numbers from `start`; the pings are comments."""
+    number = itertools.count(start)
 
     def frame(event: events.StreamEvent | ErrorResponse) -> bytes:
         if isinstance(event, ErrorResponse):
@@ -172,7 +172,7 @@ def framing() -> Framing:
         kind = str(event.__struct_config__.tag).encode()
         return b"event: " + kind + b"\ndata: " + encode(event) + b"\n\n"
 
-    return Framing(media_type="text/event-stream", frame=frame, ping=b": ping\n\n")
+    return Framing(media_type="text/event-stream", frame=frame, ping=b": ping\n\n", after=framing)
 
 
 def _ident(request: Request) -> str:

@@ -39,6 +39,8 @@ from ayllu.server.wire import T, decode
 from ayllu.types import Json, Message, Options
 
 LONG_BODY = 64 << 20
+LEAVES = "leaves"
+"""Where a request's state has what is to be called when it ends."""
 MAX_VALUES = 4_000_000
 """A longer body may be long in its texts, as images are: small values take twenty times the memory
 that they take in JSON."""
@@ -105,10 +107,11 @@ async def model_of(request: Request, name: str, *, stays: bool = True) -> Model:
         if may_leave and (wanted := state.router.elsewhere(name, body)):
             raise ElsewhereError(wanted, body) from None
         raise NotFoundError(f"model '{name}' not found") from error
-    if may_leave and not stays:
+    if not stays:
         body = request.state.body
-        if (wanted := state.router.better_elsewhere(model, body)) is not None:
+        if may_leave and (wanted := state.router.better_elsewhere(model, body)) is not None:
             raise ElsewhereError(wanted, body)
+        setattr(request.state, LEAVES, state.router.stay(model.digest))
     request.state.body = b""
     if not all(map(is_at_hand, _files(model))):
         await asyncio.to_thread(_look, model)

@@ -37,7 +37,8 @@ class ClientLeftError(AylluError):
 class Framing(Struct, frozen=True, kw_only=True):
     """How a dialect writes a stream: an item, what comes after the last, and a sign of life.
 
-    `part` tells of an item which of several answers at once it is of.
+    `part` tells of an item which of several answers at once it is of, `after` gives the framing of
+    a stream that has so many items already, where these are counted.
     """
 
     media_type: str
@@ -45,6 +46,7 @@ class Framing(Struct, frozen=True, kw_only=True):
     end: bytes = b""
     ping: bytes = b""
     part: Callable[[Any], int] = lambda _: 0
+    after: Callable[[int], Framing] | None = None
 
 
 NDJSON = Framing(media_type="application/x-ndjson", frame=lambda item: encode(item) + b"\n")

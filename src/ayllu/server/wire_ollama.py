@@ -29,6 +29,7 @@ from ayllu.server.schemas import (
     TopLogprobs,
     said,
 )
+from ayllu.server.wire_deployments import Placement
 from ayllu.types import Json, Message, TokenLogprob, ToolCall
 
 
@@ -308,8 +309,8 @@ class ErrorResponse(Struct, frozen=True):
     error: str
 
 
-class LoadedRow(Struct, frozen=True, kw_only=True):
-    """A row of /api/ps: sizes in bytes."""
+class LoadedRow(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A row of /api/ps: sizes in bytes. `ayllu` is ours, where there is something to say."""
 
     name: str
     model: str
@@ -319,6 +320,7 @@ class LoadedRow(Struct, frozen=True, kw_only=True):
     expires_at: str
     size_vram: int
     context_length: int
+    ayllu: Placement | None = None
 
 
 class LoadedResponse(Struct, frozen=True):
