@@ -1,4 +1,4 @@
-"""Raw streams between machines: real TLS on loopback, on the server's event loop and on Python's."""
+"""Raw streams between machines: real TLS on loopback, on the server's event loop and Python's."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def test_a_stream_carries_bytes_both_ways_and_says_whose_it_is(run: Run, tmp_pat
 
 
 @asynccontextmanager
-async def through(pair: Two, here: Tunnel, target: int) -> AsyncIterator[int]:
-    """A local port whose connections come out at `target`; the host there has to join them."""
+async def through(pair: Two, here: Tunnel) -> AsyncIterator[int]:
+    """A local port whose connections come out where the host there joins them."""
     tasks = []
 
     class Local(Plain):
@@ -148,7 +148,7 @@ def test_bytes_are_exact_under_fragmentation_and_an_answer_follows_a_half_close(
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with two(tmp_path, joining(lambda: port)) as (pair, here):
-            async with server, through(pair, here, port) as local:
+            async with server, through(pair, here) as local:
                 reader, writer = await asyncio.open_connection("127.0.0.1", local)
                 for piece in pieces(sent, chance):
                     writer.write(piece)
@@ -178,7 +178,7 @@ def test_whoever_does_not_read_is_sent_little(run: Run, tmp_path: Path) -> None:
         async with (
             two(tmp_path, joining(lambda: port)) as (pair, here),
             server,
-            through(pair, here, port) as local,
+            through(pair, here) as local,
         ):
             reader, writer = await asyncio.open_connection("127.0.0.1", local)
             sent = 0
