@@ -19,6 +19,7 @@ from msgspec import structs
 from ayllu.cluster.record import Deployed
 from ayllu.deploy.backend import Backend, Job, PartLostError
 from ayllu.deploy.demand import demand_of
+from ayllu.deploy.demand import demand_of
 from ayllu.deploy.deployment import Deployment
 from ayllu.deploy.site import Site
 from ayllu.deploy.trouble import Troubles
@@ -153,8 +154,11 @@ class Deployments:
 def _demand(load: LoadOptions, pin: Deployed | None) -> Demand:
     """What a model is asked for; what its owner said of it counts first."""
     demand = demand_of(load)
-    context, slots = (pin.context, pin.slots) if pin else (0, 0)
-    return structs.replace(demand, context=context or demand.context, slots=slots or demand.slots)
+    if pin is None:
+        return demand
+    return structs.replace(
+        demand, context=pin.context or demand.context, slots=pin.slots or demand.slots
+    )
 
 
 def _row(deployment: Deployment, pin: Deployed | None) -> Deployed:
