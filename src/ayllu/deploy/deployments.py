@@ -19,7 +19,6 @@ from msgspec import structs
 from ayllu.cluster.record import Deployed
 from ayllu.deploy.backend import Backend, Job, PartLostError
 from ayllu.deploy.demand import demand_of
-from ayllu.deploy.demand import demand_of
 from ayllu.deploy.deployment import Deployment
 from ayllu.deploy.site import Site
 from ayllu.deploy.trouble import Troubles
