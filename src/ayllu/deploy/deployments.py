@@ -98,6 +98,8 @@ class Deployments:
             try:
                 return await self._start(model, load, best, pin)
             except PartLostError as error:
+                if pin is not None and pin.split and self._listeners[model.digest]:
+                    raise  # whoever says it now wants just this
                 _log.warning("a machine cannot hold a part", node=error.node, reason=str(error))
                 self._tell(model, f"{error.sentence}; placing the model without it")
                 refused.add(error.node)
