@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 
-from ayllu.cli.plan import Candidate, Plan, Stage, plan_text
 from cli.shell import Shell
 from serving import Serving
+
+from ayllu.cli.plan import Candidate, Plan, plan_text
+from ayllu.cli.wire import Stage
 
 GB = 10**9
 SPLIT = Plan(
@@ -19,13 +21,13 @@ SPLIT = Plan(
     candidates=(
         Candidate(
             "split",
-            (Stage("desk", 50, 45 * GB), Stage("lap\x1b[31mtop", 30, 27 * GB)),
+            (Stage("desk", 0, 50, 45 * GB), Stage("lap\x1b[31mtop", 50, 30, 27 * GB)),
             0.5714,
             72.3,
             0.0,
             "no machine has room for 72.0 GB",
         ),
-        Candidate("local", (Stage("desk", 80, 72 * GB),), 12.34, 1.5, 70.0, "fits here"),
+        Candidate("local", (Stage("desk", 0, 80, 72 * GB),), 12.34, 1.5, 70.0, "fits here"),
     ),
 )
 

@@ -90,6 +90,8 @@ def test_machines_join_see_each_other_and_run_each_others_models(
     assert models(bari)["mini:latest"] == {"anta", "bari"}
     assert "solo:latest" not in {row["name"] for row in bari.get("/api/tags").json["models"]}
 
+    own = bari.post("/api/chat", {"model": "mini", **CHAT})
+    assert "x-ayllu-node" not in own.headers, "what is here, and in no memory, is loaded here"
     here = anta.post("/api/chat", {"model": "solo", **CHAT})
     there = bari.post("/api/chat", {"model": "SOLO", **CHAT})
     assert there.headers["x-ayllu-node"] == nodes(bari)["anta"]["id"]

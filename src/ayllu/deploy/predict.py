@@ -28,6 +28,12 @@ HOP_SECONDS = 0.0018
 with one, 12.68 ms with three), and 1.4 ms for both ends of a tunnel with TLS."""
 ENGINE_SECONDS = 0.0004
 """Per step: sampling, and the words about it (mini, 10 MB: 1308 tokens/s)."""
+CORES_GBS = 75.0
+"""GB/s of weights that cores of one measured TFLOPS decode, however fast their memory is: 72 to 80
+with Q8_0 on one and two threads, 80 with Q4_K_M, 58 with Q4_0."""
+PROMPT_SHARE = 0.7
+"""What prompts reach of the measured FP32 rate: 0.6 with Q8_0 and Q4_0, 0.8 with Q4_K_M, where the
+weights are not rearranged for the processor, as on workers."""
 UNKNOWN_GBS, UNKNOWN_TFLOPS = 5.0, 0.05
 """Of a machine that has not been measured yet: a slow one."""
 UNKNOWN_WAY = Way(rtt_ms=20.0, mbs=10.0)
@@ -97,14 +103,16 @@ class Pace:
             # What reads and what computes do so side by side: the slower one counts.
             reading = (self._reads[end] - self._reads[first]) / _bytes_per_second(machine)
             operations = tokens * (self._operations[end] - self._operations[first])
-            seconds += max(reading, operations / (1e12 * (machine.tflops or UNKNOWN_TFLOPS)))
+            tflops = PROMPT_SHARE * (machine.tflops or UNKNOWN_TFLOPS)
+            seconds += max(reading, operations / (1e12 * tflops))
         hops = (self.hop(self.way(head.node, block.machine.node), tokens) for block in blocks[1:])
         return seconds + sum(hops)
 
 
 def gbs_of(machine: Machine) -> float:
-    """GB/s by which machines are put in order: a slow one's where nothing was measured."""
-    return machine.memory_gbs or UNKNOWN_GBS
+    """GB/s that a machine decodes: what its memory gives, or its cores where these do less."""
+    measured = machine.memory_gbs or UNKNOWN_GBS
+    return min(measured, CORES_GBS * machine.tflops) if machine.tflops else measured
 
 
 def _bytes_per_second(machine: Machine) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 from msgspec import structs
@@ -64,6 +64,14 @@ class Remote:
         self._server: asyncio.Server | None = None
         self._beat: Beat | None = None
         self._ended = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """For a block, which closes it."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give it back."""
+        await self.close()
 
     def on_loss(self, callback: Callable[[str], object]) -> None:
         """Be told, once and in a sentence, that the worker is lost: also where it was before."""
