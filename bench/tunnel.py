@@ -17,8 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import uvloop
@@ -172,7 +171,7 @@ def main() -> None:
         nodes = [ayllu.member(name).node for name in ("far", "near")]
         ayllu.unlock()
 
-        def role(*words: object) -> Callable[[], object]:
+        def role(*words: object) -> AbstractContextManager[tuple[int, str]]:
             return child([sys.executable, __file__, *map(str, words)], r"listening on (\S+)", {})
 
         with role("answer") as (_, target):

@@ -73,12 +73,15 @@ def test_an_answer_goes_on_where_its_engine_was_killed(
     async def work(pool: Pool) -> None:
         whole = await ask(pool, model, request)
         count = whole.done.timings.eval_count
+        hits = 0
         for strikes in ([1], [5, 20], [random.Random(name).randrange(2, 30)]):
             told = await ask(pool, model, request, strikes=strikes)
             assert_same(told, whole)
-            assert len(told.runs) > 1, "it was killed too late"
             assert told.done.timings.eval_count == count
-            assert await made(tmp_path) <= count - sum(told.runs[:-1])
+            hits += len(told.runs) - 1
+            if len(told.runs) > 1:  # or else the engine was quicker than the kill
+                assert await made(tmp_path) <= count - sum(told.runs[:-1])
+        assert hits, "it was always killed too late"
 
     with_pool(tmp_path, work)
 

@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 def request(**fields: Any) -> WorkerRequest:
     """What a coordinator asks for; each is a deployment of its own unless it says which."""
-    given = {
+    given: dict[str, Any] = {
         "deployment": f"d{next(_numbers)}",
         "fence": 1,
         "model": "mini",

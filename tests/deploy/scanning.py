@@ -27,7 +27,7 @@ def listening() -> list[dict[str, object]]:
             "program": psutil.Process(one.pid).name() if one.pid else "",
         }
         for one in psutil.net_connections("tcp")
-        if one.status == psutil.CONN_LISTEN
+        if one.status == psutil.CONN_LISTEN and one.laddr
     ]
 
 
