@@ -18,13 +18,14 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import aiohttp
 from ayllu_servers import Machines
 from gguf_maker import CHATML, make_successor_model, walk
-from houses import LAYERS, STRIKES, House
+from houses import STRIKES, House
 from lan import a_lan, missing
 from msgspec import Struct
 from serving import Serving
@@ -35,6 +36,15 @@ TOKENS = 400
 WANTED_SECONDS = 5.0
 HEAD_LOST = "head killed"
 BOTH_LOST = "two workers killed"
+LAYERS = {"endless": 12, "mini": 6}
+LIMITED = {
+    "AYLLU_DEBUG": "1",
+    "AYLLU_CONTRIBUTE_RAM": "52000000",
+    "AYLLU_CONTEXT_LENGTH": "2048",
+    "AYLLU_NUM_PARALLEL": "2",
+}
+"""By the plan `endless` takes 55 MB on one machine, 48 MB on each of two, and `mini` 61 and 50."""
+EMPTY = {"AYLLU_DEBUG": "1", "AYLLU_CONTRIBUTE": "0", "AYLLU_COPY_MODELS": "0"}
 TEXT_EVERY = 10
 """Every so many trials it is the model that comes with the package, and a text of it."""
 
@@ -64,20 +74,20 @@ async def listen(
     model: str,
     dialect: str,
     at: int = -1,
-    strike: Callable[[], None] = lambda: None,
+    strike: Callable[[str], None] = lambda _: None,
 ) -> Heard:
     """Read a stream to its end; after so many bytes something happens."""
     heard = Heard(None, "", [], 0)
     struck = False
 
-    def after(data: bytes, _node: str) -> None:
+    def after(data: bytes, node: str) -> None:
         nonlocal struck
         if data.endswith((b": ping\n\n", b'{"type":"ping"}\n\n')):
             return
         heard.size = len(data)
         if not struck and 0 <= at < len(data):
             struck = True
-            strike()
+            strike(node)
             heard.times.clear()
         heard.times.append(time.monotonic())
 
@@ -98,7 +108,7 @@ def hear(
     model: str,
     dialect: str,
     at: int = -1,
-    strike: Callable[[], None] = lambda: None,
+    strike: Callable[[str], None] = lambda _: None,
 ) -> Heard:
     """The same from outside of an event loop, on the server's own machine."""
     with server.inside():
@@ -106,8 +116,9 @@ def hear(
 
 
 class Trials:
-    """Four machines: `anta` has the models and answers, `dana` has them too; `bari` and `chaka`
-    have none, and `chaka` is the gateway where the machine that answers is to be lost.
+    """Four machines: `anta` has the model and answers, `bari` and `chaka` hold layers and get
+    copies; `dana` has and holds nothing, and passes on what it is asked. The model fits on no
+    machine alone, so what goes on is split again.
     """
 
     def __init__(self, house: House, kinds: tuple[str, ...]) -> None:
@@ -117,49 +128,49 @@ class Trials:
         self._sizes: dict[tuple[str, str], int] = {}
         self._texts: dict[tuple[str, str], str] = {}
 
-    def learn(self, model: str, dialect: str) -> None:
-        """What a stream tells where nothing happens, and its size in bytes."""
-        if (model, dialect) not in self._sizes:
-            heard = hear(self._house.servers["dana"], model, dialect)
-            assert heard.told is not None, heard.problem
-            self._sizes[model, dialect] = heard.size
-            self._texts[model, dialect] = heard.told.text
-            assert model != "endless" or heard.told.text == walk(TOKENS)
-
     def run(self, number: int) -> Trial:
         """One of them."""
         kind = self._kinds[number % len(self._kinds)]
         dialect = sorted(DIALECTS)[number % len(DIALECTS)]
-        model = "mini" if number % TEXT_EVERY == TEXT_EVERY - 1 else "endless"
+        house, of_head = self._house, kind == HEAD_LOST
+        model = "mini" if number % TEXT_EVERY == TEXT_EVERY - 2 else "endless"
         if model == "mini" and dialect == "openai responses":
             dialect = "openai chat"  # mini thinks, and `streams.py` reads one item
-        self.learn(model, dialect)
-        house = self._house
-        house.deploy("anta", "bari", "chaka", model=model)
-        lost = list(self._random.sample(["bari", "chaka"], 2 if kind == BOTH_LOST else 1))
-        asked = house.head
-        if kind == HEAD_LOST:
-            lost, asked = ["anta"], house.servers["chaka"]
-        is_split = dict(house.stages()).keys() >= {"anta", "bari", "chaka"}
+        house.deploy("anta", "bari", "chaka", model=model, layers=LAYERS[model])
+        self._learn(model, dialect)
+        lost = self._random.sample(["bari", "chaka"], 2 if kind == BOTH_LOST else 1)
         at = int(self._sizes[model, dialect] * self._random.uniform(0.05, 0.9))
 
-        def strike() -> None:
+        def strike(node: str) -> None:
+            if of_head:
+                lost[:] = [house.name(node)]
             for name in lost:
                 STRIKES.get(kind, House.kill)(house, name)
 
         try:
+            asked = house.servers["dana"] if of_head else house.head
             heard = hear(asked, model, dialect, at, strike)
+            told = heard.told
+            is_right = told is not None and (told.text, told.ends, len(told.ids) <= 1) == (
+                self._texts[model, dialect],
+                1,
+                True,
+            )
+            note = heard.problem if told is None or is_right else f"another text: {told}"
         finally:
             house.mend(*lost)
-        silence = max((b - a for a, b in zip(heard.times, heard.times[1:])), default=0.0)
-        whole = heard.told is not None and heard.told.ends == 1 and len(heard.told.ids) <= 1
-        is_right = (
-            whole and heard.told is not None and heard.told.text == self._texts[model, dialect]
-        )
-        note = heard.problem or ("" if is_split else "was not split")
-        if whole and not is_right:
-            note = f"another text: {heard.told}"
+            house.undeploy()
+        silence = max((b - a for a, b in pairwise(heard.times)), default=0.0)
         return Trial(kind, dialect, f"{'+'.join(lost)} ({model})", is_right, silence, note)
+
+    def _learn(self, model: str, dialect: str) -> None:
+        """What a stream tells where nothing happens, and its size in bytes."""
+        if (model, dialect) not in self._sizes:
+            heard = hear(self._house.head, model, dialect)
+            assert heard.told is not None, heard.problem
+            self._sizes[model, dialect] = heard.size
+            self._texts[model, dialect] = heard.told.text
+            assert model != "endless" or heard.told.text == walk(TOKENS)
 
 
 @contextmanager
@@ -168,17 +179,11 @@ def a_house() -> Iterator[tuple[House, tuple[str, ...]]]:
     with ExitStack() as stack:
         root = Path("/tmp/survive-run"); import shutil; shutil.rmtree(root, ignore_errors=True); root.mkdir()
         lan = None if missing() else stack.enter_context(a_lan(4))
-        gguf = make_successor_model(
-            root / "endless.gguf", chat_template=CHATML, context=2048, layers=LAYERS
-        )
-        machines = Machines(root, stack, lan)
-        house = House(
-            machines, gguf, "anta", "bari", "chaka", "dana", settings={"AYLLU_DEBUG": "1"}
-        )
-        house.servers["dana"].create("endless", gguf)
+        gguf = root / "endless.gguf"
+        make_successor_model(gguf, chat_template=CHATML, context=2048, layers=LAYERS["endless"])
+        settings = dict.fromkeys(("anta", "bari", "chaka"), LIMITED) | {"dana": EMPTY}
         kinds = [*STRIKES, HEAD_LOST] if lan else [kind for kind in STRIKES if "cable" not in kind]
-        with suppress(KeyboardInterrupt):
-            yield house, tuple(kinds)
+        yield House(Machines(root, stack, lan), gguf, settings), tuple(kinds)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,21 +12,19 @@ from ayllu_servers import Machines, nodes
 from serving import Serving, wait_until
 
 PATH = "/api/cluster/deployments"
-LAYERS = 6
-"""Of the models that are split."""
 
 
 class House:
-    """Machines of one ayllu. The first has the model `endless`."""
+    """Machines of one ayllu, by their names and settings. The first has the model `endless`."""
 
     def __init__(
-        self, machines: Machines, gguf: Path, *names: str, settings: dict[str, str] | None = None
+        self, machines: Machines, gguf: Path, settings: Mapping[str, Mapping[str, str]]
     ) -> None:
         self._machines = machines
-        self._settings = settings or {}
+        self._settings = settings
         self._orphans: list[psutil.Process] = []
-        self.names = names
-        self.servers = {name: machines.start(name, **self._settings) for name in names}
+        self.names = names = tuple(settings)
+        self.servers = {name: machines.start(name, **more) for name, more in settings.items()}
         self.head.post("/api/cluster/up", {})
         for name in names[1:]:
             code = self.head.post("/api/cluster/invite", {}).json["code"]
@@ -47,12 +45,25 @@ class House:
             lambda: all(len(nodes(one)) == count for one in servers), 30.0, what="seeing each other"
         )
 
-    def deploy(self, *names: str, model: str = "endless") -> None:
+    def name(self, node: str) -> str:
+        """The name of the machine that has an id."""
+        return next(name for name, row in nodes(self.head).items() if row["id"] == node)
+
+    def deploy(self, *names: str, model: str = "endless", layers: int = 6) -> None:
         """Split a model over machines, as evenly as can be; the first one answers."""
-        share = [LAYERS // len(names)] * len(names)
+        share = [layers // len(names)] * len(names)
         body = {"model": model, "nodes": names, "split": share, "slots": 2, "stream": False}
         answer = self.servers[names[0]].post(PATH, body)
         assert answer.status == 200, answer.body
+
+    def undeploy(self) -> None:
+        """Let go of all that any machine runs."""
+        for name, server in self.servers.items():
+            for row in server.get(PATH).json["deployments"]:
+                if row["name"] == name and row["pinned"]:
+                    server.request("DELETE", f"{PATH}/{row['id']}")
+            for row in server.get("/api/ps").json["models"]:
+                server.post("/api/generate", {"model": row["name"], "keep_alive": 0})
 
     def stages(self, name: str = "") -> list[tuple[str, int]]:
         """The machines that hold layers, as one of them knows, and how many layers each holds."""
@@ -108,7 +119,7 @@ class House:
                 with suppress(psutil.NoSuchProcess):
                     one.resume()
             if self.is_killed(name):
-                self.servers[name] = self._machines.start(name, **self._settings)
+                self.servers[name] = self._machines.start(name, **self._settings[name])
         self.all_there()
 
 
