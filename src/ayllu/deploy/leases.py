@@ -135,10 +135,6 @@ class Leases:
         self._tasks.start(self._watch(lease))
         yield WorkerLine("success", lease=lease.id)
 
-    async def end(self, node: str, lease: str) -> None:
-        """End a lease of a machine. Raises NotFoundError where it has none such."""
-        await self._end(self._find(node, lease), "the model was unloaded")
-
     async def admit(self, node: str, opening: Opening) -> Serve:
         """What a stream of a machine is joined with. Raises NotFoundError, LeaseRefusedError."""
         lease = self._find(node, opening.lease)
