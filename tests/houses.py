@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 from ayllu_servers import Machines, nodes
@@ -19,7 +20,7 @@ class House:
     """Machines of one ayllu, by their names and settings. The first has the model `endless`."""
 
     def __init__(
-        self, machines: Machines, gguf: Path, settings: Mapping[str, Mapping[str, str]]
+        self, machines: Machines, gguf: Path, settings: Mapping[str, Mapping[str, Any]]
     ) -> None:
         self._machines = machines
         self._settings = settings

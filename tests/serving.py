@@ -213,7 +213,7 @@ def clean_environment(home: Path) -> dict[str, str]:
     }
 
 
-def launch(home: Path, inside: Inside = nullcontext, **settings: str) -> Serving:
+def launch(home: Path, inside: Inside = nullcontext, /, **settings: str) -> Serving:
     """Start a server; the caller ends it. Fails with its log when it does not come up."""
     home.mkdir(parents=True, exist_ok=True)
     log = home / "serve.log"
@@ -237,7 +237,7 @@ def launch(home: Path, inside: Inside = nullcontext, **settings: str) -> Serving
 
 
 @contextmanager
-def serving(home: Path, inside: Inside = nullcontext, **settings: str) -> Iterator[Serving]:
+def serving(home: Path, inside: Inside = nullcontext, /, **settings: str) -> Iterator[Serving]:
     """A server for the time of a block; nothing it started is left after it."""
     server = launch(home, inside, **settings)
     children = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ def far_machine(root: Path, members: int = 2, **settings: str) -> Iterator[Far]:
         server = stack.enter_context(
             serving(
                 root / NAME,
+                nullcontext,
                 AYLLU_CLUSTER_INTERFACES="lo",
                 AYLLU_CLUSTER_PORT=str(port),
                 AYLLU_NODE_NAME=NAME,

@@ -262,13 +262,18 @@ def test_nothing_is_left_open_after_many_leases(far: Far) -> None:
     async def work() -> None:
         server = psutil.Process(far.server.process.pid)
         async with far.head() as ways:
-            for number in range(8):
+            for number in range(10):
                 if number == 2:
                     await asyncio.sleep(0.2)
                     mine, theirs = psutil.Process().num_fds(), server.num_fds()
                 async with await far.take(ways):
                     pass
-            await until(lambda: server.num_fds() <= theirs and psutil.Process().num_fds() <= mine)
+            most = 4  # connections of other things come and go; eight leases would leave more
+            await until(
+                lambda: (
+                    server.num_fds() < theirs + most and psutil.Process().num_fds() < mine + most
+                )
+            )
 
     run(work)
 
@@ -305,13 +310,17 @@ def test_what_is_no_request_is_refused_in_a_sentence(far: Far, wrong: bytes) -> 
     run(work)
 
 
-def test_a_revoked_coordinator_loses_its_workers_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["revoke", "leave"])
+def test_a_coordinator_of_no_ayllu_or_another_loses_its_workers_at_once(
+    tmp_path: Path, what: str
+) -> None:
     with far_machine(tmp_path, members=1) as far:
 
         async def work() -> None:
             async with far.head() as ways, await far.take(ways) as remote:
-                revoke = {"node": far.members[0].node}
-                answer = await asyncio.to_thread(far.server.post, "/api/cluster/revoke", revoke)
+                body = {"node": far.members[0].node} if what == "revoke" else {}
+                path = f"/api/cluster/{what}"
+                answer = await asyncio.to_thread(far.server.post, path, body)
                 assert answer.status == 200
                 await until(lambda: remote.lost and not far.workers(), seconds=3)
                 with pytest.raises(PartLostError):
