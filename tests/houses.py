@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -51,11 +52,16 @@ class House:
         return next(name for name, row in nodes(self.head).items() if row["id"] == node)
 
     def deploy(self, *names: str, model: str = "endless", layers: int = 6) -> None:
-        """Split a model over machines, as evenly as can be; the first one answers."""
+        """Split a model over machines, as evenly as can be; the first one answers.
+
+        What a machine let go a moment ago may count on another one for a moment more.
+        """
         share = [layers // len(names)] * len(names)
         body = {"model": model, "nodes": names, "split": share, "slots": 2, "stream": False}
-        answer = self.servers[names[0]].post(PATH, body)
-        assert answer.status == 200, answer.body
+        end = time.monotonic() + 20.0
+        while (answer := self.servers[names[0]].post(PATH, body)).status != 200:
+            assert time.monotonic() < end, answer.body
+            time.sleep(0.5)
 
     def undeploy(self) -> None:
         """Let go of all that any machine runs."""
