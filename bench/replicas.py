@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import random
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ayllu_servers import Machines
@@ -122,25 +123,29 @@ async def lose(requests: int, seconds: float) -> None:
         gguf = Path(folder) / "endless.gguf"
         make_successor_model(gguf, chat_template=CHATML, context=8192)
         herd = Herd(Machines(Path(folder), stack), gguf, ("anta", "bari", "chaka"))
-        kills = 0
+        over = asyncio.Event()
 
-        async def strike() -> None:
-            nonlocal kills
-            while True:
-                for name in herd.replicas:
-                    await asyncio.sleep(seconds)
-                    herd.kill(name)
-                    kills += 1
-                    await asyncio.to_thread(herd.restart, name)
+        async def strike() -> int:
+            kills = 0
+            for name in itertools.cycle(herd.replicas):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), seconds)
+                if over.is_set():
+                    break
+                herd.kill(name)
+                kills += 1
+                await asyncio.to_thread(herd.restart, name)
+            return kills
 
         striking = asyncio.create_task(strike())
         started = time.perf_counter()
         told = await storm(herd.gateway.url, requests, 6)
         took = time.perf_counter() - started
-        striking.cancel()
-        await asyncio.wait({striking})
+        over.set()
         whole = sum((one.text, one.ends) == (walk(TOKENS), 1) for one in told)
-        print(f"{requests} requests in {took:.0f} s, {kills} kills: {whole} whole and right")
+        print(
+            f"{requests} requests in {took:.0f} s, {await striking} kills: {whole} whole and right"
+        )
 
 
 def main() -> None:

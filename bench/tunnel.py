@@ -2,9 +2,9 @@
 
     make bench SCRIPTS=bench/tunnel.py
 
-Each end has a process of its own with the server's event loop, on loopback: a client, the near end,
-mutual TLS, the far end, what answers. The near end is measured idle, and busy with the token streams
-that a head writes at the same time.
+Each end has a process of its own with the server's event loop, on loopback: a client, the near
+end, mutual TLS, the far end, what answers. The near end is measured idle, and busy with the token
+streams that a head writes at the same time.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import uvloop
@@ -133,7 +132,8 @@ def bulk(port: int) -> float:
         began = time.perf_counter()
         for _ in range(BULK // BLOCK):
             connection.sendall(block)
-        assert int(connection.recv(100)) == BULK
+        if int(connection.recv(100)) != BULK:
+            raise RuntimeError("bytes were lost")
         return BULK / 1e6 / (time.perf_counter() - began)
 
 
@@ -171,7 +171,7 @@ def main() -> None:
         nodes = [ayllu.member(name).node for name in ("far", "near")]
         ayllu.unlock()
 
-        def role(*words: object) -> Callable[[], object]:
+        def role(*words: object) -> AbstractContextManager[tuple[int, str]]:
             return child([sys.executable, __file__, *map(str, words)], r"listening on (\S+)", {})
 
         with role("answer") as (_, target):

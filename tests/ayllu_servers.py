@@ -1,4 +1,6 @@
-"""Machines for tests: whole servers with homes and ports of their own, which meet on loopback."""
+"""Machines for tests: whole servers with homes and ports of their own, which meet on loopback, or
+each in a network namespace of its own.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +13,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lan import Lan, Machine
 from serving import Serving, serving, wait_until
 
 from ayllu.cluster.peers import Peers
 
 
 class Machines:
-    """Servers with a home and ports of their own; all are ended with the test."""
+    """Servers with a home and ports of their own; all are ended with the test.
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    On a `lan` each has one of its machines, the first one the first.
+    """
+
+    def __init__(self, folder: Path, stack: ExitStack, lan: Lan | None = None) -> None:
         self._folder = folder
         self._stack = stack
+        self._lan = lan
+        self.places: dict[str, Machine] = {}
         self._ports: dict[str, int] = {}
 
     def start(self, name: str, *, port: int = 0, **settings: str) -> Serving:
         """A server; one that was started before starts again."""
+        settings["AYLLU_NODE_NAME"] = name
+        if self._lan is not None:
+            if name not in self.places:
+                self.places[name] = self._lan.machines[len(self.places)]
+            inside = self.places[name].inside
+            return self._stack.enter_context(serving(self._folder / name, inside, **settings))
         port = self._ports.setdefault(name, port or free_ports())
         cluster = {
             "AYLLU_CLUSTER_INTERFACES": "lo",
             "AYLLU_CLUSTER_PORT": str(port),
-            "AYLLU_NODE_NAME": name,
         }
         return self._stack.enter_context(serving(self._folder / name, **cluster, **settings))
 

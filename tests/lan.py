@@ -7,6 +7,7 @@ its own and is taken down at the end, also by the next one if a test was killed.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import queue
@@ -24,6 +25,8 @@ import pytest
 
 _PREFIX = "ayllutest"
 _PLACES = Path("/run/netns")
+_NETWORK = 0x40000000
+"""CLONE_NEWNET."""
 ROOT = Path(__file__).resolve().parent
 MEMBER = (sys.executable, str(ROOT / "cluster" / "member.py"))
 
@@ -43,6 +46,17 @@ def missing() -> str:
 def _ip(*words: str) -> str:
     done = subprocess.run(["ip", *words], capture_output=True, text=True, check=True)  # noqa: S607
     return done.stdout
+
+
+def _enter(place: Path | int) -> None:
+    """Have this thread be in another network (setns(2))."""
+    if isinstance(place, Path):
+        with place.open() as opened:
+            _enter(opened.fileno())
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(place, _NETWORK):
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 def _sweep() -> None:
@@ -143,6 +157,16 @@ class Machine:
         program = Program(["ip", "netns", "exec", self.namespace, *command], env)
         self.lan.programs.append(program)
         return program
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """Have the sockets and the programs that this thread makes be of this machine."""
+        with Path("/proc/thread-self/ns/net").open() as before:
+            _enter(_PLACES / self.namespace)
+            try:
+                yield
+            finally:
+                _enter(before.fileno())
 
     def member(self, *homes: Path, scout: int = 17446, peers: Sequence[str] = ()) -> Program:
         """Start `cluster/member.py` here."""

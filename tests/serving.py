@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,9 @@ import pytest
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+
+Inside = Callable[[], AbstractContextManager[None]]
+"""Has a thread be in a network for a block (`lan.py`)."""
 
 
 class Answer(NamedTuple):
@@ -64,13 +67,21 @@ def ayllu(environment: Mapping[str, str], *arguments: str, stdin: str = "") -> R
 
 
 class Serving:
-    """A server under test."""
+    """A server under test; `inside` is the network that it is in."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str, home: Path, log: Path) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        url: str,
+        home: Path,
+        log: Path,
+        inside: Inside = nullcontext,
+    ) -> None:
         self.process = process
         self.url = url
         self.home = home
         self.log = log
+        self.inside = inside
 
     @property
     def environment(self) -> dict[str, str]:
@@ -91,7 +102,7 @@ class Serving:
             self.url + path, data, dict(headers or {}), method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
+            with self.inside(), urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
                 return Answer(response.status, response.read(), dict(response.headers))
         except urllib.error.HTTPError as error:
             with error:
@@ -105,7 +116,8 @@ class Serving:
 
     def ayllu(self, *arguments: str, stdin: str = "") -> Ran:
         """The command line on this server."""
-        return ayllu(self.environment, *arguments, stdin=stdin)
+        with self.inside():
+            return ayllu(self.environment, *arguments, stdin=stdin)
 
     def create(self, name: str, *ggufs: Path, **more: Any) -> None:
         """Make a model of GGUFs through the API, as `ayllu create` does."""
@@ -201,12 +213,12 @@ def clean_environment(home: Path) -> dict[str, str]:
     }
 
 
-def launch(home: Path, **settings: str) -> Serving:
+def launch(home: Path, inside: Inside = nullcontext, /, **settings: str) -> Serving:
     """Start a server; the caller ends it. Fails with its log when it does not come up."""
     home.mkdir(parents=True, exist_ok=True)
     log = home / "serve.log"
     environment = clean_environment(home) | {"AYLLU_HOST": "127.0.0.1:0", **settings}
-    with log.open("ab") as output:
+    with log.open("ab") as output, inside():
         process = subprocess.Popen(
             [sys.executable, "-m", "ayllu", "serve"], env=environment, stdout=output, stderr=output
         )
@@ -215,7 +227,7 @@ def launch(home: Path, **settings: str) -> Serving:
         for line in log.read_text("utf-8").splitlines():
             if "ayllu is listening" in line:
                 url = json.loads(line)["url"]
-                serving = Serving(process, url, home, log)
+                serving = Serving(process, url, home, log, inside)
                 if _answers(serving):
                     return serving
         time.sleep(0.01)
@@ -225,9 +237,9 @@ def launch(home: Path, **settings: str) -> Serving:
 
 
 @contextmanager
-def serving(home: Path, **settings: str) -> Iterator[Serving]:
+def serving(home: Path, inside: Inside = nullcontext, /, **settings: str) -> Iterator[Serving]:
     """A server for the time of a block; nothing it started is left after it."""
-    server = launch(home, **settings)
+    server = launch(home, inside, **settings)
     children = []
     try:
         yield server

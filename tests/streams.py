@@ -45,6 +45,22 @@ def _openai(field: Callable[[Any], str | None]) -> Callable[[list[Any]], Told]:
     return read
 
 
+def _choices(events: list[Any]) -> Told:
+    """Two choices that say the same, each told once."""
+    told = [
+        _openai(lambda choice: choice["delta"].get("content"))(
+            [
+                {**chunk, "choices": [one for one in chunk["choices"] if one["index"] == index]}
+                for chunk in events[:-1]
+            ]
+            + events[-1:]
+        )
+        for index in (0, 1)
+    ]
+    assert told[0] == told[1]
+    return told[0]
+
+
 def _responses(events: list[Any]) -> Told:
     numbers = [event["sequence_number"] for event in events]
     assert numbers == list(range(len(events))), events[-1]
@@ -85,6 +101,11 @@ DIALECTS = {
         "/v1/chat/completions",
         lambda n: {"messages": USER, "max_tokens": n, "temperature": 0},
         _openai(lambda choice: choice["delta"].get("content")),
+    ),
+    "openai choices": Dialect(
+        "/v1/chat/completions",
+        lambda n: {"messages": USER, "max_tokens": n, "temperature": 0, "n": 2},
+        _choices,
     ),
     "openai completions": Dialect(
         "/v1/completions",

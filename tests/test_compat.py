@@ -94,6 +94,7 @@ OURS = {
             "revoke",
             "leave",
             "deployments",
+            "workers",
         )
     },
     "POST /api/tokenize": "ours",

@@ -52,9 +52,9 @@ def tunnel(
 class Head:
     """A member that other machines' workers work for: its ways to one of them."""
 
-    def __init__(self, credentials: Credentials, node: str, port: int) -> None:
-        self.peers = Peers(credentials.client_context(), lambda _: (f"127.0.0.1:{port + 2}",))
-        self.tunnel = tunnel(credentials, places={node: (f"127.0.0.1:{port + 4}",)})
+    def __init__(self, credentials: Credentials, node: str, port: int, host: str) -> None:
+        self.peers = Peers(credentials.client_context(), lambda _: (f"{host}:{port + 2}",))
+        self.tunnel = tunnel(credentials, places={node: (f"{host}:{port + 4}",)})
 
     async def close(self) -> None:
         await self.tunnel.close()
@@ -62,9 +62,11 @@ class Head:
 
 
 @asynccontextmanager
-async def head(credentials: Credentials, node: str, port: int) -> AsyncIterator[Head]:
+async def head(
+    credentials: Credentials, node: str, port: int, host: str = "127.0.0.1"
+) -> AsyncIterator[Head]:
     """A head at a machine whose cluster ports begin at `port`."""
-    found = Head(credentials, node, port)
+    found = Head(credentials, node, port, host)
     try:
         yield found
     finally:

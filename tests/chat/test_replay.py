@@ -92,13 +92,13 @@ def test_it_gives_up_only_when_no_run_gets_further() -> None:
     assert not replay.may_try_again()
 
 
-def test_an_answer_that_has_begun_is_run_again_twice() -> None:
+def test_an_answer_that_has_begun_is_run_again_three_times() -> None:
     replay = Replay()
     assert replay.may_try_again()
-    for text in ("a", "ab"):
+    for text in ("a", "ab", "abc"):
         run(replay, [TextEvent(text)])
         assert replay.may_try_again()
-    run(replay, [TextEvent("abc")])
+    run(replay, [TextEvent("abcd")])
     assert not replay.may_try_again()
     elsewhere = Replay(replays=MAX_REPLAYS)
     run(elsewhere, [TextEvent("a")])

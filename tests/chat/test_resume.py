@@ -48,7 +48,7 @@ REQUESTS = {
         options=GREEDY,
     ),
     "shortened": ChatRequest(
-        messages=(*[Message(role="user", content="What is an ear? " * 9)] * 20, *USER),
+        messages=(*[Message(role="user", content="What is an ear? " * 26)] * 20, *USER),
         options=structs.replace(GREEDY, num_ctx=256),
     ),
 }
@@ -73,12 +73,15 @@ def test_an_answer_goes_on_where_its_engine_was_killed(
     async def work(pool: Pool) -> None:
         whole = await ask(pool, model, request)
         count = whole.done.timings.eval_count
+        hits = 0
         for strikes in ([1], [5, 20], [random.Random(name).randrange(2, 30)]):
             told = await ask(pool, model, request, strikes=strikes)
             assert_same(told, whole)
-            assert len(told.runs) > 1, "it was killed too late"
             assert told.done.timings.eval_count == count
-            assert await made(tmp_path) <= count - sum(told.runs[:-1])
+            hits += len(told.runs) - 1
+            if len(told.runs) > 1:  # or else the engine was quicker than the kill
+                assert await made(tmp_path) <= count - sum(told.runs[:-1])
+        assert hits, "it was always killed too late"
 
     with_pool(tmp_path, work)
 
@@ -234,6 +237,8 @@ def test_an_answer_about_an_image_goes_on(tmp_path: Path) -> None:
             told = await ask(pool, model, request, strikes=[9])
             assert_same(told, whole)
             assert len(told.runs) == 2, "it was killed too late"
+            if template is None:  # the other one ends here, for it repeats itself
+                assert await made(tmp_path) == whole.done.timings.eval_count - told.runs[0]
 
     with_pool(tmp_path, work)
 

@@ -111,6 +111,11 @@ def test_a_machine_that_is_set_aside_has_its_reason() -> None:
     assert "1 machine: 0.75 TFLOPS" in shown
 
 
+def test_what_is_wrong_with_a_machine_that_is_used_all_the_same_is_said() -> None:
+    shown = text(seen_by_desk(Member(ATTIC, "online", "it failed 3 times")), None)
+    assert "attic: it failed 3 times\n" in shown
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import ssl
@@ -13,13 +14,39 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import psutil
 import pytest
 from ayllu_servers import Machines, join, models, nodes
 from serving import Serving, wait_until
 
 from ayllu.cluster.peers import Peers
+from ayllu.server.frames import (
+    BEAT,
+    END,
+    HEAD,
+    HOP_HEADER,
+    ITEM,
+    SAID,
+    Carried,
+    Unframer,
+    read_number,
+)
 from ayllu.server.routes import ROUTES
+
+
+def context_of(server: Serving) -> ssl.SSLContext:
+    """What a member speaks to the others with."""
+    folder = server.home / "cluster"
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context.load_cert_chain(folder / "node.crt", folder / "key.pem")
+    return context
+
+
+def peer_places(server: Serving) -> tuple[str, ...]:
+    """Where a member listens for the others."""
+    return tuple(server.post("/api/cluster/up", {}).json["endpoints"])
+
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "options": {"temperature": 0}}
 
@@ -63,6 +90,8 @@ def test_machines_join_see_each_other_and_run_each_others_models(
     assert models(bari)["mini:latest"] == {"anta", "bari"}
     assert "solo:latest" not in {row["name"] for row in bari.get("/api/tags").json["models"]}
 
+    own = bari.post("/api/chat", {"model": "mini", **CHAT})
+    assert "x-ayllu-node" not in own.headers, "what is here, and in no memory, is loaded here"
     here = anta.post("/api/chat", {"model": "solo", **CHAT})
     there = bari.post("/api/chat", {"model": "SOLO", **CHAT})
     assert there.headers["x-ayllu-node"] == nodes(bari)["anta"]["id"]
@@ -110,21 +139,28 @@ def test_every_dialect_is_answered_by_the_machine_that_has_the_model(
     )
 
 
+@pytest.mark.parametrize("streamed", [True, False])
 def test_a_client_that_leaves_frees_the_slot_on_the_other_machine(
-    two: tuple[Serving, Serving],
+    two: tuple[Serving, Serving], streamed: bool
 ) -> None:
     anta, bari = two
+    body = {"model": "endless", "stream": streamed, **CHAT}
 
-    async def read_a_little() -> None:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"{bari.url}/api/chat", json={"model": "endless", **CHAT}) as response,
-        ):
-            assert await response.content.readany()
-            assert await asyncio.to_thread(anta.busy_slots) == 1
+    async def read(session: aiohttp.ClientSession) -> None:
+        async with session.post(f"{bari.url}/api/chat", json=body) as response:
+            await response.read()
 
-    asyncio.run(read_a_little())
-    wait_until(lambda: anta.busy_slots() == 0, 2.0, "freeing the slot")
+    async def wait_a_little() -> None:
+        async with aiohttp.ClientSession() as session:
+            asked = asyncio.create_task(read(session))
+            while await asyncio.to_thread(anta.busy_slots) != 1:
+                assert not asked.done()
+                await asyncio.sleep(0.02)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+
+    asyncio.run(wait_a_little())
+    wait_until(lambda: anta.busy_slots() == 0, 5.0, "freeing the slot")
 
 
 def test_a_machine_that_dies_in_an_answer_ends_it_with_the_dialects_error(
@@ -238,16 +274,68 @@ def test_a_machine_that_is_alone_in_its_ayllu_may_join_another(machines: Machine
     assert {node["name"] for node in nodes(bari).values()} == {"anta", "bari"}
 
 
+def test_a_request_in_frames_is_honoured_and_what_is_none_is_refused(
+    two: tuple[Serving, Serving],
+) -> None:
+    anta, bari = two
+    node = nodes(bari)["anta"]["id"]
+    body = json.dumps({"model": "solo", "stream": False, "max_tokens": 4, **CHAT}).encode()
+    carried = msgspec.msgpack.encode(Carried(b"seed", 1_700_000_000))
+    wrong = [
+        ("no", body),
+        ("0", body),
+        ("-1", body),
+        (str(1 << 40), body),
+        ("5", b"\xc1\xc1\xc1\xc1\xc1" + body),
+        (str(len(carried) + len(body) + 1), carried + body),
+        *(
+            (str(len(data)), data + body)
+            for data in map(
+                msgspec.msgpack.encode,
+                [
+                    [b"x" * 65, 0],
+                    [b"x", -1],
+                    [b"x", 0, {0: []}],
+                    [b"x", 0, {0: [7]}],
+                    [b"x", 0, {}, {0: -1}],
+                ],
+            )
+        ),
+    ]
+
+    async def ask(header: str, data: bytes) -> tuple[int, bytes]:
+        headers = {HOP_HEADER: header, "content-type": "application/json"}
+        peers = Peers(context_of(bari), lambda _: peer_places(anta))
+        answer = await peers.ask(node, "POST", "/v1/chat/completions", headers=headers, body=data)
+        read = await answer.read(1 << 20)
+        await peers.close()
+        return answer.status, read
+
+    for header, data in wrong:
+        status, read = asyncio.run(ask(header, data))
+        assert status == 400, (header, read)
+        assert b"machine" in read or HOP_HEADER.encode() in read
+
+    ids = set()
+    for _ in range(2):
+        status, read = asyncio.run(ask(str(len(carried)), carried + body))
+        frames = [frame for frame in Unframer().feed(read) if frame[0] not in {BEAT, SAID}]
+        assert [kind for kind, _ in frames] == [HEAD, ITEM, END]
+        told = json.loads(read_number(frames[1][1])[1])
+        assert (status, told["created"]) == (200, 1_700_000_000)
+        ids.add(told["id"])
+    assert len(ids) == 1
+
+    plain = anta.post("/v1/chat/completions", body, headers={HOP_HEADER: "5"})
+    assert (plain.status, plain.json["model"]) == (200, "solo")  # for others it is no header
+
+
 def test_others_may_use_a_machine_but_not_change_it(two: tuple[Serving, Serving]) -> None:
     anta, bari = two
     node = nodes(bari)["anta"]
-    folder = bari.home / "cluster"
-    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
-    context.load_cert_chain(folder / "node.crt", folder / "key.pem")
-    places = anta.post("/api/cluster/up", {}).json["endpoints"]
 
     async def ask() -> dict[str, int]:
-        peers = Peers(context, lambda _: places)
+        peers = Peers(context_of(bari), lambda _: peer_places(anta))
         answers = {}
         for route in ROUTES:
             path = re.sub(r"\{.*?\}", "x", route.path)

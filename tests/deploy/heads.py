@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 def request(**fields: Any) -> WorkerRequest:
     """What a coordinator asks for; each is a deployment of its own unless it says which."""
-    given = {
+    given: dict[str, Any] = {
         "deployment": f"d{next(_numbers)}",
         "fence": 1,
         "model": "mini",
@@ -92,6 +92,7 @@ def far_machine(root: Path, members: int = 2, **settings: str) -> Iterator[Far]:
         server = stack.enter_context(
             serving(
                 root / NAME,
+                nullcontext,
                 AYLLU_CLUSTER_INTERFACES="lo",
                 AYLLU_CLUSTER_PORT=str(port),
                 AYLLU_NODE_NAME=NAME,

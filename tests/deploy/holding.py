@@ -1,8 +1,9 @@
-"""A coordinator that holds a worker on another machine until it is ended: `holding.py HOME NODE PORT`."""
+"""A coordinator that holds another machine's worker: `holding.py HOME NODE PORT HOST`."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -16,15 +17,16 @@ from ayllu.deploy.remote import take
 from ayllu.runner.engine import find_engine
 
 
-async def main(home: Path, node: str, port: int) -> None:
+async def main(home: Path, node: str, port: int, host: str) -> None:
     """Take it, say so, and keep it."""
     with opened(home) as identity:
-        async with head(Keyring(identity).member(), node, port) as ways:
-            wanted = request(deployment="held")
+        async with head(Keyring(identity).member(), node, port, host) as ways:
+            wanted = request(deployment=str(os.getpid()))
             await take(ways, find_engine(load_settings({})), node, "far", wanted, lambda _: None)
-            print("held", flush=True)
+            sys.stdout.write("held\n")
+            sys.stdout.flush()
             await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]))

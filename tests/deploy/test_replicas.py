@@ -86,7 +86,7 @@ def test_no_request_of_many_is_lost_while_machines_come_and_go(herd: Herd) -> No
 
     async def both() -> list[Told]:
         striking = asyncio.create_task(strike())
-        told = await storm(herd.gateway.url, 24, 6)
+        told = await storm(herd.gateway.url, 16, 6)
         await striking
         return told
 

@@ -38,6 +38,8 @@ def first(work: Work, *replicas: Replica) -> str:
         ({"rtt_ms": 1.0}, {"rtt_ms": 40.0}),
         ({"here": True}, {}),
         ({"busy": 9}, {"trouble": 1}),
+        ({"busy": 9}, {"fits": False}),
+        ({"fits": False}, {"trouble": 1}),
         ({"trouble": 1, "busy": 9}, {"trouble": 2}),
         ({"memory_gbs": 400.0, "busy": 2}, {"memory_gbs": 40.0}),
         ({"memory_gbs": 40.0}, {"memory_gbs": 400.0, "busy": 30}),

@@ -6,6 +6,7 @@ from ayllu.deploy.trouble import (
     FAILURES_SECONDS,
     QUARANTINE_SECONDS,
     STABLE_SECONDS,
+    TOGETHER_SECONDS,
     Troubles,
 )
 
@@ -32,14 +33,22 @@ def test_failures_that_are_far_apart_are_forgotten() -> None:
 
 def test_quarantine_begins_anew_only_after_three_more_failures() -> None:
     troubles = Troubles()
-    for now in (0.0, 1.0, 2.0):
+    for now in (0.0, 10.0, 20.0):
         troubles.fail("a", now)
-    end = 2.0 + QUARANTINE_SECONDS
+    end = 20.0 + QUARANTINE_SECONDS
     troubles.fail("a", end)
-    troubles.fail("a", end + 1.0)
-    assert troubles.quarantine("a", end + 1.0) == 0.0
-    troubles.fail("a", end + 2.0)
-    assert troubles.quarantine("a", end + 2.0) == QUARANTINE_SECONDS
+    troubles.fail("a", end + 10.0)
+    assert troubles.quarantine("a", end + 10.0) == 0.0
+    troubles.fail("a", end + 20.0)
+    assert troubles.quarantine("a", end + 20.0) == QUARANTINE_SECONDS
+
+
+def test_many_requests_that_are_lost_at_once_are_one_failure() -> None:
+    troubles = Troubles()
+    for number in range(50):
+        troubles.fail("a", number * TOGETHER_SECONDS / 50)
+    assert troubles.quarantined(TOGETHER_SECONDS) == {}
+    assert troubles.rank("a", TOGETHER_SECONDS) == 1
 
 
 def test_a_machine_that_returns_is_used_again_once_it_is_stable() -> None:

@@ -1,4 +1,4 @@
-"""Workers for other machines: a real server and its real RPC workers, asked through real tunnels."""
+"""Workers for other machines: a real server, its real RPC workers, real tunnels."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from serving import wait_until
 from tunnels import Head
 
 from ayllu.cluster.hardware import engine_build
-from ayllu.cluster.peers import PeerGoneError
 from ayllu.cluster.tunnel import Opening, RefusedStreamError
 from ayllu.deploy.backend import PartLostError
+from ayllu.deploy.beat import Beat
 from ayllu.deploy.build import protocol_of
 from ayllu.deploy.remote import PATH
 from ayllu.deploy.worker import BASE_BYTES
@@ -131,17 +131,20 @@ def test_another_engine_is_refused_by_name(far: Far) -> None:
 
 def test_a_later_placement_ends_the_earlier_and_not_the_other_way_round(far: Far) -> None:
     async def work() -> None:
-        async with far.head(0) as ways, far.head(1) as others:
-            async with await far.take(ways, deployment="same", fence=3) as first:
-                for fence in (2, 3):
-                    with pytest.raises(PartLostError, match=f"fence 3, and this one has {fence}"):
-                        await far.take(others, deployment="same", fence=fence)
-                assert first.lost == ""
-                async with await far.take(others, deployment="same", fence=4) as second:
-                    await until(lambda: first.lost)
-                    assert "a later placement of the model has taken its place" in first.lost
-                    assert second.lost == ""
-                    assert len(far.workers()) == 1
+        async with (
+            far.head(0) as ways,
+            far.head(1) as others,
+            await far.take(ways, deployment="same", fence=3) as first,
+        ):
+            for fence in (2, 3):
+                with pytest.raises(PartLostError, match=f"fence 3, and this one has {fence}"):
+                    await far.take(others, deployment="same", fence=fence)
+            assert first.lost == ""
+            async with await far.take(others, deployment="same", fence=4) as second:
+                await until(lambda: first.lost)
+                assert "a later placement of the model has taken its place" in first.lost
+                assert second.lost == ""
+                assert len(far.workers()) == 1
 
     run(work)
 
@@ -163,10 +166,9 @@ def test_a_lease_is_of_the_machine_that_got_it(far: Far) -> None:
             answer = await ways.peers.ask(far.node, "DELETE", f"{PATH}/{lease}")
             assert answer.status == 200
             answer.close()
-            with pytest.raises(PeerGoneError):
-                while await stream.read():
-                    pass
-                raise PeerGoneError
+            beat = Beat(stream)
+            assert await beat.keep() == "the model was unloaded"
+            stream.leave()
             assert not far.workers()
 
     run(work)
@@ -223,7 +225,7 @@ def test_a_coordinator_that_dies_or_stands_still_ends_its_workers(
     far: Far, number: signal.Signals
 ) -> None:
     home = far.root / "member0"
-    words = [str(home), far.node, str(far.port)]
+    words = [str(home), far.node, str(far.port), "127.0.0.1"]
     holder = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("holding.py")), *words],
         env={**os.environ, **paths()},
@@ -260,13 +262,18 @@ def test_nothing_is_left_open_after_many_leases(far: Far) -> None:
     async def work() -> None:
         server = psutil.Process(far.server.process.pid)
         async with far.head() as ways:
-            for number in range(8):
+            for number in range(10):
                 if number == 2:
                     await asyncio.sleep(0.2)
                     mine, theirs = psutil.Process().num_fds(), server.num_fds()
                 async with await far.take(ways):
                     pass
-            await until(lambda: server.num_fds() <= theirs and psutil.Process().num_fds() <= mine)
+            most = 4  # connections of other things come and go; eight leases would leave more
+            await until(
+                lambda: (
+                    server.num_fds() < theirs + most and psutil.Process().num_fds() < mine + most
+                )
+            )
 
     run(work)
 
@@ -303,17 +310,20 @@ def test_what_is_no_request_is_refused_in_a_sentence(far: Far, wrong: bytes) -> 
     run(work)
 
 
-def test_a_revoked_coordinator_loses_its_workers_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["revoke", "leave"])
+def test_a_coordinator_of_no_ayllu_or_another_loses_its_workers_at_once(
+    tmp_path: Path, what: str
+) -> None:
     with far_machine(tmp_path, members=1) as far:
 
         async def work() -> None:
-            async with far.head() as ways:
-                async with await far.take(ways) as remote:
-                    revoke = {"node": far.members[0].node}
-                    answer = await asyncio.to_thread(far.server.post, "/api/cluster/revoke", revoke)
-                    assert answer.status == 200
-                    await until(lambda: remote.lost and not far.workers(), seconds=3)
-                    with pytest.raises(PartLostError):
-                        await far.take(ways)
+            async with far.head() as ways, await far.take(ways) as remote:
+                body = {"node": far.members[0].node} if what == "revoke" else {}
+                path = f"/api/cluster/{what}"
+                answer = await asyncio.to_thread(far.server.post, path, body)
+                assert answer.status == 200
+                await until(lambda: remote.lost and not far.workers(), seconds=3)
+                with pytest.raises(PartLostError):
+                    await far.take(ways)
 
         run(work)

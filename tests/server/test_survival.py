@@ -64,12 +64,12 @@ async def kill_engines(server: Serving, times: int, every: float) -> None:
             engine.kill()
 
 
-def test_fifty_streams_survive_ten_that_leave_and_two_kills(endless: Serving) -> None:
+def test_fifty_streams_survive_ten_that_leave_and_three_kills(endless: Serving) -> None:
     async def everything() -> list[str]:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as session:
             streams = [stream(session, endless.url, 20 if n % 5 == 0 else 0) for n in range(50)]
-            texts = await asyncio.gather(*streams, kill_engines(endless, 2, 0.7))
+            texts = await asyncio.gather(*streams, kill_engines(endless, 3, 0.7))
             return [text for text in texts if text is not None]
 
     process = psutil.Process(endless.process.pid)

@@ -29,6 +29,9 @@ from ayllu.types import Json, Message, Options
 PLAIN_TEMPLATE = "{{ .Prompt }}"
 """For a model without a template: a base model goes on with the text it is given."""
 
+CONTINUES: dict[str, Json] = {"continue_final_message": True, "add_generation_prompt": False}
+"""An answer that was begun goes on; the engine repeats its beginning unless told so."""
+
 
 def chat_body(
     request: ChatRequest,
@@ -73,9 +76,8 @@ def chat_body(
 
 
 def _continuation(messages: Sequence[Message]) -> dict[str, Json]:
-    """An answer that was begun goes on; the engine repeats its beginning unless told so."""
     begun = bool(messages) and messages[-1].role == "assistant"
-    return {"continue_final_message": True, "add_generation_prompt": False} if begun else {}
+    return CONTINUES if begun else {}
 
 
 def _tool_fields(request: ChatRequest) -> dict[str, Json]:

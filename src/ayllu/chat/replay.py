@@ -27,9 +27,8 @@ MAX_FRUITLESS = 3
 MAX_FRUITLESS_ATTACHED = 1
 """The same with images or sounds, which may be what the engine does not survive."""
 
-
-MAX_REPLAYS = 2
-"""Runs after the first one in which the answer had begun, however far each got."""
+MAX_REPLAYS = 3
+"""Runs after one in which the answer had begun, however far each got."""
 
 
 class Replay:

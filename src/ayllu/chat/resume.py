@@ -16,14 +16,12 @@ from typing import Any
 from msgspec import structs
 
 from ayllu.chat.infill import begin_tokens
+from ayllu.chat.prompt import CONTINUES
 from ayllu.chat.said import Record, Said, Step
 from ayllu.runner.chunks import Chunk, EngineTimings
 from ayllu.runner.client import RunnerClient
 from ayllu.runner.options import LARGEST
 from ayllu.types import Json
-
-_CONTINUES: dict[str, Json] = {"continue_final_message": True, "add_generation_prompt": False}
-"""The fields of a /v1/chat/completions body whose last message is to go on."""
 
 _NOTHING = Step()
 _LEAST_MOVING = 4
@@ -59,26 +57,26 @@ async def chat(
     same prompt. `shown` are the body's messages without the data of images and sounds.
     """
     said = record.said
-    if not isinstance(shown[-1]["content"], str):
+    if shown[-1]["role"] == "assistant" and not isinstance(shown[-1]["content"], str):
         return None
     text = said.text
     thinking = said.thinking.rstrip() if text else said.thinking  # the template has its line break
     asked = await client.apply_template({**body, "messages": shown})
     begun = await client.apply_template(
-        {**body, **_CONTINUES, "messages": _with_answer(shown, text, thinking)}
+        {**body, **CONTINUES, "messages": _with_answer(shown, text, thinking)}
     )
     same = _goes_on(asked, begun, text or thinking) if thinking else begun == asked + text
     if thinking and not same:
         return None
     begun = begun if same else asked + text
-    count = len(await client.tokenize(begun, special=True))
-    count -= len(await client.tokenize(asked, special=True))
+    before, after = [len(await client.tokenize(one, special=True)) for one in (asked, begun)]
+    count = max(after - before, 1)
     if said.prompt_tokens + count >= context:
         return None
     if not same:
         return spoken(partial(_texts, client), plain(begun), record, count)
     messages = _with_answer(body["messages"], text, thinking)
-    return spoken(client.chat, {**body, **_CONTINUES, "messages": messages}, record, count)
+    return spoken(client.chat, {**body, **CONTINUES, "messages": messages}, record, count)
 
 
 async def _texts(client: RunnerClient, body: Mapping[str, Json]) -> AsyncGenerator[Chunk]:

@@ -98,6 +98,8 @@ class Deployments:
             try:
                 return await self._start(model, load, best, pin)
             except PartLostError as error:
+                if pin is not None and pin.split and self._listeners[model.digest]:
+                    raise  # whoever says it now wants just this
                 _log.warning("a machine cannot hold a part", node=error.node, reason=str(error))
                 self._tell(model, f"{error.sentence}; placing the model without it")
                 refused.add(error.node)
@@ -153,8 +155,11 @@ class Deployments:
 def _demand(load: LoadOptions, pin: Deployed | None) -> Demand:
     """What a model is asked for; what its owner said of it counts first."""
     demand = demand_of(load)
-    context, slots = (pin.context, pin.slots) if pin else (0, 0)
-    return structs.replace(demand, context=context or demand.context, slots=slots or demand.slots)
+    if pin is None:
+        return demand
+    return structs.replace(
+        demand, context=pin.context or demand.context, slots=pin.slots or demand.slots
+    )
 
 
 def _row(deployment: Deployment, pin: Deployed | None) -> Deployed:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
-from msgspec import Struct
 
 from ayllu.cluster.ends import Framed, Plain
 from ayllu.cluster.hardware import engine_build
@@ -60,18 +59,6 @@ class Weights(Protocol):
         """The worker has ended: remove its folder."""
 
 
-class Held(Struct, frozen=True, kw_only=True):
-    """A lease in a list. Sizes are in bytes."""
-
-    lease: str
-    node: str
-    model: str
-    first: int
-    layers: int
-    room: int
-    touched: int
-
-
 class _Lease:
     """What one coordinator holds."""
 
@@ -103,7 +90,7 @@ class Leases:
         self,
         engine: Engine,
         home: Path,
-        weights: Weights | None,
+        weights: Weights,
         *,
         limit: Callable[[], int | None],
         objection: Callable[[str], str],
@@ -120,21 +107,6 @@ class Leases:
         self._fences: dict[str, int] = {}
         self._tasks = Tasks()
         shutil.rmtree(self._folder, ignore_errors=True)  # of a server that was killed
-
-    def held(self) -> tuple[Held, ...]:
-        """What is held here now."""
-        return tuple(
-            Held(
-                lease=one.id,
-                node=one.node,
-                model=one.wanted.model,
-                first=one.wanted.first,
-                layers=one.wanted.layers,
-                room=one.wanted.room,
-                touched=one.touched(),
-            )
-            for one in self._leases.values()
-        )
 
     async def grant(self, node: str, wanted: WorkerRequest) -> AsyncGenerator[Progress]:
         """Hold something for a machine: steps, the last one with the lease.
@@ -158,6 +130,7 @@ class Leases:
             self._check_held(lease)
         except BaseException as error:
             await self._end(lease, error.sentence if isinstance(error, AylluError) else "given up")
+            await asyncio.shield(self._clear(lease))  # it may have ended before its worker began
             raise
         self._tasks.start(self._watch(lease))
         yield WorkerLine("success", lease=lease.id)
@@ -235,10 +208,9 @@ class Leases:
     async def _start(self, lease: _Lease) -> AsyncGenerator[Progress]:
         wanted, folder = lease.wanted, self._folder / lease.id
         await asyncio.to_thread(folder.mkdir, 0o700, parents=True)
-        if self._weights is not None:
-            async with aclosing(self._weights.prepare(wanted, folder)) as steps:
-                async for step in steps:
-                    yield step
+        async with aclosing(self._weights.prepare(wanted, folder)) as steps:
+            async for step in steps:
+                yield step
         yield Progress("starting the worker")
         lease.worker = await start_worker(
             self._engine,
@@ -270,29 +242,38 @@ class Leases:
 
     async def _keep(self, lease: _Lease, stream: Framed) -> None:
         beat = lease.beat = Beat(stream)
+        why = "this machine takes no part in the ayllu (any more)"
         try:
-            why = await beat.keep()
-            lease.beat = None  # there is nobody to be told
-            await self._end(lease, f"the machine that it was for: {why}")
+            why = f"the machine that it was for: {await beat.keep()}"
         finally:
-            stream.leave()
+            lease.beat = None  # there is nobody to be told
+            self._begin_end(lease, why)
+            try:
+                await lease.ended.wait()  # the end of the stream says that nothing is held
+            finally:
+                stream.leave()
 
     async def _end(self, lease: _Lease, why: str) -> None:
         """End a lease, for the first reason that comes; return once nothing of it is left."""
+        self._begin_end(lease, why)
+        await lease.ended.wait()
+
+    def _begin_end(self, lease: _Lease, why: str) -> None:
+        """The same for whoever does not wait: it is seen to its end."""
         if lease.over:
-            await lease.ended.wait()
             return
         lease.over = why
         _log.info("a lease ended", node=lease.node, model=lease.wanted.model, reason=why)
         if lease.beat is not None:
             lease.beat.part(why)
+        self._tasks.start(self._clear(lease))
+
+    async def _clear(self, lease: _Lease) -> None:
+        """Leave nothing of a lease that is over. Safe to call twice."""
         if lease.worker is not None:
-            lease.worker.kill(why)
+            lease.worker.kill(lease.over)
             await lease.worker.stop()
-        folder = self._folder / lease.id
-        if self._weights is not None:
-            await self._weights.release(folder)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await self._weights.release(self._folder / lease.id)
         self._leases.pop(lease.id, None)
         lease.ended.set()
 

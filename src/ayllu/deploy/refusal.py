@@ -38,7 +38,7 @@ def lacking(case: Case) -> Lack:
     Only those count that could take a layer.
     """
     search = Search(case)
-    largest = max(case.machines, key=lambda one: one.room)
+    largest = max(case.machines, key=lambda one: (one.room, one.node == case.here))
     found = Lack([(largest, largest.room)], case.needs.whole - largest.room)
     for head in search.heads():
         blocks = search.most(head)

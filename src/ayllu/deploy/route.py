@@ -42,7 +42,8 @@ class Replica(Struct, frozen=True, kw_only=True):
 
     Rates are measured ones, 0 where nothing was. `busy` are requests that run or wait there.
     `trouble` is how far it is to be avoided: those of a higher number come after all of a lower
-    one. A machine that is `here` needs no hop.
+    one. A machine that is `here` needs no hop; where the model does not `fit`, it would have to be
+    split over several.
     """
 
     node: str
@@ -57,13 +58,24 @@ class Replica(Struct, frozen=True, kw_only=True):
     mbs: float = 0.0
     trouble: int = 0
     here: bool = False
+    fits: bool = True
 
 
 def order(work: Work, replicas: Iterable[Replica]) -> tuple[Replica, ...]:
     """The machines in the order in which they are to be asked."""
-    found = sorted(replicas, key=lambda one: (one.trouble, finish_seconds(one, work), one.node))
-    home = _home(work, [one for one in found if one.trouble == found[0].trouble])
+    found = sorted(replicas, key=lambda one: (*_class(one), finish_seconds(one, work), one.node))
+    home = _home(work, [one for one in found if _class(one) == _class(found[0])])
     return tuple(found) if home is None else (home, *(one for one in found if one is not home))
+
+
+def _class(replica: Replica) -> tuple[int, bool]:
+    """Machines of a lower class are all asked before those of a higher one."""
+    return replica.trouble, not replica.fits
+
+
+def is_near(replica: Replica, best: Replica, work: Work) -> bool:
+    """Whether a machine would be done about as soon as the best one."""
+    return finish_seconds(replica, work) <= NEAR * finish_seconds(best, work)
 
 
 def finish_seconds(replica: Replica, work: Work) -> float:

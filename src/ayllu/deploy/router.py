@@ -15,7 +15,8 @@ from ayllu.cluster.bus import Close
 from ayllu.cluster.node import LocalNode
 from ayllu.cluster.record import HeldModel, Record
 from ayllu.deploy.conversation import work_of
-from ayllu.deploy.route import Replica, Work, order
+from ayllu.deploy.machines import machine_of
+from ayllu.deploy.route import Replica, Work, is_near, order
 from ayllu.deploy.trouble import MOST_FAILURES, Troubles
 from ayllu.models.model import Model
 from ayllu.models.name import parse_name, short_name, split_source
@@ -69,7 +70,10 @@ class Router:
         if not any(self._others(wanted)):
             return None
         wanted = structs.replace(wanted, work=work_of(model.digest, body))
-        return None if self.replicas(wanted)[0].here else wanted
+        best, here = self.replicas(wanted)[0], self._own(model)
+        if best.here or (here.fits and not best.loaded and is_near(here, best, wanted.work)):
+            return None  # where no machine has it in memory, this one may as well load it
+        return wanted
 
     def replicas(self, wanted: Wanted, tried: Collection[str] = ()) -> tuple[Replica, ...]:
         """The machines that can answer, the best first; this one, too, where it has the model.
@@ -130,7 +134,7 @@ class Router:
                 continue
             link = links.get(record.node)
             said = record.load.running + record.load.waiting
-            yield _replica(
+            yield self._replica(
                 record,
                 digest=held.digest,
                 size=held.size,
@@ -143,13 +147,36 @@ class Router:
 
     def _own(self, model: Model) -> Replica:
         busy = max(self._pool.running + self._pool.waiting, self._here.total())
-        return _replica(
+        return self._replica(
             self._cluster.own.record,
             digest=model.digest,
             size=model.size,
             loaded=bool(self._pool.places_of(model.digest)),
             busy=busy,
             here=True,
+        )
+
+    def _replica(
+        self,
+        record: Record,
+        *,
+        digest: str,
+        size: int,
+        loaded: bool,
+        **more: Any,  # noqa: ANN401 - the other fields
+    ) -> Replica:
+        me, speed = self._cluster.own.record, record.speed
+        machine = machine_of(record, digest=digest, engine=me.engine, here=me.node)
+        return Replica(
+            node=record.node,
+            digest=digest,
+            size=size,
+            loaded=loaded,
+            fits=loaded or size <= machine.room,
+            memory_gbs=speed.memory_gbs if speed else 0.0,
+            tflops=speed.tflops if speed else 0.0,
+            disk_mbs=speed.disk_mbs if speed else 0.0,
+            **more,
         )
 
 
@@ -183,14 +210,3 @@ def _held(record: Record, wanted: Wanted) -> HeldModel | None:
         if held.name.lower() == name and wanted.digest in {"", held.digest}:
             return held
     return None
-
-
-def _replica(record: Record, **more: Any) -> Replica:  # noqa: ANN401 - the other fields
-    speed = record.speed
-    return Replica(
-        node=record.node,
-        memory_gbs=speed.memory_gbs if speed else 0.0,
-        tflops=speed.tflops if speed else 0.0,
-        disk_mbs=speed.disk_mbs if speed else 0.0,
-        **more,
-    )

@@ -13,6 +13,8 @@ MOST_FAILURES = 3
 FAILURES_SECONDS = 600.0
 QUARANTINE_SECONDS = 600.0
 """So many failures within so many seconds put a machine into quarantine for so long."""
+TOGETHER_SECONDS = 10.0
+"""Requests that a machine loses within so many seconds are one failure of it."""
 STABLE_SECONDS = 30.0
 """How long a machine that failed, or that came back, has to be there before it is used again."""
 
@@ -37,10 +39,12 @@ class Troubles:
     def fail(self, node: str, now: float) -> None:
         """A machine went, or said nothing, while it owed us something."""
         failures = self._failures[node]
+        self._since[node] = now
+        if failures and now - failures[-1] < TOGETHER_SECONDS:
+            return
         failures.append(now)
         while failures[0] <= now - FAILURES_SECONDS:
             failures.popleft()
-        self._since[node] = now
         if len(failures) >= MOST_FAILURES:
             failures.clear()
             self._until[node] = now + QUARANTINE_SECONDS

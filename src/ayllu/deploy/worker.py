@@ -28,7 +28,7 @@ if sys.platform != "win32":
     import resource
 
 LOOPBACK = "127.0.0.1"
-READY_SECONDS = 20.0
+READY_SECONDS = 10.0
 BASE_BYTES = 256 << 20
 BYTES_PER_THREAD = 80 << 20
 """Addresses that the program takes before it has any weights: its libraries, and for each thread a
@@ -82,9 +82,9 @@ class WorkerProcess(Child):
                 reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
                 with closing(writer):
                     writer.write(HELLO)
-                    reply = await reader.read(HELLO_REPLY_BYTES)
+                    reply = await reader.readexactly(HELLO_REPLY_BYTES)
             read_hello(reply)
-        except OSError:
+        except (OSError, EOFError):
             return False
         except ValueError as error:
             raise EngineError(f"what was started as a worker is none: {error}") from error

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ayllu.chat.hop import HOP, Hop
-from ayllu.chat.said import Item, Said, Sent, Step, joined
+from ayllu.chat.said import Item, Said, joined
 from ayllu.errors import BadRequestError
 from ayllu.server.frames import (
     BEAT,
@@ -37,8 +37,7 @@ from ayllu.server.frames import (
 
 MOST_CARRIED = 64 << 20
 """Bytes before the body, at most."""
-_STEP = msgspec.msgpack.Decoder(Step)
-_OTHER = msgspec.msgpack.Decoder(Said | Sent)
+_ITEM = msgspec.msgpack.Decoder(Item)
 
 
 async def carry(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,17 +74,10 @@ async def _read(body: _Body, header: str) -> tuple[Carried, dict[int, Said]]:
 def _joined(items: Sequence[Raw]) -> Said:
     said: Said | None = None
     for item in items:
-        said = joined(said, _read_item(bytes(item)))
+        said = joined(said, _ITEM.decode(item))
     if said is None:
         raise ValueError("an answer of which nothing was said")
     return said
-
-
-def _read_item(data: bytes) -> Item:
-    """A step, which is an array of MessagePack, or one of the others, which are maps."""
-    kind = data[0]
-    is_array = kind >> 4 == 0x9 or kind in {0xDC, 0xDD}
-    return _STEP.decode(data) if is_array else _OTHER.decode(data)
 
 
 class _Body:

@@ -61,7 +61,7 @@ async def deploy(request: Request) -> Response:
 
 
 async def undeploy(request: Request) -> Response:
-    """DELETE /api/cluster/deployments/{deployment}: let one go, by its id or its model's name."""
+    """DELETE /api/cluster/deployments/:deployment: let one go, by its id or its model's name."""
     gone = await state_of(request).pins.undeploy(request.path_params["deployment"])
     return json_response(wire.Undeployed(gone.id, gone.model))
 

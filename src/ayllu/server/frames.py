@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Raw, Struct
 
 from ayllu.cluster.peers import PeerGoneError
 
@@ -37,6 +37,7 @@ END: Final = 6
 """That was all."""
 _START = struct.Struct(">BI")
 _NUMBER = struct.Struct(">H")
+_Count = Annotated[int, Meta(ge=0, le=1 << 53)]
 
 
 class Head(Struct, frozen=True, array_like=True):
@@ -53,10 +54,10 @@ class Carried(Struct, frozen=True, array_like=True):
     answers, and `skip` how many items of each the client has.
     """
 
-    seed: bytes
-    started: int
-    said: dict[int, list[msgspec.Raw]] = {}
-    skip: dict[int, int] = {}
+    seed: Annotated[bytes, Meta(min_length=1, max_length=64)]
+    started: _Count
+    said: dict[int, list[Raw]] = {}
+    skip: dict[int, _Count] = {}
 
 
 def frame(kind: int, payload: bytes = b"") -> bytes:

@@ -55,7 +55,7 @@ class ElsewhereError(AylluError):
     status = 404
 
     def __init__(self, wanted: Wanted, body: bytes | bytearray) -> None:
-        super().__init__(f"model '{wanted.name}' is answered for by others of the ayllu")
+        super().__init__(f"the machines of the ayllu that have model '{wanted.name}' are gone")
         self.wanted = wanted
         self.body = body
 

@@ -14,13 +14,13 @@ from ayllu.server.stream import ndjson_response
 
 async def hold(request: Request) -> Response:
     """POST /api/cluster/workers: hold some layers of another machine's model."""
-    node = _coordinator(request)
     wanted = await read_body(request, WorkerRequest)
-    return await ndjson_response(request, state_of(request).leases.grant(node, wanted))
+    grant = state_of(request).leases.grant(_coordinator(request), wanted)
+    return await ndjson_response(request, grant)
 
 
 async def release(request: Request) -> Response:
-    """DELETE /api/cluster/workers/{lease}: hold them no more."""
+    """DELETE /api/cluster/workers/:lease: hold them no more."""
     await state_of(request).leases.end(_coordinator(request), request.path_params["lease"])
     return Response()
 

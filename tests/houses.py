@@ -1,0 +1,139 @@
+"""Machines that hold a model together, and all that can happen to one of them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+from ayllu_servers import Machines, nodes
+from serving import Serving, wait_until
+
+PATH = "/api/cluster/deployments"
+
+
+class House:
+    """Machines of one ayllu, by their names and settings. The first has the model `endless`."""
+
+    def __init__(
+        self, machines: Machines, gguf: Path, settings: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self._machines = machines
+        self._settings = settings
+        self._orphans: list[psutil.Process] = []
+        self.names = names = tuple(settings)
+        self.servers = {name: machines.start(name, **more) for name, more in settings.items()}
+        self.head.post("/api/cluster/up", {})
+        for name in names[1:]:
+            code = self.head.post("/api/cluster/invite", {}).json["code"]
+            answer = self.servers[name].post("/api/cluster/join", {"code": code})
+            assert answer.status == 200, answer.body
+        self.head.create("endless", gguf)
+        self.all_there()
+
+    @property
+    def head(self) -> Serving:
+        """The first machine."""
+        return self.servers[self.names[0]]
+
+    def all_there(self) -> None:
+        """Wait until each machine sees all."""
+        servers, count = self.servers.values(), len(self.names)
+        wait_until(
+            lambda: all(len(nodes(one)) == count for one in servers), 30.0, what="seeing each other"
+        )
+
+    def name(self, node: str) -> str:
+        """The name of the machine that has an id."""
+        return next(name for name, row in nodes(self.head).items() if row["id"] == node)
+
+    def deploy(self, *names: str, model: str = "endless", layers: int = 6) -> None:
+        """Split a model over machines, as evenly as can be; the first one answers."""
+        share = [layers // len(names)] * len(names)
+        body = {"model": model, "nodes": names, "split": share, "slots": 2, "stream": False}
+        answer = self.servers[names[0]].post(PATH, body)
+        assert answer.status == 200, answer.body
+
+    def undeploy(self) -> None:
+        """Let go of all that any machine runs."""
+        for name, server in self.servers.items():
+            for row in server.get(PATH).json["deployments"]:
+                if row["name"] == name and row["pinned"]:
+                    server.request("DELETE", f"{PATH}/{row['id']}")
+            for row in server.get("/api/ps").json["models"]:
+                server.post("/api/generate", {"model": row["name"], "keep_alive": 0})
+
+    def stages(self, name: str = "") -> list[tuple[str, int]]:
+        """The machines that hold layers, as one of them knows, and how many layers each holds."""
+        server = self.servers[name] if name else self.head
+        rows = server.get(PATH).json["deployments"]
+        stages = [one for row in rows for one in row["placement"].get("stages", ())]
+        return [(one["name"], one["layers"]) for one in stages]
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """All that runs on a machine, its server first."""
+        with suppress(psutil.NoSuchProcess):
+            server = psutil.Process(self.servers[name].process.pid)
+            return [server, *server.children(recursive=True)]
+        return []
+
+    def workers(self, name: str) -> list[psutil.Process]:
+        """The children of a machine that hold layers for others."""
+        return [one for one in self.processes(name) if "rpc-server" in _name(one)]
+
+    def kill(self, name: str) -> None:
+        """A machine's server, without a word; its children end with it."""
+        self._orphans += self.processes(name)[1:]
+        self.servers[name].process.kill()
+
+    def kill_worker(self, name: str) -> None:
+        """The worker alone."""
+        for one in self.workers(name):
+            one.kill()
+
+    def freeze(self, name: str) -> None:
+        """All that runs on a machine."""
+        for one in self.processes(name):
+            one.suspend()
+
+    def cut(self, name: str) -> None:
+        """A machine's cable, on a network of its own."""
+        self._machines.places[name].plug(into=False)
+
+    def is_killed(self, name: str) -> bool:
+        """Whether it has to be started again; waits for what was killed to be gone."""
+        psutil.wait_procs(self._orphans, timeout=10)
+        self._orphans.clear()
+        with suppress(subprocess.TimeoutExpired):
+            self.servers[name].process.wait(0.5)
+        return self.servers[name].process.returncode is not None
+
+    def mend(self, *names: str) -> None:
+        """Have machines back, whatever happened to them."""
+        for name in names:
+            if name in self._machines.places:
+                self._machines.places[name].plug(into=True)
+            for one in self.processes(name):
+                with suppress(psutil.NoSuchProcess):
+                    one.resume()
+            if self.is_killed(name):
+                self.servers[name] = self._machines.start(name, **self._settings[name])
+        self.all_there()
+
+
+STRIKES: dict[str, Callable[[House, str], None]] = {
+    "server killed": House.kill,
+    "worker killed": House.kill_worker,
+    "machine frozen": House.freeze,
+    "cable cut": House.cut,
+}
+"""How a machine is lost that holds layers."""
+
+
+def _name(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return process.name()
+    return ""
