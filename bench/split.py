@@ -39,7 +39,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "3"))
 NAMES = ("anta", "bari", "chaka")
 CONTEXT = 1024
 WIRES: dict[str, tuple[float, float] | None] = {
-    "a cable within Linux": None, 
+    "a cable within Linux": None,
     "1 Gb/s, 0.3 ms": (0.3, 1000),
     "100 Mb/s, 5 ms": (5.0, 100),
 }
@@ -152,8 +152,13 @@ def widened(path: Path) -> Path:
         kind = np.float16 if one.type_name == "F16" else np.float32
         tensor = data[start : start + one.size].view(kind).reshape(one.shape[::-1])
         if ".ffn_" in one.name and "norm" not in one.name:
-            grown = [HIDDEN if size == kvs["llama.feed_forward_length"] else size for size in tensor.shape]
-            tensor = np.pad(tensor, [(0, new - old) for old, new in zip(tensor.shape, grown, strict=True)])
+            grown = [
+                HIDDEN if size == kvs["llama.feed_forward_length"] else size
+                for size in tensor.shape
+            ]
+            tensor = np.pad(
+                tensor, [(0, new - old) for old, new in zip(tensor.shape, grown, strict=True)]
+            )
         tensors[one.name] = tensor
     kvs["llama.feed_forward_length"] = HIDDEN
     return write_gguf(path, kvs, tensors)
@@ -178,7 +183,10 @@ class House:
         wait_until(self._is_measured, 60, "measuring the links")
         for row in self.rows():
             links = [f"{one['rtt_p50_ms']:.2f} ms {one['mbs']:.0f} MB/s" for one in row["links"]]
-            print(f"  {row['name']}: {row['memory_gbs']:.1f} GB/s, {row['tflops']:.3f} TFLOPS;", ", ".join(links))
+            print(
+                f"  {row['name']}: {row['memory_gbs']:.1f} GB/s, {row['tflops']:.3f} TFLOPS;",
+                ", ".join(links),
+            )
 
     def rows(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.head.get("/api/cluster")["nodes"]
@@ -204,7 +212,9 @@ class House:
 
     def plan(self, model: str) -> dict[str, Any]:
         """What is said of running it."""
-        found: dict[str, Any] = self.head.post("/api/cluster/plan", {"model": model, "slots": 1}).json
+        found: dict[str, Any] = self.head.post(
+            "/api/cluster/plan", {"model": model, "slots": 1}
+        ).json
         return found
 
     def place(self, way: Way) -> float:
@@ -225,7 +235,10 @@ class House:
         try:
             self.head.tell(way.model, "Hello", 4)
             told = [self.head.tell(way.model, story, 100) for story in STORIES]
-            tokens, took = sum(one["eval_count"] - 1 for one in told), sum(one["took"] for one in told)
+            tokens, took = (
+                sum(one["eval_count"] - 1 for one in told),
+                sum(one["took"] for one in told),
+            )
             long = self.head.tell(way.model, f"{number} {way.name} {LONG}", 1, raw=True)
             first = long["first"] * 512 / long["prompt_eval_count"]
             return predicted, Figures(tokens / took, first, " ".join(one["text"] for one in told))
@@ -266,7 +279,8 @@ def main() -> None:
         ways = [way for way in WAYS if draft or way.model == "plain"]
         wires = os.environ.get("WIRES", "012")
         for number, (name, cable) in enumerate(WIRES.items()):
-            if str(number) not in wires: continue
+            if str(number) not in wires:
+                continue
             print(f"{name}:", flush=True)
             with a_lan(len(NAMES)) as lan, ExitStack() as stack:
                 if cable:
