@@ -33,13 +33,13 @@ from wire import inside, shape
 from ayllu.gguf.read import GGUFArray, read_header
 from ayllu.models.shelf import ASSETS
 
-HIDDEN = int(os.environ.get("HIDDEN", "16384"))
-"""Feed-forward width: 83 MB in Q8_0, 8 ms a token on a thread of a server."""
+HIDDEN = int(os.environ.get("HIDDEN", "32768"))
+"""Feed-forward width: 163 MB in Q8_0."""
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 NAMES = ("anta", "bari", "chaka")
 CONTEXT = 1024
 WIRES: dict[str, tuple[float, float] | None] = {
-    "a cable within Linux": None,
+    "a cable within Linux": None, 
     "1 Gb/s, 0.3 ms": (0.3, 1000),
     "100 Mb/s, 5 ms": (5.0, 100),
 }
@@ -48,7 +48,7 @@ LONG = "There was a fox called Lily who lived in the mountains. " * 30
 
 
 class Way(NamedTuple):
-    """One way to run a model, over so many machines."""
+    """One way to run a model, over so many machines; 0: on one, with the kernels of workers."""
 
     name: str
     model: str
@@ -56,6 +56,7 @@ class Way(NamedTuple):
 
 
 WAYS = (
+    Way("one, as workers compute", "plain", 0),
     Way("one machine", "plain", 1),
     Way("split over 2", "plain", 2),
     Way("split over 3", "plain", 3),
@@ -63,6 +64,8 @@ WAYS = (
     Way("split over 2, draft", "drafted", 2),
     Way("split over 3, draft", "drafted", 3),
 )
+PLAIN_KERNELS = {"LLAMA_ARG_REPACK": "0"}
+"""Has the engine leave weights as they are in the file, as an RPC worker always does."""
 
 
 class Figures(NamedTuple):
@@ -76,12 +79,16 @@ class Figures(NamedTuple):
 class Node:
     """A machine: a server in a namespace, pinned to a processor."""
 
-    def __init__(self, namespace: str, home: Path, name: str, cpu: int, stack: ExitStack) -> None:
+    def __init__(  # noqa: PLR0913 - once
+        self, namespace: str, home: Path, name: str, cpu: int, stack: ExitStack, **settings: str
+    ) -> None:
         self.name = name
         self._namespace = namespace
         with inside(namespace), pinned(cpu):
-            self.server: Serving = stack.enter_context(serving(home, AYLLU_NODE_NAME=name))
-        stack.callback(self._stop)
+            self.server: Serving = stack.enter_context(
+                serving(home, AYLLU_NODE_NAME=name, **settings)
+            )
+        stack.callback(self.server.stop)
 
     def post(self, path: str, body: Any) -> Answer:
         """Ask it something that it has to answer well."""
@@ -123,9 +130,6 @@ class Node:
                     text += last.get("response", "")
         return {**last, "text": text, "first": times[0], "took": times[-1] - times[0]}
 
-    def _stop(self) -> None:
-        self.server.stop()
-
 
 @contextmanager
 def pinned(cpu: int) -> Iterator[None]:
@@ -152,13 +156,8 @@ def widened(path: Path) -> Path:
         kind = np.float16 if one.type_name == "F16" else np.float32
         tensor = data[start : start + one.size].view(kind).reshape(one.shape[::-1])
         if ".ffn_" in one.name and "norm" not in one.name:
-            grown = [
-                HIDDEN if size == kvs["llama.feed_forward_length"] else size
-                for size in tensor.shape
-            ]
-            tensor = np.pad(
-                tensor, [(0, new - old) for old, new in zip(tensor.shape, grown, strict=True)]
-            )
+            grown = [HIDDEN if size == kvs["llama.feed_forward_length"] else size for size in tensor.shape]
+            tensor = np.pad(tensor, [(0, new - old) for old, new in zip(tensor.shape, grown, strict=True)])
         tensors[one.name] = tensor
     kvs["llama.feed_forward_length"] = HIDDEN
     return write_gguf(path, kvs, tensors)
@@ -167,9 +166,10 @@ def widened(path: Path) -> Path:
 class House:
     """Machines of one ayllu; the first has the models and answers."""
 
-    def __init__(self, nodes: list[Node]) -> None:
+    def __init__(self, nodes: list[Node], plain: Node) -> None:
         self.nodes = nodes
         self.head = nodes[0]
+        self.plain = plain
         self.layers = 0
 
     def meet(self) -> None:
@@ -183,10 +183,7 @@ class House:
         wait_until(self._is_measured, 60, "measuring the links")
         for row in self.rows():
             links = [f"{one['rtt_p50_ms']:.2f} ms {one['mbs']:.0f} MB/s" for one in row["links"]]
-            print(
-                f"  {row['name']}: {row['memory_gbs']:.1f} GB/s, {row['tflops']:.3f} TFLOPS;",
-                ", ".join(links),
-            )
+            print(f"  {row['name']}: {row['memory_gbs']:.1f} GB/s, {row['tflops']:.3f} TFLOPS;", ", ".join(links))
 
     def rows(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.head.get("/api/cluster")["nodes"]
@@ -200,11 +197,11 @@ class House:
 
     def make(self, gguf: Path, draft: Path | None) -> None:
         """The models, with and without a draft, computed by one thread."""
-        header = read_header(gguf)
-        kept = header.kvs.get("general.file_type") not in {0, 1}
+        kept = read_header(gguf).kvs.get("general.file_type") not in {0, 1}
         quantize = {} if kept else {"quantize": "q8_0"}
         parameters = {"num_thread": 1, "num_ctx": CONTEXT}
-        self.head.create("plain", files=self.head.upload(gguf), parameters=parameters, **quantize)
+        for node in (self.head, self.plain):
+            node.create("plain", files=node.upload(gguf), parameters=parameters, **quantize)
         if draft:
             files = self.head.upload(draft)
             self.head.create("drafted", **{"from": "plain"}, draft_files=files)
@@ -212,14 +209,12 @@ class House:
 
     def plan(self, model: str) -> dict[str, Any]:
         """What is said of running it."""
-        found: dict[str, Any] = self.head.post(
-            "/api/cluster/plan", {"model": model, "slots": 1}
-        ).json
+        found: dict[str, Any] = self.head.post("/api/cluster/plan", {"model": model, "slots": 1}).json
         return found
 
     def place(self, way: Way) -> float:
         """Have a model run so; returns the tokens per second that are predicted."""
-        if way.nodes == 1:
+        if way.nodes < 2:
             found = self.plan(way.model)["candidates"]
             return float(next(one["tokens_per_second"] for one in found if one["kind"] == "local"))
         share = [self.layers // way.nodes] * way.nodes
@@ -231,21 +226,21 @@ class House:
 
     def measure(self, way: Way, number: int) -> tuple[float, Figures]:
         """Its prediction, and what it gives."""
-        predicted = self.place(way)
+        predicted, node = self.place(way), self.head if way.nodes else self.plain
         try:
-            self.head.tell(way.model, "Hello", 4)
-            told = [self.head.tell(way.model, story, 100) for story in STORIES]
-            tokens, took = (
-                sum(one["eval_count"] - 1 for one in told),
-                sum(one["took"] for one in told),
+            node.tell(way.model, "Hello", 4)
+            told = [node.tell(way.model, story, 100) for story in STORIES]
+            tokens = sum(one["eval_count"] - 1 for one in told)
+            long = node.tell(way.model, f"{number} {way.name} {LONG}", 1, raw=True)
+            return predicted, Figures(
+                tokens / sum(one["took"] for one in told),
+                long["first"] * 512 / long["prompt_eval_count"],
+                " ".join(one["text"] for one in told),
             )
-            long = self.head.tell(way.model, f"{number} {way.name} {LONG}", 1, raw=True)
-            first = long["first"] * 512 / long["prompt_eval_count"]
-            return predicted, Figures(tokens / took, first, " ".join(one["text"] for one in told))
         finally:
             if way.nodes > 1:
-                self.head.drop(f"/api/cluster/deployments/{way.model}")
-            self.head.post("/api/generate", {"model": way.model, "keep_alive": 0})
+                node.drop(f"/api/cluster/deployments/{way.model}")
+            node.post("/api/generate", {"model": way.model, "keep_alive": 0})
 
 
 def report(found: dict[Way, list[tuple[float, Figures]]]) -> None:
@@ -258,7 +253,7 @@ def report(found: dict[Way, list[tuple[float, Figures]]]) -> None:
         predicted = statistics.median(value for value, _ in rounds)
         first = statistics.median(figures.first for _, figures in rounds)
         print(
-            f"  {way.name:<20} {rates[way]:7.1f} tokens/s ({min(every):.1f} to {max(every):.1f}), "
+            f"  {way.name:<24} {rates[way]:7.1f} tokens/s ({min(every):.1f} to {max(every):.1f}), "
             f"{rates[way] / one:5.2f} of one; predicted {predicted:7.1f} ({predicted / rates[way]:.2f}); "
             f"prompt of 512: {first:.2f} s"
         )
@@ -279,8 +274,7 @@ def main() -> None:
         ways = [way for way in WAYS if draft or way.model == "plain"]
         wires = os.environ.get("WIRES", "012")
         for number, (name, cable) in enumerate(WIRES.items()):
-            if str(number) not in wires:
-                continue
+            if str(number) not in wires: continue
             print(f"{name}:", flush=True)
             with a_lan(len(NAMES)) as lan, ExitStack() as stack:
                 if cable:
@@ -289,7 +283,10 @@ def main() -> None:
                     Node(machine.namespace, Path(folder) / f"{number}-{name}", name, cpu, stack)
                     for cpu, (machine, name) in enumerate(zip(lan.machines, NAMES, strict=True))
                 ]
-                house = House(nodes)
+                plain = Node(
+                    lan.machines[0].namespace, Path(folder) / f"{number}-plain", "plain", 0, stack, **PLAIN_KERNELS
+                )
+                house = House(nodes, plain)
                 house.meet()
                 house.make(gguf, draft)
                 found: dict[Way, list[tuple[float, Figures]]] = {way: [] for way in ways}

@@ -19,6 +19,7 @@ from ayllu.deploy.split import MORE
 from ayllu.deploy.types import Candidate, Demand, Machine, Plan
 from ayllu.deploy.whole import WORTH
 from ayllu.gguf.layers import LayerSizes
+from ayllu.values import human_bytes
 
 Case = tuple[LayerSizes, Demand, list[Machine]]
 layer = some.integers(10, 60) | some.integers(100, 300)
@@ -148,7 +149,7 @@ def test_what_a_refusal_says_is_missing_makes_a_plan_on_any_machine_that_it_name
     if plan.refusal:
         lack = lacking(make_case(model, demand, machines, LAN_OF_ALL, "a"))
         assert lack.missing > 0
-        assert f"{lack.missing / 1e6:.1f} MB are missing" in plan.refusal
+        assert f"{human_bytes(lack.missing)} are missing" in plan.refusal
         for place, one in enumerate(machines):
             if one.node in {named.node for named, _ in lack.rooms}:
                 assert f"{one.name} " in plan.refusal

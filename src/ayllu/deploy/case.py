@@ -56,10 +56,5 @@ def make_case(
     )
 
 
-def size_text(size: int) -> str:
-    """Bytes in a sentence: `70.1 GB`, and smaller ones as `5.6 MB`."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
-
-
 def _stage(block: Block, size: int) -> Stage:
     return Stage(block.machine.node, block.first, block.end - block.first, size)

@@ -14,6 +14,8 @@ HEADROOM = 0.1
 """The share of free memory that a plan leaves alone."""
 WORKER_SHARE = 0.7
 """The share of a machine's RAM that parts of other machines' models may take (llama.cpp #15055)."""
+_TILES = "amx_int8"
+"""The instruction set for which the engine rearranges weights of all common types."""
 _SHARED = frozenset({"metal", "mtl", "blas"})
 """Backends, in lower case, whose devices have no memory of their own."""
 
@@ -57,6 +59,7 @@ def machine_of(
         worker_room=worker,
         memory_gbs=speed.memory_gbs if speed is not None else 0.0,
         tflops=speed.tflops if speed is not None else 0.0,
+        tiles=_TILES in record.hardware.isa,
         holds=held is not None,
         loaded=held is not None and held.loaded,
         busy=busy,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from ayllu.deploy.case import Case, make_case, size_text
+from ayllu.deploy.case import Case, make_case
 from ayllu.deploy.predict import Block
 from ayllu.deploy.refusal import refusal
 from ayllu.deploy.split import MOST_WORKERS, Search
@@ -17,6 +17,7 @@ from ayllu.deploy.types import Candidate, Demand, Machine, Plan, Ways
 from ayllu.deploy.whole import Whole
 from ayllu.errors import BadRequestError
 from ayllu.gguf.layers import LayerSizes
+from ayllu.values import human_bytes
 
 MOST_CANDIDATES = 16
 
@@ -38,7 +39,7 @@ def make_plan(
     splits = sorted(filter(None, found), key=lambda split: split.rank)
     if not splits:
         return Plan((), refusal(case))
-    why = f"no machine has room for {size_text(case.needs.whole)}"
+    why = f"no machine has room for {human_bytes(case.needs.whole)}"
     return Plan(tuple(case.candidate("split", split.blocks, why) for split in splits))
 
 
@@ -96,8 +97,8 @@ def _check_machines(case: Case, blocks: Sequence[Block]) -> None:
     sizes += [case.needs.worker_size(one.first, one.end) for one in workers]
     rooms = [head.machine.room - head.machine.vram, *(one.machine.worker_room for one in workers)]
     wrong += [
-        f"{one.machine.name} gives {size_text(room)} and {one.end - one.first} layers take "
-        f"{size_text(size)} there: {size_text(size - room)} are missing"
+        f"{one.machine.name} gives {human_bytes(room)} and {one.end - one.first} layers take "
+        f"{human_bytes(size)} there: {human_bytes(size - room)} are missing"
         for one, size, room in zip(blocks, sizes, rooms, strict=True)
         if size > room
     ]

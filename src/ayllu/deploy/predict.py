@@ -28,12 +28,25 @@ HOP_SECONDS = 0.0018
 with one, 12.68 ms with three), and 1.4 ms for both ends of a tunnel with TLS."""
 ENGINE_SECONDS = 0.0004
 """Per step: sampling, and the words about it (mini, 10 MB: 1308 tokens/s)."""
-CORES_GBS = 75.0
-"""GB/s of weights that cores of one measured TFLOPS decode, however fast their memory is: 72 to 80
-with Q8_0 on one and two threads, 80 with Q4_K_M, 58 with Q4_0."""
-PROMPT_SHARE = 0.7
-"""What prompts reach of the measured FP32 rate: 0.6 with Q8_0 and Q4_0, 0.8 with Q4_K_M, where the
-weights are not rearranged for the processor, as on workers."""
+DRAFTING_GBS = 75.0
+"""GB/s of a draft model that cores of one measured TFLOPS decode, however fast their memory is."""
+
+
+class Kernels(NamedTuple):
+    """What an engine reaches of the measured FP32 rate, for one token and for more of a batch.
+
+    Measured on one thread (bench/split.py has a model to repeat it): one token of Q8_0, Q4_0 and
+    Q4_K_M 0.13 to 0.2, a batch of 128 of Q8_0 and Q4_0 0.5 to 0.6.
+    """
+
+    token: float
+    batch: float
+
+
+PLAIN = Kernels(0.15, 0.55)
+TILES = Kernels(0.45, 1.8)
+"""With weights rearranged for AMX, by a whole model and a head: a worker's never are. Measured: 0.42
+and 1.55 with Q4_K_M, 0.58 and 2.3 with Q4_0, with Q8_0 as fast as the memory and 1.8."""
 UNKNOWN_GBS, UNKNOWN_TFLOPS = 5.0, 0.05
 """Of a machine that has not been measured yet: a slow one."""
 UNKNOWN_WAY = Way(rtt_ms=20.0, mbs=10.0)
@@ -61,6 +74,7 @@ class Pace:
     def __init__(self, sizes: LayerSizes, demand: Demand, ways: Ways) -> None:
         self._demand = demand
         self._ways = ways
+        self._layers = sizes.layers
         self._output = sizes.output
         self._row = sizes.width * FLOAT
         self._reads = sums(a + kv * PROMPT for a, kv in zip(sizes.active, sizes.kv, strict=True))
@@ -78,9 +92,15 @@ class Pace:
         """Seconds for a token of an answer. With a draft model, a step yields several of them."""
         if not self._demand.draft:
             return self._step(blocks, 1)
-        drafting = DRAFT_TOKENS * self._demand.draft / _bytes_per_second(blocks[0].machine)
+        size = DRAFT_TOKENS * self._demand.draft
         step = self._step(blocks, DRAFT_TOKENS + 1)
-        return (drafting + step) / max(self._demand.accepted, 1.0)
+        return (size / _bytes_per_second(blocks[0].machine) + step) / max(self._demand.accepted, 1)
+
+    def rate(self, machine: Machine, *, answers: bool = False) -> float:
+        """Layers per second that a machine works through for a token, if all were there."""
+        block = Block(machine, 0, self._layers)
+        seconds = self._work(block, 1, TILES if answers and machine.tiles else PLAIN)
+        return self._layers / max(seconds, 1e-9)
 
     def hop(self, way: Way, tokens: int = 1) -> float:
         """Seconds that a worker costs per step, however fast it reads its layers."""
@@ -97,23 +117,30 @@ class Pace:
 
     def _step(self, blocks: Sequence[Block], tokens: int) -> float:
         """Seconds of one pass of some tokens through all layers."""
-        head = blocks[0].machine
-        seconds = ENGINE_SECONDS + self._output / _bytes_per_second(head)
-        for machine, first, end in blocks:
-            # What reads and what computes do so side by side: the slower one counts.
-            reading = (self._reads[end] - self._reads[first]) / _bytes_per_second(machine)
-            operations = tokens * (self._operations[end] - self._operations[first])
-            tflops = PROMPT_SHARE * (machine.tflops or UNKNOWN_TFLOPS)
-            seconds += max(reading, operations / (1e12 * tflops))
-        hops = (self.hop(self.way(head.node, block.machine.node), tokens) for block in blocks[1:])
-        return seconds + sum(hops)
+        head, *workers = blocks
+        seconds = ENGINE_SECONDS + self._output / _bytes_per_second(head.machine)
+        seconds += self._work(head, tokens, TILES if head.machine.tiles else PLAIN)
+        for one in workers:
+            way = self.way(head.machine.node, one.machine.node)
+            seconds += self._work(one, tokens, PLAIN) + self.hop(way, tokens)
+        return seconds
+
+    def _work(self, block: Block, tokens: int, kernels: Kernels) -> float:
+        """Seconds that a machine takes for its layers."""
+        machine, first, end = block
+        reading = (self._reads[end] - self._reads[first]) / (1e9 * _memory_gbs(machine))
+        operations = self._operations[end] - self._operations[first]
+        rate = 1e12 * (machine.tflops or UNKNOWN_TFLOPS)
+        # What reads and what computes do so side by side: the slower one counts.
+        one = max(reading, operations / (kernels.token * rate))
+        return one + (tokens - 1) * operations / (kernels.batch * rate)
 
 
-def gbs_of(machine: Machine) -> float:
-    """GB/s that a machine decodes: what its memory gives, or its cores where these do less."""
-    measured = machine.memory_gbs or UNKNOWN_GBS
-    return min(measured, CORES_GBS * machine.tflops) if machine.tflops else measured
+def _memory_gbs(machine: Machine) -> float:
+    return machine.memory_gbs or UNKNOWN_GBS
 
 
 def _bytes_per_second(machine: Machine) -> float:
-    return 1e9 * gbs_of(machine)
+    """What a machine decodes of a small model, or of what belongs to no layer."""
+    cores = DRAFTING_GBS * (machine.tflops or UNKNOWN_TFLOPS)
+    return 1e9 * min(_memory_gbs(machine), cores)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ayllu.deploy.case import Case, size_text
+from ayllu.deploy.case import Case
 from ayllu.deploy.split import Search
 from ayllu.deploy.types import Machine
+from ayllu.values import human_bytes
 
 MOST_NAMES = 8
 
@@ -25,11 +26,11 @@ def refusal(case: Case) -> str:
     """What a model lacks, as the end of a sentence that begins with its name."""
     rooms, missing = lacking(case)
     needed = sum(room for _, room in rooms) + missing
-    given = [f"{one.name} {size_text(room)}" for one, room in rooms[1:MOST_NAMES]]
-    given.insert(0, f"{rooms[0][0].name} gives {size_text(rooms[0][1])}")
+    given = [f"{one.name} {human_bytes(room)}" for one, room in rooms[1:MOST_NAMES]]
+    given.insert(0, f"{rooms[0][0].name} gives {human_bytes(rooms[0][1])}")
     if rest := rooms[MOST_NAMES:]:
-        given.append(f"{len(rest)} others {size_text(sum(room for _, room in rest))}")
-    return f"needs {size_text(needed)}; {', '.join(given)}: {size_text(missing)} are missing"
+        given.append(f"{len(rest)} others {human_bytes(sum(room for _, room in rest))}")
+    return f"needs {human_bytes(needed)}; {', '.join(given)}: {human_bytes(missing)} are missing"
 
 
 def lacking(case: Case) -> Lack:

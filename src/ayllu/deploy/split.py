@@ -13,7 +13,7 @@ from itertools import combinations, islice
 from msgspec import Struct
 
 from ayllu.deploy.case import Case
-from ayllu.deploy.predict import Block, gbs_of
+from ayllu.deploy.predict import Block
 from ayllu.deploy.types import Machine
 
 FEW_WORKERS = 2
@@ -46,13 +46,13 @@ class Search:
         self._here = case.here
         self._workers = [one for one in case.machines if one.may_work and self.worker_room(one) > 0]
         self._largest = sorted(self._workers, key=lambda one: -one.worker_room)
-        self._fastest = sorted(self._workers, key=lambda one: -gbs_of(one))[:FAST]
+        self._fastest = sorted(self._workers, key=lambda one: -self._pace.rate(one))[:FAST]
 
     def heads(self) -> list[Machine]:
         """Machines that could answer: this one, then the fastest and those with the most room."""
         able = [one for one in self._machines if one.holds and self.head_room(one) >= 0]
         others = [one for one in able if one.node != self._here and one.may_work]
-        fast = sorted(others, key=lambda one: -gbs_of(one))
+        fast = sorted(others, key=lambda one: -self._pace.rate(one, answers=True))
         large = sorted(others, key=lambda one: -self.head_room(one))
         mixed = (one for pair in zip(fast, large, strict=True) for one in pair)
         return _first((*(one for one in able if one.node == self._here), *mixed), HEADS)
@@ -114,10 +114,10 @@ class Search:
         """The workers of which every set is tried: half of them the best for what they take."""
 
         def slowness(one: Machine) -> float:
-            """Seconds for each byte that lies there, the way's share among them."""
-            size = min(self.worker_room(one), self._needs.layers)
+            """Seconds for a share of all layers as of one, the way's part among them."""
+            share = min(self.worker_room(one) / max(self._needs.layers, 1), 1.0)
             hop = self._pace.hop(self._pace.way(head.node, one.node))
-            return 1e-9 / gbs_of(one) + hop / size
+            return self._needs.count / self._pace.rate(one) + hop / share
 
         fast = sorted((one for one in self._fastest if one.node != head.node), key=slowness)
         large = [one for one in self._largest[: TRIED + 1] if one.node != head.node]
@@ -137,9 +137,11 @@ class Search:
         needs = self._needs
         if not self._have_room(head, workers):
             return None
-        ranked = sorted(workers, key=lambda one: -gbs_of(one))
+        rates = {one.node: self._pace.rate(one) for one in workers}
+        ranked = sorted(workers, key=lambda one: -rates[one.node])
+        own = self._pace.rate(head, answers=True)
         end, last = needs.count, []
-        for worker in (one for one in ranked if gbs_of(one) > gbs_of(head)):
+        for worker in (one for one in ranked if rates[one.node] > own):
             first = needs.back(end, self.worker_room(worker))
             last.append(Block(worker, first, end))
             end = first

@@ -45,6 +45,8 @@ class Machine(Struct, frozen=True):
     worker_room: int
     memory_gbs: float = 0.0
     tflops: float = 0.0
+    tiles: bool = False
+    """Its processor multiplies matrices in tiles (AMX)."""
     holds: bool = False
     """The model lies in its store."""
     loaded: bool = False
