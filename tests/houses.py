@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +13,12 @@ from typing import Any
 
 import psutil
 from ayllu_servers import Machines, nodes
+from gguf_maker import walk
 from serving import Serving, wait_until
 
 PATH = "/api/cluster/deployments"
+TOKENS = 600
+"""Of an answer that `told` reads."""
 
 
 class House:
@@ -28,9 +34,7 @@ class House:
         self.servers = {name: machines.start(name, **more) for name, more in settings.items()}
         self.head.post("/api/cluster/up", {})
         for name in names[1:]:
-            code = self.head.post("/api/cluster/invite", {}).json["code"]
-            answer = self.servers[name].post("/api/cluster/join", {"code": code})
-            assert answer.status == 200, answer.body
+            self.join(name)
         self.head.create("endless", gguf)
         self.all_there()
 
@@ -38,6 +42,12 @@ class House:
     def head(self) -> Serving:
         """The first machine."""
         return self.servers[self.names[0]]
+
+    def join(self, name: str) -> None:
+        """Have a machine be one of the ayllu."""
+        code = self.head.post("/api/cluster/invite", {}).json["code"]
+        answer = self.servers[name].post("/api/cluster/join", {"code": code})
+        assert answer.status == 200, answer.body
 
     def all_there(self) -> None:
         """Wait until each machine sees all."""
@@ -51,11 +61,17 @@ class House:
         return next(name for name, row in nodes(self.head).items() if row["id"] == node)
 
     def deploy(self, *names: str, model: str = "endless", layers: int = 6) -> None:
-        """Split a model over machines, as evenly as can be; the first one answers."""
+        """Split a model over machines, as evenly as can be; the first one answers.
+
+        Whatever runs elsewhere has to make room: it may have been taken over a moment ago.
+        """
         share = [layers // len(names)] * len(names)
         body = {"model": model, "nodes": names, "split": share, "slots": 2, "stream": False}
-        answer = self.servers[names[0]].post(PATH, body)
-        assert answer.status == 200, answer.body
+        end = time.monotonic() + 20.0
+        while (answer := self.servers[names[0]].post(PATH, body)).status != 200:
+            assert time.monotonic() < end, answer.body
+            self.undeploy()
+            time.sleep(0.5)
 
     def undeploy(self) -> None:
         """Let go of all that any machine runs."""
@@ -131,6 +147,29 @@ STRIKES: dict[str, Callable[[House, str], None]] = {
     "cable cut": House.cut,
 }
 """How a machine is lost that holds layers."""
+
+
+def told(server: Serving, at: int = 0, strike: Callable[[], object] = lambda: None) -> list[Any]:
+    """The lines of an answer of `endless`; after so many of them something happens."""
+    body = {"model": "endless", "prompt": "a", "raw": True}
+    options = {"temperature": 0, "num_predict": TOKENS}
+    request = urllib.request.Request(  # noqa: S310 - our own server
+        f"{server.url}/api/generate", json.dumps({**body, "options": options}).encode()
+    )
+    lines = []
+    with server.inside(), urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        for line in answer:
+            lines.append(json.loads(line))
+            if len(lines) == at:
+                strike()
+    return lines
+
+
+def check(lines: list[Any]) -> None:
+    """A whole answer, as if nothing had happened."""
+    assert "".join(line.get("response", "") for line in lines) == walk(TOKENS + 1)[1:]
+    assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True]
+    assert (lines[-1]["done_reason"], lines[-1]["eval_count"]) == ("length", TOKENS)
 
 
 def _name(process: psutil.Process) -> str:

@@ -2,68 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from ayllu_servers import Machines, nodes
-from gguf_maker import make_successor_model, walk
-from serving import Serving, wait_until
+from ayllu_servers import Machines, models, nodes
+from gguf_maker import make_successor_model
+from houses import PATH, House, check, told
+from serving import wait_until
 
-PATH = "/api/cluster/deployments"
-TOKENS = 600
 LAYERS = 6
-
-
-class House:
-    """Three machines of one ayllu. `anta` has the model and answers."""
-
-    def __init__(self, machines: Machines, gguf: Path) -> None:
-        self._machines = machines
-        self.names = ("anta", "bari", "chaka")
-        self.servers = {name: machines.start(name) for name in self.names}
-        self.anta.post("/api/cluster/up", {})
-        for other in (self.servers["bari"], self.servers["chaka"]):
-            code = self.anta.post("/api/cluster/invite", {}).json["code"]
-            assert other.post("/api/cluster/join", {"code": code}).status == 200
-        self.anta.create("endless", gguf)
-        self.all_there()
-
-    @property
-    def anta(self) -> Serving:
-        return self.servers["anta"]
-
-    def all_there(self) -> None:
-        servers = self.servers.values()
-        wait_until(lambda: all(len(nodes(one)) == 3 for one in servers), what="seeing each other")
-
-    def deploy(self, *names: str) -> None:
-        """Split the model over machines, as evenly as can be."""
-        share = [LAYERS // len(names)] * len(names)
-        body = {"model": "endless", "nodes": names, "split": share, "slots": 2, "stream": False}
-        answer = self.anta.post(PATH, body)
-        assert answer.status == 200, answer.body
-
-    def stages(self) -> list[tuple[str, int]]:
-        rows = self.anta.get(PATH).json["deployments"]
-        stages = [one for row in rows for one in row["placement"].get("stages", ())]
-        return [(one["name"], one["layers"]) for one in stages]
-
-    def workers(self, name: str) -> list[psutil.Process]:
-        children = psutil.Process(self.servers[name].process.pid).children()
-        return [child for child in children if "rpc-server" in child.name()]
-
-    def mend(self, name: str) -> None:
-        """Have a machine back."""
-        self.servers[name].process.wait()
-        self.servers[name] = self._machines.start(name)
-        self.all_there()
 
 
 @pytest.fixture(scope="module")
@@ -71,52 +21,70 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("house")
     gguf = make_successor_model(folder / "endless.gguf", context=2048, layers=LAYERS)
     with ExitStack() as stack:
-        yield House(Machines(folder, stack), gguf)
-
-
-def told(server: Serving, at: int = 0, strike: Callable[[], object] | None = None) -> list[Any]:
-    """The lines of an answer; after so many of them something happens."""
-    body = {"model": "endless", "prompt": "a", "raw": True}
-    options = {"temperature": 0, "num_predict": TOKENS}
-    request = urllib.request.Request(  # noqa: S310 - our own server
-        f"{server.url}/api/generate", json.dumps({**body, "options": options}).encode()
-    )
-    lines = []
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-        for line in answer:
-            lines.append(json.loads(line))
-            if strike is not None and len(lines) == at:
-                strike()
-    return lines
-
-
-def check(lines: list[Any]) -> None:
-    """A whole answer, as if nothing had happened."""
-    assert "".join(line.get("response", "") for line in lines) == walk(TOKENS + 1)[1:]
-    assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True]
-    assert (lines[-1]["done_reason"], lines[-1]["eval_count"]) == ("length", TOKENS)
+        yield House(Machines(folder, stack), gguf, {"anta": {}, "bari": {}, "chaka": {}})
 
 
 def test_an_answer_outlives_the_worker_that_holds_layers(house: House) -> None:
     house.deploy("anta", "bari", "chaka")
     assert house.stages() == [("anta", 2), ("bari", 2), ("chaka", 2)]
-    check(told(house.anta))
-    (worker,) = house.workers("bari")
-    check(told(house.anta, 97, worker.kill))
+    check(told(house.head))
+    check(told(house.head, 97, lambda: house.kill_worker("bari")))
     assert "bari" not in dict(house.stages()), "a machine that failed a moment ago is left alone"
 
 
 def test_an_answer_outlives_a_machine_that_is_killed(house: House) -> None:
     house.deploy("anta", "bari", "chaka")
-    check(told(house.anta, 30, house.servers["bari"].process.kill))
+    check(told(house.head, 30, lambda: house.kill("bari")))
     house.mend("bari")
 
 
 def test_an_answer_outlives_a_machine_that_freezes(house: House) -> None:
     house.deploy("anta", "chaka")
-    frozen = house.servers["chaka"].process
     try:
-        check(told(house.anta, 211, lambda: frozen.send_signal(signal.SIGSTOP)))
+        check(told(house.head, 211, lambda: house.freeze("chaka")))
     finally:
-        frozen.send_signal(signal.SIGCONT)
+        house.mend("chaka")
+
+
+def test_a_machine_that_joins_disturbs_nothing(house: House, tmp_path: Path) -> None:
+    house.deploy("anta", "bari")
+    engines, before = house.head.engines(), running(house, "anta")
+    with ExitStack() as stack:
+        house.servers["dana"] = Machines(tmp_path, stack).start("dana")
+        check(told(house.head, 50, lambda: house.join("dana")))
+        wait_until(lambda: "dana" in nodes(house.head), what="seeing it")
+        check(told(house.head))
+        assert (house.head.engines(), running(house, "anta")) == (engines, before)
+        house.servers.pop("dana").post("/api/cluster/leave", {})
     house.all_there()
+
+
+def test_what_a_machine_coordinated_is_taken_over_and_it_yields_when_it_is_back(
+    house: House,
+) -> None:
+    house.deploy("anta", "bari", "chaka")
+    (mine,) = running(house, "anta")
+    wait_until(lambda: len(models(house.head)["endless:latest"]) == 3, what="copies")
+    house.kill("anta")
+    wait_until(lambda: heirs(house, mine["id"]), 20.0, what="taking it over")
+    (heir,) = heirs(house, mine["id"])
+    check(told(house.servers[heir]))
+    (taken,) = running(house, heir)
+    assert taken["pinned"]
+
+    house.mend("anta")
+    wait_until(lambda: not running(house, "anta"), what="yielding")
+    assert running(house, heir) == [taken]
+    check(told(house.servers[heir]))
+
+
+def running(house: House, name: str) -> list[dict[str, Any]]:
+    """What a machine coordinates, as it says."""
+    rows = house.servers[name].get(PATH).json["deployments"]
+    return [row for row in rows if row["name"] == name]
+
+
+def heirs(house: House, deployment: str) -> list[str]:
+    """Who of the others coordinates a deployment."""
+    others = ("bari", "chaka")
+    return [name for name in others if deployment in [row["id"] for row in running(house, name)]]

@@ -22,7 +22,8 @@ class Beat:
 
     def __init__(self, stream: End) -> None:
         self._stream = stream
-        self._heard = time.monotonic()
+        self.heard = time.monotonic()
+        """When the other end last gave a sign of life, by the monotonic clock."""
 
     async def keep(self) -> str:
         """Say and hear that both live; why that ended, in words that go on after `it`.
@@ -39,8 +40,8 @@ class Beat:
                     return listening.result()
                 now = time.monotonic()
                 if now - began > 2 * BEAT_SECONDS:
-                    self._heard = now  # it was this machine that stood still
-                elif now - self._heard > SILENCE_SECONDS:
+                    self.heard = now  # it was this machine that stood still
+                elif now - self.heard > SILENCE_SECONDS:
                     return f"it has been silent for {SILENCE_SECONDS:.0f} seconds"
         finally:
             await end([listening])
@@ -54,7 +55,7 @@ class Beat:
         words = bytearray()
         try:
             while data := await self._stream.read():
-                self._heard = time.monotonic()
+                self.heard = time.monotonic()
                 words += data if words else data.lstrip(_ALIVE)
                 if len(words) > _LONGEST_WORDS + 1:
                     return "it says what is no sign of life"

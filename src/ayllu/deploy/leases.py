@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -40,6 +41,7 @@ MOST_LEASES = 64
 MOST_FENCES = 1024
 """Deployments whose fences are remembered."""
 _LOOK_SECONDS = 0.5
+_ROOM_SECONDS = 0.02
 _log = structlog.get_logger(__name__)
 
 
@@ -72,6 +74,10 @@ class _Lease:
         self.over = ""
         """Why it ended, or is about to."""
         self.ended = asyncio.Event()
+
+    def may_be_over(self, since: float) -> bool:
+        """Whether it is about to end, or nothing was heard of its coordinator since a moment."""
+        return bool(self.over) or (self.beat is not None and self.beat.heard < since)
 
     def touched(self) -> int:
         """Bytes that it takes by now."""
@@ -122,7 +128,7 @@ class Leases:
         try:
             for one in older:
                 await self._end(one, "a later placement of the model has taken its place")
-            self._check_room(lease)
+            await self._wait_for_room(lease)
             async with aclosing(self._start(lease)) as steps:
                 async for step in steps:
                     self._check_held(lease)
@@ -134,10 +140,6 @@ class Leases:
             raise
         self._tasks.start(self._watch(lease))
         yield WorkerLine("success", lease=lease.id)
-
-    async def end(self, node: str, lease: str) -> None:
-        """End a lease of a machine. Raises NotFoundError where it has none such."""
-        await self._end(self._find(node, lease), "the model was unloaded")
 
     async def admit(self, node: str, opening: Opening) -> Serve:
         """What a stream of a machine is joined with. Raises NotFoundError, LeaseRefusedError."""
@@ -190,14 +192,24 @@ class Leases:
         while len(self._fences) > MOST_FENCES:
             del self._fences[next(iter(self._fences))]
 
-    def _check_room(self, lease: _Lease) -> None:
-        others = [one for one in self._leases.values() if one is not lease]
-        taken = [(one.wanted.room, one.touched()) for one in others]
-        room = room_left(memory(), self._limit(), taken)
-        if lease.wanted.room > room:
-            raise BusyError(
-                f"{lease.wanted.room:,} bytes are wanted, and this machine gives {room:,}"
-            )
+    async def _wait_for_room(self, lease: _Lease) -> None:
+        """Raise BusyError where others have too much.
+
+        Who places a model anew may be sooner than the news here that its coordinator is gone: those
+        others count that are heard of after the question.
+        """
+        asked = time.monotonic()
+        while True:
+            others = [one for one in self._leases.values() if one is not lease]
+            taken = [(one.wanted.room, one.touched()) for one in others]
+            room = room_left(memory(), self._limit(), taken)
+            if lease.wanted.room <= room:
+                return
+            if not any(one.may_be_over(asked) for one in others):
+                raise BusyError(
+                    f"{lease.wanted.room:,} bytes are wanted, and this machine gives {room:,}"
+                )
+            await asyncio.sleep(_ROOM_SECONDS)
 
     def _check_held(self, lease: _Lease) -> None:
         if lease.over:

@@ -34,6 +34,8 @@ MOST_SAID = 32 << 20
 """Bytes that are kept of what an engine said; a longer answer cannot go on elsewhere."""
 MOST_REPLAYS = 2
 """How often an answer may go on at another machine."""
+MOST_REFUSALS = 2
+"""How many machines in a row may fail before they begin, and the next one is asked."""
 _KEPT = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
 """The answer's headers that do not: they are of one connection (RFC 9110, 7.6.1)."""
 _OTHERS_MAY = frozenset({404, 503})
@@ -87,6 +89,7 @@ class _Answer:
         self._wanted = error.wanted
         self._body = error.body
         self._passed_over: set[str] = set()
+        self._refusals = 0
         self._lost: list[str] = []
         self._replays = 0
         self._problem: AylluError = error
@@ -208,9 +211,10 @@ class _Answer:
     def _replicas(self, now: Leg | None = None) -> tuple[Replica, ...]:
         """The machines that can be asked, but for the one that is: those that went last of all."""
         router = state_of(self._request).router
+        passed_over = self._passed_over if now is None else set[str]()
         lost = [*self._lost, now.node] if now is not None else self._lost
-        return router.replicas(self._wanted, self._passed_over.union(lost)) or router.replicas(
-            self._wanted, self._passed_over.union(lost[-1:])
+        return router.replicas(self._wanted, passed_over.union(lost)) or router.replicas(
+            self._wanted, passed_over.union(lost[-1:])
         )
 
     def _lose(self, gone: PeerGoneError) -> None:
@@ -220,6 +224,8 @@ class _Answer:
         self.close()
         self._problem = gone
         self._replays += 1
+        self._passed_over.clear()  # what a machine did not have may be free by now
+        self._refusals = 0
         if node is not None and not isinstance(gone, _FailedError):
             state_of(self._request).router.fail(node)
 
@@ -227,8 +233,8 @@ class _Answer:
         """Whether another machine may have a better answer than this one."""
         if head.status in _OTHERS_MAY or (head.status == 400 and self._names_another_answer):
             return True
-        if head.status >= 500 and self._replays < MOST_REPLAYS:
-            self._replays += 1
+        if head.status >= 500 and self._refusals < MOST_REFUSALS:
+            self._refusals += 1
             return True
         return False
 

@@ -191,7 +191,6 @@ ROUTES = [
         takes=WorkerRequest,
         streams=(NDJSON, WorkerLine),
     ),
-    FreeEndpoint("DELETE /api/cluster/workers/{lease}", workers.release),
     Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),
     Endpoint("POST /api/me", cloud.refuse_account, statuses=()),
     Endpoint("POST /api/signout", cloud.refuse_account, statuses=()),

@@ -19,12 +19,6 @@ async def hold(request: Request) -> Response:
     return await ndjson_response(request, grant)
 
 
-async def release(request: Request) -> Response:
-    """DELETE /api/cluster/workers/:lease: hold them no more."""
-    await state_of(request).leases.end(_coordinator(request), request.path_params["lease"])
-    return Response()
-
-
 def _coordinator(request: Request) -> str:
     """The id of the machine that asks. Raises ForbiddenError for whoever is none."""
     node = peer_of(request.scope)
