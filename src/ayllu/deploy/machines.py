@@ -71,8 +71,8 @@ def machine_of(
 def ways_of(records: Iterable[Record]) -> Ways:
     """The ways between machines, which both ends measure.
 
-    The shorter round trip counts, for an end that is busy only ever makes it longer. Of two rates it
-    is the later one; a rate is only measured when it is quiet, so that one end may lack it.
+    The shorter round trip counts, for an end that is busy only ever makes it longer, and of two
+    rates the later one. A rate is only measured when it is quiet, so that one end may lack it.
     """
     measured: dict[frozenset[str], list[Link]] = {}
     for record in records:
