@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL ?=
-SCRIPTS ?= $(filter-out bench/measure.py,$(wildcard bench/*.py))
+SCRIPTS ?= $(filter-out bench/measure.py bench/wire.py,$(wildcard bench/*.py))
 PROMPTS ?= "What is two plus two?" "¿De qué color es el cielo?"
 
 .PHONY: setup extras run test test-real test-quant test-clients check bench docs engine mini mini-eval

@@ -1,9 +1,9 @@
 """A network between namespaces with the delay and the rate of a real one: a switch in user space.
 
-The kernels of many machines lack `tc netem`. So the cable of each machine of a `tests/lan.py` becomes
-a TAP device, and one process takes the frames from all of them: each waits until its turn on a
-cable of the rate, and for the delay, and goes on to where its address is. Everything crosses it: the
-tunnel, the pings that measure a link, the weights.
+The kernels of many machines lack `tc netem`. So the cable of each machine of a `tests/lan.py`
+becomes a TAP device, and one process takes the frames from all of them: each waits for its turn on
+a cable of the rate, and for the delay, and goes on to where its address is. Everything crosses it:
+the tunnel, the pings that measure a link, the weights.
 
     python bench/wire.py MILLISECONDS MBITS NAMESPACE...     (of a round trip, of one direction)
 """

@@ -71,7 +71,7 @@ def test_a_real_server_plans(server: Serving) -> None:
 
 
 def test_a_refusal_is_an_error(shell: Shell) -> None:
-    refusal = "needs 70.2 GB; desk gives 12.0 GB: 58.2 GB are missing"
+    refusal = "needs 70 GB; desk gives 12 GB: 58 GB are missing"
     answer = {
         "model": "big",
         "context": 1,

@@ -97,5 +97,5 @@ def test_a_model_that_no_machine_may_hold_is_split_and_else_refused_in_bytes(
     )
     found = plan(desk)
     assert found["candidates"] == []
-    assert "desk gives 40.0 MB" in found["refusal"]
+    assert "desk gives 40 MB" in found["refusal"]
     assert found["refusal"].endswith("MB are missing")

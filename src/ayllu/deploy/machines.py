@@ -69,9 +69,10 @@ def machine_of(
 
 
 def ways_of(records: Iterable[Record]) -> Ways:
-    """The ways between machines, which both ends measure: of two measurements the later one.
+    """The ways between machines, which both ends measure.
 
-    A rate is only measured when it is quiet, so that of the other end counts where one lacks it.
+    The shorter round trip counts, for an end that is busy only ever makes it longer, and of two
+    rates the later one. A rate is only measured when it is quiet, so that one end may lack it.
     """
     measured: dict[frozenset[str], list[Link]] = {}
     for record in records:
@@ -83,7 +84,7 @@ def ways_of(records: Iterable[Record]) -> Ways:
 def _way(links: list[Link]) -> Way:
     latest = sorted(links, key=lambda link: (-link.measured_at, link.to))
     return Way(
-        rtt_ms=latest[0].rtt_p50,
+        rtt_ms=min(link.rtt_p50 for link in links),
         mbs=next((link.mbs for link in latest if link.mbs), 0.0),
         wireless=any(link.wireless for link in latest),
     )

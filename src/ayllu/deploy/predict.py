@@ -45,8 +45,8 @@ class Kernels(NamedTuple):
 
 PLAIN = Kernels(0.15, 0.55)
 TILES = Kernels(0.45, 1.8)
-"""With weights rearranged for AMX, by a whole model and a head: a worker's never are. Measured: 0.42
-and 1.55 with Q4_K_M, 0.58 and 2.3 with Q4_0, with Q8_0 as fast as the memory and 1.8."""
+"""With weights rearranged for AMX, of a whole model and on a head: a worker's never are. Measured:
+0.42 and 1.55 with Q4_K_M, 0.58 and 2.3 with Q4_0, with Q8_0 as fast as the memory and 1.8."""
 UNKNOWN_GBS, UNKNOWN_TFLOPS = 5.0, 0.05
 """Of a machine that has not been measured yet: a slow one."""
 UNKNOWN_WAY = Way(rtt_ms=20.0, mbs=10.0)
