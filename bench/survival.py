@@ -34,7 +34,7 @@ from streams import DIALECTS, Told, ask
 TRIALS = 50
 TOKENS = 400
 WANTED_SECONDS = 5.0
-HEAD_LOST = "head killed"
+OF_HEADS = {"head killed": House.kill, "head frozen": House.freeze, "head's cable cut": House.cut}
 LAYERS = {"endless": 12, "mini": 6}
 LIMITED = {
     "AYLLU_CONTRIBUTE_RAM": "52000000",
@@ -131,8 +131,9 @@ class Trials:
         """One of them."""
         kind = self._kinds[number % len(self._kinds)]
         dialect = sorted(DIALECTS)[number % len(DIALECTS)]
-        house, of_head = self._house, kind == HEAD_LOST
-        model = "mini" if number % TEXT_EVERY == TEXT_EVERY - 2 else "endless"
+        house, of_head = self._house, kind in OF_HEADS
+        is_text = number % TEXT_EVERY == TEXT_EVERY - 2 and not of_head  # `dana` has mini, too
+        model = "mini" if is_text else "endless"
         if model == "mini" and dialect == "openai responses":
             dialect = "openai chat"  # mini thinks, and `streams.py` reads one item
         house.deploy("anta", "bari", "chaka", model=model, layers=LAYERS[model])
@@ -143,7 +144,7 @@ class Trials:
         def strike(node: str) -> None:
             if of_head:
                 lost[0] = house.name(node)
-            STRIKES.get(kind, House.kill)(house, lost[0])
+            (STRIKES | OF_HEADS)[kind](house, lost[0])
 
         try:
             asked = house.servers["dana"] if of_head else house.head
@@ -181,7 +182,7 @@ def a_house() -> Iterator[tuple[House, tuple[str, ...]]]:
         gguf = root / "endless.gguf"
         make_successor_model(gguf, chat_template=CHATML, context=2048, layers=LAYERS["endless"])
         settings = dict.fromkeys(("anta", "bari", "chaka"), LIMITED) | {"dana": EMPTY}
-        kinds = [*STRIKES, HEAD_LOST] if lan else [kind for kind in STRIKES if "cable" not in kind]
+        kinds = [kind for kind in STRIKES | OF_HEADS if lan or "cable" not in kind]
         yield House(Machines(root, stack, lan), gguf, settings), tuple(kinds)
 
 

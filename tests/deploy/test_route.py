@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from ayllu.deploy.route import BOUND, Replica, Work, by_hash, finish_seconds, order
+from ayllu.deploy.trouble import WORST
 
 GIB = 1 << 30
 KEYS = [b"conversation %d" % number for number in range(600)]
@@ -104,7 +105,7 @@ def test_no_machine_gets_much_more_than_its_share(keys: list[bytes], count: int)
             memory_gbs=st.floats(0, 1000),
             tflops=st.floats(0, 100),
             rtt_ms=st.floats(0, 500),
-            trouble=st.integers(0, 2),
+            trouble=st.integers(0, WORST),
         ),
         max_size=8,
         unique_by=lambda one: one.node,

@@ -7,6 +7,7 @@ from ayllu.deploy.trouble import (
     QUARANTINE_SECONDS,
     STABLE_SECONDS,
     TOGETHER_SECONDS,
+    WORST,
     Troubles,
 )
 
@@ -18,7 +19,7 @@ def test_three_failures_in_ten_minutes_are_ten_minutes_of_quarantine() -> None:
     assert troubles.quarantined(100.0) == {}
     troubles.fail("a", 599.0)
     assert troubles.quarantined(600.0) == {"a": QUARANTINE_SECONDS - 1.0}
-    assert troubles.rank("a", 600.0) == 2
+    assert troubles.rank("a", 600.0) == WORST
     assert troubles.rank("b", 600.0) == 0
     assert troubles.quarantined(599.0 + QUARANTINE_SECONDS) == {}
     assert troubles.rank("a", 599.0 + QUARANTINE_SECONDS) == 0
@@ -48,7 +49,7 @@ def test_many_requests_that_are_lost_at_once_are_one_failure() -> None:
     for number in range(50):
         troubles.fail("a", number * TOGETHER_SECONDS / 50)
     assert troubles.quarantined(TOGETHER_SECONDS) == {}
-    assert troubles.rank("a", TOGETHER_SECONDS) == 1
+    assert troubles.rank("a", TOGETHER_SECONDS) == 2
 
 
 def test_a_machine_that_returns_is_used_again_once_it_is_stable() -> None:
@@ -68,5 +69,5 @@ def test_a_machine_that_returns_is_used_again_once_it_is_stable() -> None:
 def test_a_machine_that_failed_is_used_again_once_it_is_stable() -> None:
     troubles = Troubles()
     troubles.fail("a", 5.0)
-    assert troubles.rank("a", 5.0 + STABLE_SECONDS - 1) == 1
+    assert troubles.rank("a", 5.0 + STABLE_SECONDS - 1) == 2
     assert troubles.rank("a", 5.0 + STABLE_SECONDS) == 0

@@ -47,7 +47,8 @@ MODELS_SECONDS = 5.0
 
 QUIET_CPU = 0.3
 MOST_QUIET_WAITS = 15
-"""A machine is measured when a smaller share of its processors is busy, or after so many looks."""
+"""A machine is measured when a smaller share of its processors is busy. One of which nothing is known
+yet is measured after so many looks, whatever else it does."""
 
 PATIENCE = 60.0
 MOST_PATIENCE = 3600.0
@@ -174,7 +175,7 @@ class OwnRecord:
         if kept is not None and not fresh and self.record.speed is None:
             self.change(speed=kept)
             return True
-        await self._quiet()
+        await self._quiet(patient=not fresh and self.record.speed is not None)
         found = await measured_speed(file, hardware, settings.models)
         if found is None:
             return False
@@ -188,9 +189,11 @@ class OwnRecord:
         if self._measuring is None or self._measuring.done():
             self._measuring = asyncio.create_task(self._measure(fresh=False))
 
-    async def _quiet(self) -> None:
-        """Wait a while for whoever else uses the processors, for the figures are kept."""
-        for _ in range(MOST_QUIET_WAITS):
+    async def _quiet(self, *, patient: bool) -> None:
+        """Wait for whoever else uses the processors: for a while, or for as long as it takes."""
+        looks = 0
+        while patient or looks < MOST_QUIET_WAITS:
+            looks += 1
             await asyncio.sleep(LOAD_SECONDS)
             if self.record.load.cpu < QUIET_CPU:
                 return

@@ -1,8 +1,7 @@
 """Deployments that the owner asked for: kept on disk, taken over by others when their machine dies.
 
 Each has one coordinator, the machine that answers for it. Its record names them with a fence: where
-two machines claim one, the greater fence is right. Of the machines that are left and have the
-model, the first by rendezvous hash takes over.
+two machines claim one, the greater fence is right. Who takes over is in `heirs.py`.
 """
 
 from __future__ import annotations
@@ -11,18 +10,18 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
 import structlog
-from msgspec import Struct, structs
+from msgspec import structs
 
 from ayllu.cluster.folder import write
 from ayllu.cluster.node import LocalNode
 from ayllu.cluster.record import MOST_DEPLOYMENTS, Deployed, Record
 from ayllu.cluster.tasks import Tasks
 from ayllu.deploy.deployments import Deployments
+from ayllu.deploy.heirs import Coordinators, Orphan
 from ayllu.errors import AylluError, BadRequestError, NotFoundError, StoreError
 from ayllu.gotime import FOREVER
 from ayllu.models.model import open_model
@@ -32,20 +31,10 @@ from ayllu.runner.pool import Pool
 from ayllu.types import Options
 
 FILE = "deployments.json"
-TAKEOVER_SECONDS = 5.0
-"""How long a coordinator may be away before another machine takes over."""
 START_SECONDS = 20.0
 """How long a machine that starts waits for the others before it places what it ran before."""
 _LOOK_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
-
-
-class Heard(Struct):
-    """A deployment of another machine, and since when that is away (0: it is there)."""
-
-    coordinator: str
-    deployed: Deployed
-    away_since: float = 0.0
 
 
 class Pins:
@@ -59,7 +48,7 @@ class Pins:
         self._store = store
         self._deployments = deployments
         self._path = home / FILE
-        self._heard: dict[str, Heard] = {}
+        self._coordinators = Coordinators()
         self._tasks = Tasks()
 
     def start(self) -> None:
@@ -68,7 +57,7 @@ class Pins:
         self._deployments.pins.update({pin.digest: pin for pin in pins})
         if pins:
             self._tasks.start(self._place_again(pins))
-        self._node.subscribe(self._hear_all)
+        self._node.subscribe(self._hear)
         self._tasks.start(self._follow())
 
     async def close(self) -> None:
@@ -159,10 +148,13 @@ class Pins:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            records = self._node.records()
+            records, now = self._node.records(), time.monotonic()
             self._yield_to(records)
-            for heard in self._orphans(records, time.monotonic()):
-                await self._take_over(heard)
+            self._hear()
+            ours = {pin.id for pin in self._deployments.pins.values()}
+            me = self._node.own.record.node
+            for orphan in self._coordinators.orphans(me, records, now, ours):
+                await self._take_over(orphan)
 
     def _yield_to(self, records: Sequence[Record]) -> None:
         """Another machine that has a greater fence for what is ours has taken it over."""
@@ -176,44 +168,13 @@ class Pins:
                     self._pin(mine.digest, None)
                     self._tasks.start(self._pool.unload(mine.digest))
 
-    def _orphans(self, records: Sequence[Record], now: float) -> list[Heard]:
-        """The deployments whose coordinator is away for too long, and which are ours to take."""
+    def _hear(self) -> None:
+        """At every change: a machine may be gone before anybody looks again."""
         me = self._node.own.record.node
-        online = {record.node for record in records}
-        ours = {pin.id for pin in self._deployments.pins.values()}
-        found = []
-        for heard in list(self._heard.values()):
-            if heard.coordinator in online or heard.deployed.id in ours:
-                heard.away_since = 0.0
-                continue
-            heard.away_since = heard.away_since or now
-            if now - heard.away_since > TAKEOVER_SECONDS:
-                heirs = rendezvous(heard.deployed, records)
-                if heirs and heirs[0] == me:
-                    found.append(heard)
-        return found
+        self._coordinators.hear(me, self._node.records(), time.monotonic())
 
-    def _hear_all(self) -> None:
-        """At once: a machine may be gone before anybody looks again."""
-        for record in self._node.records():
-            self._hear(record)
-
-    def _hear(self, record: Record) -> None:
-        """What a machine says it coordinates; what it does not say any more is over."""
-        if record.node == self._node.own.record.node:
-            return
-        said = {one.id: one for one in record.deployments if one.pinned}
-        for key, heard in list(self._heard.items()):
-            if heard.coordinator == record.node and key not in said:
-                del self._heard[key]
-        for key, one in said.items():
-            known = self._heard.get(key)
-            if known is None or one.fence >= known.deployed.fence:
-                self._heard[key] = Heard(record.node, one)
-
-    async def _take_over(self, heard: Heard) -> None:
-        pin, gone = heard.deployed, heard.coordinator
-        self._heard.pop(pin.id, None)
+    async def _take_over(self, orphan: Orphan) -> None:
+        pin, gone = orphan.deployed, orphan.coordinator
         _log.warning("a coordinator is gone: its deployment is run here", id=pin.id, node=gone)
         nodes = tuple(node for node in pin.nodes if node != gone)
         await self._try(
@@ -234,20 +195,6 @@ class Pins:
             _log.warning("a deployment cannot be placed now", id=pin.id, reason=error.sentence)
         if self._deployments.pins.get(pin.digest) is not pin:  # another one has it meanwhile
             await self._pool.unload(pin.digest)
-
-
-def rendezvous(deployed: Deployed, records: Iterable[Record]) -> list[str]:
-    """The machines that have a deployment's model, in the order in which they would take it over.
-
-    Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996.
-    """
-    holders = [
-        record.node
-        for record in records
-        if any(held.digest == deployed.digest for held in record.models)
-    ]
-    key = deployed.id.encode()
-    return sorted(holders, key=lambda node: blake2b(node.encode(), key=key[:64]).digest())
 
 
 def _load(path: Path) -> list[Deployed]:

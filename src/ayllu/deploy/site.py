@@ -14,7 +14,7 @@ from ayllu.cluster.node import LocalNode
 from ayllu.cluster.record import Deployed, Record
 from ayllu.deploy.machines import machine_of, ways_of
 from ayllu.deploy.plan import make_plan, pinned_plan
-from ayllu.deploy.trouble import Troubles
+from ayllu.deploy.trouble import WORST, Troubles
 from ayllu.deploy.types import Candidate, Demand, Machine, Plan, Ways
 from ayllu.errors import BadRequestError, EngineError
 from ayllu.gguf.layers import LayerSizes, file_sizes
@@ -24,8 +24,6 @@ from ayllu.runner.pool import Pool
 from ayllu.system import memory
 
 _Case = tuple[LayerSizes, Demand, list[Machine], Ways]
-_WORST = 2
-"""Machines in this much trouble are used where it does not go without them."""
 
 
 class Site:
@@ -49,12 +47,12 @@ class Site:
     async def plan(self, model: Model, demand: Demand) -> Plan:
         """All ways to run a model, the best first."""
         sizes, records = await self._sizes(model), self._records()
-        machines = [self._machine(record, model, _WORST) for record in records]
+        machines = [self._machine(record, model, WORST) for record in records]
         return make_plan(sizes, demand, machines, ways_of(records), here=self.here)
 
     async def check(self, model: Model, demand: Demand, pin: Deployed) -> Candidate:
         """Where a model would run as its owner wants it. Raises BadRequestError."""
-        case = await self._case(model, demand, _WORST, ())
+        case = await self._case(model, demand, WORST, ())
         if pin.split:
             return pinned_plan(*case, nodes=pin.nodes, split=pin.split)
         plan = self._among(case, pin.nodes)
@@ -76,7 +74,7 @@ class Site:
         What its owner said of it counts as long as it can be had; machines that failed are used
         last. Raises EngineError where it fits nowhere, unless its user `insists` on a try here.
         """
-        for trouble in range(_WORST + 1):
+        for trouble in range(WORST + 1):
             case = await self._case(model, demand, trouble, without)
             for candidate in self._wanted(case, pin):
                 return candidate if candidate.kind == "split" else None

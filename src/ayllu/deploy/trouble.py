@@ -17,6 +17,8 @@ TOGETHER_SECONDS = 10.0
 """Requests that a machine loses within so many seconds are one failure of it."""
 STABLE_SECONDS = 30.0
 """How long a machine that failed, or that came back, has to be there before it is used again."""
+WORST = 3
+"""The rank of a machine in quarantine."""
 
 
 class Troubles:
@@ -25,21 +27,22 @@ class Troubles:
     def __init__(self) -> None:
         self._failures: defaultdict[str, deque[float]] = defaultdict(deque)
         self._until: dict[str, float] = {}
-        self._since: dict[str, float] = {}
+        self._failed: dict[str, float] = {}
+        self._returned: dict[str, float] = {}
         self._known: set[str] = set()
         self._online: frozenset[str] = frozenset()
 
     def look(self, online: AbstractSet[str], now: float) -> None:
         """The machines that are there now; one that was there before and went has returned."""
         for node in (online - self._online) & self._known:
-            self._since[node] = now
+            self._returned[node] = now
         self._known |= online
         self._online = frozenset(online)
 
     def fail(self, node: str, now: float) -> None:
         """A machine went, or said nothing, while it owed us something."""
         failures = self._failures[node]
-        self._since[node] = now
+        self._failed[node] = now
         if failures and now - failures[-1] < TOGETHER_SECONDS:
             return
         failures.append(now)
@@ -58,14 +61,17 @@ class Troubles:
         return {node: until - now for node, until in self._until.items() if until > now}
 
     def rank(self, node: str, now: float) -> int:
-        """0 for a machine to be used, 1 where it is not stable yet, 2 in quarantine."""
+        """0 for a machine to be used, 1 where it came back or 2 failed lately, 3 in quarantine."""
         if self.quarantine(node, now):
+            return WORST
+        lately = now - STABLE_SECONDS
+        if self._failed.get(node, lately) > lately:
             return 2
-        since = self._since.get(node)
-        return int(since is not None and now - since < STABLE_SECONDS)
+        return int(self._returned.get(node, lately) > lately)
 
     def forgive(self, node: str) -> None:
         """Use a machine as if it had never failed: its owner wants it."""
         self._failures.pop(node, None)
         self._until.pop(node, None)
-        self._since.pop(node, None)
+        self._failed.pop(node, None)
+        self._returned.pop(node, None)
