@@ -47,8 +47,8 @@ MODELS_SECONDS = 5.0
 
 QUIET_CPU = 0.3
 MOST_QUIET_WAITS = 15
-"""A machine is measured when a smaller share of its processors is busy. One of which nothing is known
-yet is measured after so many looks, whatever else it does."""
+"""A machine is measured when a smaller share of its processors is busy. One of which nothing is
+known yet is measured after so many looks, whatever else it does."""
 
 PATIENCE = 60.0
 MOST_PATIENCE = 3600.0
