@@ -35,16 +35,14 @@ TRIALS = 50
 TOKENS = 400
 WANTED_SECONDS = 5.0
 HEAD_LOST = "head killed"
-BOTH_LOST = "two workers killed"
 LAYERS = {"endless": 12, "mini": 6}
 LIMITED = {
-    "AYLLU_DEBUG": "1",
     "AYLLU_CONTRIBUTE_RAM": "52000000",
     "AYLLU_CONTEXT_LENGTH": "2048",
     "AYLLU_NUM_PARALLEL": "2",
 }
 """By the plan `endless` takes 55 MB on one machine, 48 MB on each of two, and `mini` 61 and 50."""
-EMPTY = {"AYLLU_DEBUG": "1", "AYLLU_CONTRIBUTE": "0", "AYLLU_COPY_MODELS": "0"}
+EMPTY = {"AYLLU_CONTRIBUTE": "0", "AYLLU_COPY_MODELS": "0"}
 TEXT_EVERY = 10
 """Every so many trials it is the model that comes with the package, and a text of it."""
 
@@ -116,9 +114,10 @@ def hear(
 
 
 class Trials:
-    """Four machines: `anta` has the model and answers, `bari` and `chaka` hold layers and get
-    copies; `dana` has and holds nothing, and passes on what it is asked. The model fits on no
-    machine alone, so what goes on is split again.
+    """Four machines: `anta` has the model and answers, `bari` and `chaka` hold layers.
+
+    `dana` holds nothing, and passes on what it is asked. The model fits on no machine alone, so
+    what goes on is split again.
     """
 
     def __init__(self, house: House, kinds: tuple[str, ...]) -> None:
@@ -138,14 +137,13 @@ class Trials:
             dialect = "openai chat"  # mini thinks, and `streams.py` reads one item
         house.deploy("anta", "bari", "chaka", model=model, layers=LAYERS[model])
         self._learn(model, dialect)
-        lost = self._random.sample(["bari", "chaka"], 2 if kind == BOTH_LOST else 1)
+        lost = [self._random.choice(["bari", "chaka"])]
         at = int(self._sizes[model, dialect] * self._random.uniform(0.05, 0.9))
 
         def strike(node: str) -> None:
             if of_head:
-                lost[:] = [house.name(node)]
-            for name in lost:
-                STRIKES.get(kind, House.kill)(house, name)
+                lost[0] = house.name(node)
+            STRIKES.get(kind, House.kill)(house, lost[0])
 
         try:
             asked = house.servers["dana"] if of_head else house.head
@@ -158,26 +156,27 @@ class Trials:
             )
             note = heard.problem if told is None or is_right else f"another text: {told}"
         finally:
-            house.mend(*lost)
+            house.mend(lost[0])
             house.undeploy()
         silence = max((b - a for a, b in pairwise(heard.times)), default=0.0)
-        return Trial(kind, dialect, f"{'+'.join(lost)} ({model})", is_right, silence, note)
+        return Trial(kind, dialect, f"{lost[0]} ({model})", is_right, silence, note)
 
     def _learn(self, model: str, dialect: str) -> None:
         """What a stream tells where nothing happens, and its size in bytes."""
         if (model, dialect) not in self._sizes:
             heard = hear(self._house.head, model, dialect)
-            assert heard.told is not None, heard.problem
+            text = heard.told.text if heard.told is not None else heard.problem
+            if heard.told is None or (model == "endless" and text != walk(TOKENS)):
+                raise RuntimeError(f"nothing was lost, and {dialect} says {text}")
             self._sizes[model, dialect] = heard.size
-            self._texts[model, dialect] = heard.told.text
-            assert model != "endless" or heard.told.text == walk(TOKENS)
+            self._texts[model, dialect] = text
 
 
 @contextmanager
 def a_house() -> Iterator[tuple[House, tuple[str, ...]]]:
     """Four machines, and what can happen to them."""
-    with ExitStack() as stack:
-        root = Path("/tmp/survive-run"); import shutil; shutil.rmtree(root, ignore_errors=True); root.mkdir()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        root = Path(folder)
         lan = None if missing() else stack.enter_context(a_lan(4))
         gguf = root / "endless.gguf"
         make_successor_model(gguf, chat_template=CHATML, context=2048, layers=LAYERS["endless"])
@@ -191,9 +190,8 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else TRIALS
     trials: defaultdict[str, list[Trial]] = defaultdict(list)
     with a_house() as (house, kinds):
-        if len(sys.argv) > 2:
-            kinds = tuple(sys.argv[2].replace("_", " ").split(","))
-        all_of_them = Trials(house, kinds)
+        named = tuple(sys.argv[2].replace("_", " ").split(",")) if len(sys.argv) > 2 else kinds
+        all_of_them = Trials(house, named)
         for number in range(count):
             trial = all_of_them.run(number)
             trials[trial.kind].append(trial)

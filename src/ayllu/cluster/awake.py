@@ -115,9 +115,12 @@ class Awake:
     def has_moved(self) -> bool:
         """Whether this machine has other addresses than those that it listens at.
 
-        Those of IPv6 come and go by themselves: they count where there are no others.
+        Those of IPv6 come and go by themselves: they count where there are no others. Without any
+        network it waits where it is, and is back at once with its cable.
         """
         now = interfaces(self._settings.cluster_interfaces)
+        if all(one.loopback for one in now) and not all(one.loopback for one in self._interfaces):
+            return False
         return _lasting(hosts(now)) != _lasting(hosts(self._interfaces))
 
     # What it is now.

@@ -68,6 +68,7 @@ class Pins:
         self._deployments.pins.update({pin.digest: pin for pin in pins})
         if pins:
             self._tasks.start(self._place_again(pins))
+        self._node.subscribe(self._hear_all)
         self._tasks.start(self._follow())
 
     async def close(self) -> None:
@@ -145,7 +146,9 @@ class Pins:
         """What ran before this machine's start runs again, once those that it needs are there."""
         pins, until = list(pins), time.monotonic() + START_SECONDS
         while pins:
-            online = {record.node for record in self._node.records()}
+            records = self._node.records()
+            self._yield_to(records)
+            online = {record.node for record in records}
             for pin in list(pins):
                 if online.issuperset(pin.nodes) or time.monotonic() > until:
                     pins.remove(pin)
@@ -176,12 +179,11 @@ class Pins:
     def _orphans(self, records: Sequence[Record], now: float) -> list[Heard]:
         """The deployments whose coordinator is away for too long, and which are ours to take."""
         me = self._node.own.record.node
-        online = {record.node: record for record in records}
-        for record in records:
-            self._hear(record)
+        online = {record.node for record in records}
+        ours = {pin.id for pin in self._deployments.pins.values()}
         found = []
         for heard in list(self._heard.values()):
-            if heard.coordinator in online:
+            if heard.coordinator in online or heard.deployed.id in ours:
                 heard.away_since = 0.0
                 continue
             heard.away_since = heard.away_since or now
@@ -190,6 +192,11 @@ class Pins:
                 if heirs and heirs[0] == me:
                     found.append(heard)
         return found
+
+    def _hear_all(self) -> None:
+        """At once: a machine may be gone before anybody looks again."""
+        for record in self._node.records():
+            self._hear(record)
 
     def _hear(self, record: Record) -> None:
         """What a machine says it coordinates; what it does not say any more is over."""
@@ -211,7 +218,12 @@ class Pins:
         nodes = tuple(node for node in pin.nodes if node != gone)
         await self._try(
             structs.replace(
-                pin, fence=self._deployments.fence(pin.fence + 1), nodes=nodes, split=(), stages=()
+                pin,
+                fence=self._deployments.fence(pin.fence + 1),
+                nodes=nodes,
+                split=(),
+                stages=(),
+                predicted=0.0,
             )
         )
 
@@ -220,6 +232,8 @@ class Pins:
             await self._place(pin)
         except AylluError as error:  # a request for the model tries again
             _log.warning("a deployment cannot be placed now", id=pin.id, reason=error.sentence)
+        if self._deployments.pins.get(pin.digest) is not pin:  # another one has it meanwhile
+            await self._pool.unload(pin.digest)
 
 
 def rendezvous(deployed: Deployed, records: Iterable[Record]) -> list[str]:

@@ -41,7 +41,7 @@ class RpcBackend:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, gathered, return_exceptions=True)
 
     async def start(self) -> LoadOptions:
         """What the engine of this machine is started with. Raises PartLostError."""
