@@ -68,7 +68,7 @@ class Pins:
         self._deployments.pins.update({pin.digest: pin for pin in pins})
         if pins:
             self._tasks.start(self._place_again(pins))
-        self._node.subscribe(self._hear_all)
+        self._node.watch_others(self._hear_all)
         self._tasks.start(self._follow())
 
     async def close(self) -> None:
