@@ -120,13 +120,18 @@ class LocalNode:
     def subscribe(self, on_change: Callable[[], None]) -> Close:
         """Be called on the event loop whenever another snapshot would be."""
         ends = self.own.subscribe(on_change)
-        self._listeners.append(on_change)
+        leaves = self.watch_others(on_change)
 
         def end() -> None:
             ends()
-            self._listeners.remove(on_change)
+            leaves()
 
         return end
+
+    def watch_others(self, on_change: Callable[[], None]) -> Close:
+        """The same for the other machines alone, which costs nothing where there are none."""
+        self._listeners.append(on_change)
+        return lambda: self._listeners.remove(on_change)
 
     async def measure_again(self) -> None:
         """Measure this machine now. Raises EngineError where that fails."""

@@ -57,7 +57,7 @@ class Pins:
         self._deployments.pins.update({pin.digest: pin for pin in pins})
         if pins:
             self._tasks.start(self._place_again(pins))
-        self._node.subscribe(self._hear)
+        self._node.watch_others(self._hear)
         self._tasks.start(self._follow())
 
     async def close(self) -> None:

@@ -36,17 +36,18 @@ class Kernels(NamedTuple):
     """What an engine reaches of the measured FP32 rate, for one token and for more of a batch.
 
     Measured on one thread (bench/split.py has a model to repeat it): one token of Q8_0, Q4_0 and
-    Q4_K_M 0.13 to 0.2, a batch of 128 of Q8_0 and Q4_0 0.5 to 0.6.
+    Q4_K_M 0.09 to 0.2, a batch of 128 of Q8_0 and Q4_0 0.5 to 0.6.
     """
 
     token: float
     batch: float
 
 
-PLAIN = Kernels(0.15, 0.55)
-TILES = Kernels(0.45, 1.8)
+PLAIN = Kernels(0.13, 0.55)
+TILES = Kernels(0.45, 1.3)
 """With weights rearranged for AMX, of a whole model and on a head: a worker's never are. Measured:
-0.42 and 1.55 with Q4_K_M, 0.58 and 2.3 with Q4_0, with Q8_0 as fast as the memory and 1.8."""
+0.42 and 1.55 with Q4_K_M, 0.58 and 2.3 with Q4_0, with Q8_0 as fast as the memory, 1.8 and (within
+a server) 1.1."""
 UNKNOWN_GBS, UNKNOWN_TFLOPS = 5.0, 0.05
 """Of a machine that has not been measured yet: a slow one."""
 UNKNOWN_WAY = Way(rtt_ms=20.0, mbs=10.0)

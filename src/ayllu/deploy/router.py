@@ -48,7 +48,7 @@ class Router:
         self._under_way: defaultdict[str, _UnderWay] = defaultdict(_UnderWay)
         self._here: Counter[str] = Counter()
         self.troubles = Troubles()
-        cluster.subscribe(self._look)
+        cluster.watch_others(self._look)
         cluster.remark(self._remarks)
 
     def elsewhere(self, name: str, body: bytes | bytearray) -> Wanted | None:
