@@ -178,11 +178,11 @@ async def _busy(path: str, key: str) -> int:
 
 
 def children() -> list[psutil.Process]:
-    """What this process has started and its children, but for servers that wait for other tests."""
+    """What this process has started and its children, but for what waits for other tests."""
     found = []
     for child in psutil.Process().children():
         try:
-            if "serve" not in child.cmdline():
+            if "serve" not in child.cmdline() and child.name() != "oracle":
                 found += [child, *child.children(recursive=True)]
         except psutil.NoSuchProcess:
             continue

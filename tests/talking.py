@@ -137,12 +137,15 @@ def with_pool(
     asyncio.run(whole())
 
 
-async def made(home: Path, answers: int = 1) -> int:
+async def made(home: Path, answers: int = 1, seconds: float = 15.0) -> int:
     """Tokens of the answers that the last engine has ended, by its own account."""
 
     def counts() -> list[int]:
         (log,) = (home / "logs").glob("engine-*.log")
         return [int(n) for n in re.findall(r"\| +eval time = .*?/ +(\d+) tokens", log.read_text())]
 
-    await asyncio.to_thread(wait_until, lambda: len(counts()) >= answers, what="its account")
+    def is_there() -> bool:
+        return len(counts()) >= answers
+
+    await asyncio.to_thread(wait_until, is_there, seconds, "its account")
     return sum(counts())

@@ -48,6 +48,7 @@ class Site:
         """All ways to run a model, the best first."""
         sizes, records = await self._sizes(model), self._records()
         machines = [self._machine(record, model, WORST) for record in records]
+        machines[0] = structs.replace(machines[0], holds=True)  # this one, which may not say so yet
         return make_plan(sizes, demand, machines, ways_of(records), here=self.here)
 
     async def check(self, model: Model, demand: Demand, pin: Deployed) -> Candidate:
