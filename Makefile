@@ -10,7 +10,7 @@ PROMPTS ?= "What is two plus two?" "¿De qué color es el cielo?"
 setup:
 	@$(PYTHON) tools/setup.py
 
-# PyTorch beside the rest, in .venv-torch: what `ayllu create` needs to import safetensors.
+# PyTorch beside the rest, in .venv-torch: what importing and training need.
 extras:
 	@$(PYTHON) tools/setup.py --extras
 

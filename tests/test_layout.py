@@ -24,6 +24,8 @@ ROOMS = (
     "chat",
     "cluster",
     "deploy",
+    "trainer",
+    "tune",
     "server",
 )
 """A room may import what stands above it; names on one line are told apart by the files alone."""

@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tests", action="store_true", help="also install what tests run")
     parser.add_argument("--agents", action="store_true", help="also the coding agents they drive")
-    parser.add_argument("--extras", action="store_true", help="also PyTorch, to import models")
+    parser.add_argument("--extras", action="store_true", help="also PyTorch, to import and train")
     parser.add_argument("--engine", action="store_true", help="compile the engine again")
     arguments = parser.parse_args()
     if sys.version_info < (3, 11):  # noqa: UP036 - this file meets Pythons that the rest never does

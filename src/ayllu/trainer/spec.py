@@ -1,0 +1,137 @@
+"""What the server and the program that trains have to say to each other: files in a job's folder.
+
+The server writes `work.json` and `examples.npz` and starts the program; the program writes the
+rest. It goes on while no server runs, so nothing is said by any other way. A file that is there is
+whole: all but `progress.jsonl` are written under another name first.
+
+    work.json         Work
+    examples.npz      tokens (int32, all examples behind one another), trained (uint8, one for each
+                      token: whether its prediction counts), ends (int64, where each example ends),
+                      held (uint8, one for each example: whether it is held back for validation)
+    measured.json     Measured, of a few steps that changed nothing
+    progress.jsonl    a Report a line
+    checkpoint-N/     after N steps: all that going on takes
+    result/           an adapter as PEFT saves it, or `model.safetensors` with all weights
+    ended.json        Ended, at the very end
+    log.txt           what the program said
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+WORK = "work.json"
+EXAMPLES = "examples.npz"
+MEASURED = "measured.json"
+PROGRESS = "progress.jsonl"
+CHECKPOINT = "checkpoint-"
+RESULT = "result"
+ENDED = "ended.json"
+LOG = "log.txt"
+
+Method = Literal["lora", "full", "qlora"]
+Schedule = Literal["cosine", "linear", "constant"]
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_Positive = Annotated[float, Meta(gt=0)]
+_Count = Annotated[int, Meta(ge=0, lt=1 << 31)]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """How to train. 0 and "auto" stand for what suits the model and the data.
+
+    `rank`, `alpha`, `dropout`, `targets` (names of linear layers as PEFT takes them; none: all),
+    `rslora` and `dora` are of adapters. `epochs` are passes over the data, `steps` bounds them
+    where it is not 0. A step takes `batch` times `accumulate` examples of at most `context` tokens.
+    `warmup` is a share of all steps, `clip` the norm that gradients are cut to. `validation` is the
+    share of the examples that is held back; there is an evaluation each `evaluate_every` steps, and
+    after `patience` of them without a better loss training ends (0: never). A checkpoint is written
+    each `checkpoint_every` steps.
+    """
+
+    method: Method = "lora"
+    rank: Annotated[int, Meta(ge=1, le=1024)] = 16
+    alpha: _Positive = 32.0
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    targets: tuple[str, ...] = ()
+    rslora: bool = False
+    dora: bool = False
+    learning_rate: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    schedule: Schedule = "cosine"
+    warmup: _Share = 0.05
+    weight_decay: _Share = 0.0
+    clip: _Positive = 1.0
+    epochs: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
+    steps: _Count = 0
+    batch: _Count = 0
+    accumulate: _Count = 0
+    context: _Count = 0
+    packing: bool = True
+    validation: _Share = 0.1
+    evaluate_every: _Count = 0
+    patience: _Count = 0
+    checkpoint_every: _Count = 0
+    gradient_checkpointing: bool = False
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: Annotated[int, Meta(ge=0, lt=1 << 32)] = 0
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """What is to be trained: `model` is the path of a GGUF of an `architecture` of llama.cpp's.
+
+    In the `settings` nothing is left at 0 or "auto" that would mean a choice. `threads` are those
+    to compute with, `room` is how many bytes may be taken.
+    """
+
+    model: str
+    architecture: str
+    settings: Settings
+    threads: int
+    room: int
+
+
+class Measured(Struct, frozen=True, kw_only=True):
+    """What some steps took. `peak` is in bytes of the whole program; `parameters` are trained."""
+
+    steps: int
+    seconds_per_step: float
+    tokens_per_step: float
+    evaluation_seconds: float
+    peak: int
+    parameters: int
+    all_parameters: int
+    device: str
+    dtype: str
+
+
+class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A step's end: mean losses in nats per token, `tokens` and `seconds` since the beginning.
+
+    `validation_loss` is there after an evaluation. A line of a step that is there already, after a
+    resume, stands for the older one.
+    """
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    tokens: int
+    seconds: float
+    validation_loss: float | None = None
+    peak: int = 0
+    checkpoint: bool = False
+
+
+class Ended(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How it ended: `done`, `failed` with a sentence in `error`, or `cancelled`."""
+
+    outcome: Literal["done", "failed", "cancelled"]
+    error: str = ""
+    steps: int = 0
+    best_step: int = 0
+    loss: float = 0.0
+    validation_loss: float | None = None
+    stopped_early: bool = False
+    seconds: float = 0.0
