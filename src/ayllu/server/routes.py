@@ -32,6 +32,7 @@ from ayllu.server import (
     rerank,
     responses,
     tokens,
+    tune,
     wire_anthropic,
     wire_joining,
     wire_ollama,
@@ -185,6 +186,7 @@ ROUTES = [
     *contribute.ROUTES,
     *deployments.ROUTES,
     *plan.ROUTES,
+    *tune.ROUTES,
     PeerEndpoint(
         "POST /api/cluster/workers",
         workers.hold,
