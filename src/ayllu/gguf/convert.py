@@ -76,6 +76,20 @@ async def convert_adapter(
             yield step
 
 
+async def convert_weights(
+    python: Path, folder: Path, target: Path, *, types: Path
+) -> AsyncGenerator[Step]:
+    """Write the tensors of a model in a folder to `target`, a GGUF that says nothing else.
+
+    `types` is JSON: the names of the tensors to be written, each with its type, `F32`, `F16` or
+    `BF16`.
+    """
+    options = ["--types", str(types)]
+    async with aclosing(_convert(python, folder, target, options, "the trained model")) as steps:
+        async for step in steps:
+            yield step
+
+
 async def _convert(
     python: Path, folder: Path, target: Path, options: list[str], what: str
 ) -> AsyncGenerator[Step]:

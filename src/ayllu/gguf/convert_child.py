@@ -61,6 +61,8 @@ def main() -> int:
         _prepare(arguments.converters)
         if arguments.adapter:
             _convert_adapter(arguments)
+        elif arguments.types:
+            _convert_weights(arguments)
         else:
             _convert_model(arguments)
     except Refusal as error:
@@ -85,6 +87,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--projector", type=Path, help="the GGUF for a projector, if there is one")
     parser.add_argument("--fp8", default="bf16", help="what becomes of weights in FP8")
     parser.add_argument("--adapter", type=Path, metavar="BASE", help="an adapter for this model")
+    parser.add_argument(
+        "--types", type=Path, help="JSON: only the tensors, and the types of those to be written"
+    )
     return parser.parse_args()
 
 
@@ -299,6 +304,40 @@ def _convert_adapter(arguments: argparse.Namespace) -> None:
     options = ["--base", arguments.adapter, "--outfile", arguments.target, arguments.folder]
     sys.argv = [str(program), *map(str, options)]
     runpy.run_path(str(program), run_name="__main__")
+
+
+def _convert_weights(arguments: argparse.Namespace) -> None:
+    """Write a GGUF of a model's tensors alone: what else it needs lies in the GGUF it came from.
+
+    Each gets the type that is said for its name; a tensor that is not named there is left out, as
+    an output is that the embeddings stand in for.
+    """
+    gguf: Any = importlib.import_module("gguf")
+    conversion: Any = importlib.import_module("conversion")
+    types = json.loads(arguments.types.read_text("utf-8"))
+    hparams = conversion.ModelBase.load_hparams(arguments.folder, is_mistral_format=False)
+    name = conversion.get_model_architecture(hparams, conversion.ModelType.TEXT)
+    known: Any = conversion.get_model_class(name)
+
+    class Weights(known):  # type: ignore[misc]
+        model_arch = known.model_arch
+
+        def prepare_metadata(self, **_: Any) -> None:
+            """None: the GGUF that this came from has all."""
+
+        def generate_extra_tensors(self) -> Any:
+            return ()
+
+        def modify_tensors(self, data_torch: Any, name: str, bid: int | None) -> Any:
+            for new_name, data in super().modify_tensors(data_torch, name, bid):
+                if new_name in types:
+                    yield new_name, data
+
+        def tensor_force_quant(self, _: str, new_name: str, *__: Any) -> Any:
+            return gguf.GGMLQuantizationType[types[new_name]]
+
+    everything = gguf.LlamaFileType.ALL_F32
+    Weights(arguments.folder, everything, arguments.target, hparams=hparams).write()
 
 
 class _Logged(logging.Handler):

@@ -19,7 +19,7 @@ from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.read import Header
 from ayllu.gguf.tool import Step
-from ayllu.models.create_request import VERSION, CreateRequest, checked
+from ayllu.models.create_request import VERSION, CreateRequest, Trained, checked
 from ayllu.models.found_format import find_format
 from ayllu.models.import_hf import Import
 from ayllu.models.manifest import (
@@ -34,6 +34,7 @@ from ayllu.models.manifest import (
     PROMPT_TYPE,
     SYSTEM_TYPE,
     TEMPLATE_TYPE,
+    TUNED_TYPE,
     digest_of,
     encode_config,
     encode_manifest,
@@ -56,7 +57,7 @@ from ayllu.models.weights import (
 )
 from ayllu.types import Json, Layer, ModelConfig, ModelName
 
-__all__ = ["CreateRequest", "Progress", "Pull", "create"]
+__all__ = ["CreateRequest", "Progress", "Pull", "Trained", "create"]
 
 MERGING, MERGING_KEY = "merging the parts", f"{2:019d}"
 """A status and the key of its bar, beside those of quantizing."""
@@ -91,6 +92,7 @@ async def create(
     tools: Tools | None = None,
     torch_python: str = "",
     pull: Pull | None = None,
+    trained: Trained | None = None,
 ) -> AsyncGenerator[Progress]:
     """Make a model, or make it anew; yields what is being done, `success` last.
 
@@ -113,7 +115,7 @@ async def create(
                 async for line in lines:
                     yield line
         request = structs.replace(request, **work.groups)
-        async with aclosing(_make(store, name, request, tools)) as lines:
+        async with aclosing(_make(store, name, request, tools, trained)) as lines:
             async for line in lines:
                 yield line
     finally:
@@ -141,7 +143,11 @@ async def _import(work: Import, request: CreateRequest) -> AsyncGenerator[Progre
 
 
 async def _make(
-    store: Store, name: ModelName, request: CreateRequest, tools: Tools | None
+    store: Store,
+    name: ModelName,
+    request: CreateRequest,
+    tools: Tools | None,
+    trained: Trained | None,
 ) -> AsyncGenerator[Progress]:
     """Make a model of GGUFs or of another model."""
     with store.creating():
@@ -151,7 +157,7 @@ async def _make(
                     yield Progress(MERGING, MERGING_KEY, step.total, step.completed)
                 else:
                     request = structs.replace(request, files=step)
-        recipe = await asyncio.to_thread(_prepare, store, request, tools)
+        recipe = await asyncio.to_thread(_prepare, store, request, tools, trained)
         if recipe.parses:
             yield Progress("parsing GGUF")
         if recipe.detected:
@@ -209,9 +215,13 @@ class _Recipe(Struct):
         self.texts.append((media_type, data.encode() if isinstance(data, str) else data))
 
 
-def _prepare(store: Store, request: CreateRequest, tools: Tools | None) -> _Recipe:
+def _prepare(
+    store: Store, request: CreateRequest, tools: Tools | None, trained: Trained | None
+) -> _Recipe:
     """Everything short of writing. Reads manifests, small layers and GGUF headers."""
     recipe = _from_model(store, request.from_) if request.from_ else _from_files(store, request)
+    if trained:
+        _add_trained(store, recipe, trained)
     _add_files(store, recipe, request)
     _add_texts(recipe, request)
     _add_config(recipe, request)
@@ -270,6 +280,17 @@ def _find_format(recipe: _Recipe, model: Header) -> None:
     if found.template:
         recipe.detected = found.template.name
         recipe.replace(found.template.text, TEMPLATE_TYPE)
+
+
+def _add_trained(store: Store, recipe: _Recipe, trained: Trained) -> None:
+    """The card of a training, and the weights that came of it."""
+    recipe.replace(trained.card, TUNED_TYPE)
+    if trained.without_system:
+        recipe.drop(SYSTEM_TYPE)
+    if trained.weights:
+        file_type = arch.file_type(header_of(store, "the trained model", trained.weights))
+        recipe.add(layer_of(store, trained.weights, MODEL_TYPE))
+        recipe.config = structs.replace(recipe.config, file_type=file_type)
 
 
 def _add_files(store: Store, recipe: _Recipe, request: CreateRequest) -> None:

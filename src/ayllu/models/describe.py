@@ -77,7 +77,11 @@ class ShownTensor(Struct, frozen=True):
 
 
 class ShowResponse(Struct, frozen=True, kw_only=True):
-    """The answer of /api/show. `draft_info` is ours: what `projector_info` is, of a draft model."""
+    """The answer of /api/show.
+
+    `draft_info` is ours: what `projector_info` is, of a draft model. So is `tuned`: how the model
+    was trained (docs/tune.md).
+    """
 
     license: str | UnsetType = UNSET
     modelfile: str | UnsetType = UNSET
@@ -93,6 +97,7 @@ class ShowResponse(Struct, frozen=True, kw_only=True):
     model_info: dict[str, Json]
     projector_info: dict[str, Json] | UnsetType = UNSET
     draft_info: dict[str, Json] | UnsetType = UNSET
+    tuned: dict[str, Json] | UnsetType = UNSET
     tensors: tuple[ShownTensor, ...] | UnsetType = UNSET
     capabilities: tuple[str, ...] | UnsetType = UNSET
     modified_at: str
@@ -140,6 +145,7 @@ def show(model: Model, *, verbose: bool = False) -> ShowResponse:
         model_info=info,
         projector_info=model_info(projectors[0], verbose=verbose) if projectors else UNSET,
         draft_info=_draft_info(model, verbose=verbose) if model.drafts else UNSET,
+        tuned=model.tuned or UNSET,
         tensors=tuple(chain(*map(tensors, (header, *others)))) if verbose else UNSET,
         capabilities=capabilities(model) or UNSET,
         modified_at=_modified(model.modified_at),

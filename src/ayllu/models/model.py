@@ -24,6 +24,7 @@ from ayllu.models.manifest import (
     PROMPT_TYPE,
     SYSTEM_TYPE,
     TEMPLATE_TYPE,
+    TUNED_TYPE,
     ManifestError,
     parse_config,
     parse_messages,
@@ -49,7 +50,8 @@ class Model(Struct, frozen=True, kw_only=True):
     in nanoseconds, `size` in bytes. `parent` names the model that it was made from.
 
     `stems` say where corrected copies of the files belong (models/copies.py), `overrides` which
-    keys of the GGUF the engine is told otherwise.
+    keys of the GGUF the engine is told otherwise. `tuned` says how the model was trained, if it
+    was.
     """
 
     name: ModelName
@@ -65,6 +67,7 @@ class Model(Struct, frozen=True, kw_only=True):
     params: dict[str, Json] = field(default_factory=dict)
     messages: tuple[Message, ...] = ()
     licenses: tuple[str, ...] = ()
+    tuned: dict[str, Json] = field(default_factory=dict)
     config: ModelConfig = ModelConfig()
     modified_at: int = 0
     size: int = 0
@@ -135,6 +138,7 @@ def _open(store: Store, stored: StoredManifest, wants_go: bool | None) -> Model:
     config = texts.read(stored.manifest.config)
     params = texts.last(PARAMS_TYPE)
     messages = texts.last(MESSAGES_TYPE)
+    tuned = texts.last(TUNED_TYPE)
     blob = texts.of(MODEL_TYPE)[0]
     return Model(
         name=stored.name,
@@ -152,6 +156,7 @@ def _open(store: Store, stored: StoredManifest, wants_go: bool | None) -> Model:
         licenses=tuple(
             texts.read(layer).decode(errors="replace") for layer in texts.of(LICENSE_TYPE)
         ),
+        tuned=parse_params(tuned) if tuned is not None else {},
         config=parse_config(config) if config else ModelConfig(),
         modified_at=stored.modified_at,
         size=stored.size,
