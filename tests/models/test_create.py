@@ -178,7 +178,7 @@ def test_without_its_program_nothing_is_quantized(store: Store, gguf: str) -> No
     async def run() -> None:
         programs = (store.root / f"llama-{name}" for name in ("quantize", "imatrix"))
         quantize, imatrix = programs
-        tools = Tools(quantize=quantize, imatrix=imatrix)
+        tools = Tools(quantize=quantize, imatrix=imatrix, export_lora=quantize)
         async for _ in create(store, parse_name("x"), request, tools=tools):
             pass
 

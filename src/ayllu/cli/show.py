@@ -23,6 +23,7 @@ def describe(reply: ShowReply, *, verbose: bool = False) -> str:
         ("Capabilities", [("", name) for name in reply.capabilities or ()]),
         ("Projector", _projector(reply.projector_info or {})),
         ("Draft", _draft(reply.draft_info or {})),
+        ("Tuned", _tuned(reply.tuned or {})),
         ("Parameters", [("", *line.split()) for line in reply.parameters.splitlines() if line]),
         ("Metadata", _metadata(reply.model_info or {}) if verbose else []),
         ("Tensors", _tensors(reply) if verbose else []),
@@ -68,6 +69,25 @@ def _draft(info: dict[str, Json]) -> Rows:
         ("architecture", _text(info.get("general.architecture"))),
         ("parameters", _count(info)),
         ("quantization", _text(info.get("general.quantization"))),
+    ]
+    return [("", name, value) for name, value in rows if value]
+
+
+def _tuned(card: dict[str, Json]) -> Rows:
+    """How the model was trained; a card that came from elsewhere may lack anything."""
+    settings = card.get("settings")
+    method = _text(settings.get("method")) if isinstance(settings, dict) else ""
+    rows = [
+        ("base", _text(card.get("base"))),
+        ("method", " ".join(filter(None, (method, _text(card.get("kind")))))),
+        ("data", ", ".join(card["data"]) if isinstance(card.get("data"), dict) else ""),
+        ("examples", _text(card.get("examples"))),
+        ("held back", _text(card.get("held"))),
+        ("steps", _text(card.get("steps"))),
+        ("loss", _text(card.get("loss"))),
+        ("validation loss", _text(card.get("validation_loss"))),
+        ("trained at", _text(card.get("created_at"))),
+        ("version", _text(card.get("version"))),
     ]
     return [("", name, value) for name, value in rows if value]
 

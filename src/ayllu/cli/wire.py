@@ -115,6 +115,7 @@ class ShowReply(Struct, frozen=True):
     model_info: dict[str, Json] | None = None
     projector_info: dict[str, Json] | None = None
     draft_info: dict[str, Json] | None = None
+    tuned: dict[str, Json] | None = None
     tensors: tuple[Tensor, ...] | None = None
     capabilities: tuple[str, ...] | None = None
     requires: str = ""

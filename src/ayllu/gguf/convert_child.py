@@ -317,7 +317,7 @@ def _convert_weights(arguments: argparse.Namespace) -> None:
     types = json.loads(arguments.types.read_text("utf-8"))
     hparams = conversion.ModelBase.load_hparams(arguments.folder, is_mistral_format=False)
     name = conversion.get_model_architecture(hparams, conversion.ModelType.TEXT)
-    known = conversion.get_model_class(name)
+    known: Any = conversion.get_model_class(name)
 
     class Weights(known):  # type: ignore[misc]
         model_arch = known.model_arch

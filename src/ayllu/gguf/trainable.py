@@ -9,13 +9,13 @@ from ayllu.gguf.read import Header
 TRAINABLE = ("gemma2", "gemma3", "llama", "phi3", "qwen2", "qwen3", "starcoder2")
 """Those of BASES that transformers reads from a GGUF (its integrations/ggml.py)."""
 
-_MAMES = ", ".join(TRAINABLE).replace("llama", "llama (and Mistral)")
+_NAMES = ", ".join(TRAINABLE).replace("llama", "llama (and Mistral)")
 
 
 def untrainable(model: Header) -> str:
     """Why a model cannot be trained, as a whole sentence; empty where it can."""
     name = arch.architecture(model)
-    can = f"those of the architectures {_MAMES} can"
+    can = f"those of the architectures {_NAMES} can"
     if name not in TRAINABLE or name not in BASES:
         return f"models of the architecture {name} cannot be trained here: {can}"
     if model.kvs.get(f"{name}.expert_count"):

@@ -285,6 +285,8 @@ def _find_format(recipe: _Recipe, model: Header) -> None:
 def _add_trained(store: Store, recipe: _Recipe, trained: Trained) -> None:
     """The card of a training, and the weights that came of it."""
     recipe.replace(trained.card, TUNED_TYPE)
+    if trained.without_system:
+        recipe.drop(SYSTEM_TYPE)
     if trained.weights:
         file_type = arch.file_type(header_of(store, "the trained model", trained.weights))
         recipe.add(layer_of(store, trained.weights, MODEL_TYPE))

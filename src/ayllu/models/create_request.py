@@ -54,11 +54,13 @@ class Trained(Struct, frozen=True, kw_only=True):
     """What training makes of the model that a request names with `from`.
 
     `card` is JSON that says how it was trained. `weights` is the digest of a GGUF that takes the
-    place of the model's own; without one, the request has an adapter.
+    place of the model's own; without one, the request has an adapter. `without_system` leaves out
+    the model's system prompt.
     """
 
     card: bytes
     weights: str = ""
+    without_system: bool = False
 
 
 def checked(request: CreateRequest) -> CreateRequest:

@@ -28,7 +28,7 @@ MESSAGES_TYPE = "application/vnd.ollama.image.messages"
 LICENSE_TYPE = "application/vnd.ollama.image.license"
 TENSOR_TYPE = "application/vnd.ollama.image.tensor"
 TUNED_TYPE = "application/vnd.ayllu.image.tuned"
-"""Our own: JSON that says how a model was trained. Ollama keeps layers of a type it does not know."""
+"""Our own: JSON that says how a model was trained. Ollama keeps layers that it does not know."""
 
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_CONFIG_BYTES = 4 << 20

@@ -50,7 +50,8 @@ class Model(Struct, frozen=True, kw_only=True):
     in nanoseconds, `size` in bytes. `parent` names the model that it was made from.
 
     `stems` say where corrected copies of the files belong (models/copies.py), `overrides` which
-    keys of the GGUF the engine is told otherwise. `tuned` says how the model was trained, if it was.
+    keys of the GGUF the engine is told otherwise. `tuned` says how the model was trained, if it
+    was.
     """
 
     name: ModelName

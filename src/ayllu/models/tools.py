@@ -33,6 +33,7 @@ class Tools(Struct, frozen=True, kw_only=True):
 
     quantize: Path
     imatrix: Path
+    export_lora: Path
     gpus: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -71,10 +71,11 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         kept = _stored(settings)
         registries = Registries(settings)
         downloads = Downloads(store, registries.bandwidth)
-        quantize, imatrix = (
-            tool_path(engine.folder, f"llama-{name}") for name in ("quantize", "imatrix")
+        quantize, imatrix, export_lora = (
+            tool_path(engine.folder, f"llama-{name}")
+            for name in ("quantize", "imatrix", "export-lora")
         )
-        tools = Tools(quantize=quantize, imatrix=imatrix, gpus=gpus)
+        tools = Tools(quantize=quantize, imatrix=imatrix, export_lora=export_lora, gpus=gpus)
         parts = Parts(settings, engine, devices, store, pool)
 
         def copy(name: str, layer: Layer) -> AsyncGenerator[Progress]:
