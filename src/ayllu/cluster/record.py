@@ -162,7 +162,8 @@ class Record(Struct, frozen=True, kw_only=True):
     """All of it. The record with the greater (`epoch`, `counter`) is the newer one.
 
     `epoch` grows with every start of the machine's server, `counter` with every change. `returns`
-    says that the machine goes only for a moment, to come back with a new certificate.
+    says that the machine goes only for a moment, to come back with a new certificate, `trains` that
+    it could fine-tune models, and `training` how many such jobs it has to do.
     """
 
     node: NodeId
@@ -182,6 +183,8 @@ class Record(Struct, frozen=True, kw_only=True):
     contribute: Contribution = Contribution()
     admin: bool = False
     returns: bool = False
+    trains: bool = False
+    training: _Count = 0
 
     @property
     def order(self) -> tuple[int, int]:
