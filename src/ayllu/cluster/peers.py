@@ -22,13 +22,14 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ayllu.cluster.bus import Close
 from ayllu.cluster.endpoints import split_endpoint
-from ayllu.errors import AylluError
+from ayllu.errors import AylluError, NotFoundError
 
 CONNECT_SECONDS = 3.0
 NEXT_ADDRESS_SECONDS = 0.15
 """How long an address may keep us waiting before the next one is tried beside it."""
 CHUNK = 1 << 16
 _LARGEST_ERROR = 1 << 16
+_LARGEST_ANSWER = 64 << 20
 _T = TypeVar("_T")
 
 
@@ -36,6 +37,12 @@ class PeerGoneError(AylluError):
     """A machine of the ayllu cannot be reached, or went away in the middle of an answer."""
 
     status = 502
+
+
+class _RefusedError(AylluError):
+    """A machine of the ayllu does not do what it was asked, for a reason of its own."""
+
+    status = 409
 
 
 class _Refusal(msgspec.Struct):
@@ -132,7 +139,7 @@ class Peers:
         path: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | bytearray | None = None,
+        body: bytes | bytearray | AsyncGenerator[bytes] | None = None,
     ) -> PeerAnswer:
         """The beginning of a machine's answer, of any status. Raises PeerGoneError."""
         asked = asyncio.ensure_future(
@@ -170,13 +177,8 @@ class Peers:
 
         Raises PeerGoneError, and AylluError with the machine's own words where it cannot do it.
         """
-        headers = {"content-type": "application/json"}
-        body = msgspec.json.encode(wanted)
-        answer = await self.ask(node, "POST", path, headers=headers, body=body)
+        answer = await self._granted(node, "POST", path, wanted)
         try:
-            if answer.status != 200:
-                refusal = _read(await answer.read(_LARGEST_ERROR), _Refusal)
-                raise AylluError(refusal.error or "it refused")
             async with aclosing(answer.lines()) as lines:
                 async for line in lines:
                     if refused := _read(line, _Refusal).error:
@@ -184,6 +186,40 @@ class Peers:
                     yield _read(line, kind)
         finally:
             answer.close()
+
+    async def tell(
+        self, node: str, method: str, path: str, kind: type[_T], *, wanted: object = None
+    ) -> _T:
+        """What a machine answers, whole. Raises as `steps` does, and NotFoundError."""
+        answer = await self._granted(node, method, path, wanted)
+        try:
+            return _read(await answer.read(_LARGEST_ANSWER), kind)
+        finally:
+            answer.close()
+
+    async def status(
+        self, node: str, method: str, path: str, *, body: AsyncGenerator[bytes] | None = None
+    ) -> int:
+        """The status alone of what a machine answers. Raises PeerGoneError."""
+        answer = await self.ask(node, method, path, body=body)
+        try:
+            await answer.read(_LARGEST_ERROR)
+            return answer.status
+        finally:
+            answer.close()
+
+    async def _granted(self, node: str, method: str, path: str, wanted: object) -> PeerAnswer:
+        """The beginning of an answer that is none of an error."""
+        body = None if wanted is None else msgspec.json.encode(wanted)
+        headers = {} if body is None else {"content-type": "application/json"}
+        answer = await self.ask(node, method, path, headers=headers, body=body)
+        if answer.status == 200:
+            return answer
+        try:
+            refusal = _read(await answer.read(_LARGEST_ERROR), _Refusal).error or "it refused"
+        finally:
+            answer.close()
+        raise NotFoundError(refusal) if answer.status == 404 else _RefusedError(refusal)
 
     def drop(self, node: str) -> None:
         """A machine left: whoever waits for it gets a PeerGoneError now."""
@@ -245,15 +281,19 @@ def _resolved(node: str, host: str, port: int) -> ResolveResult:
     )
 
 
-def _length(body: bytes | bytearray | None) -> dict[str, str]:
-    return {"content-length": str(len(body))} if body is not None else {}
+_Body = bytes | bytearray | AsyncGenerator[bytes] | None
 
 
-def _body(body: bytes | bytearray | None) -> bytes | AsyncGenerator[bytes] | None:
+def _length(body: _Body) -> dict[str, str]:
+    is_known = isinstance(body, bytes | bytearray)
+    return {"content-length": str(len(body))} if is_known else {}
+
+
+def _body(body: _Body) -> bytes | AsyncGenerator[bytes] | None:
     """What aiohttp sends: a long body in pieces, which leave the event loop free between them."""
-    if body is None or len(body) <= CHUNK:
-        return None if body is None else bytes(body)
-    return _pieces(body)
+    if not isinstance(body, bytes | bytearray):
+        return body
+    return bytes(body) if len(body) <= CHUNK else _pieces(body)
 
 
 async def _pieces(body: bytes | bytearray) -> AsyncGenerator[bytes]:

@@ -36,6 +36,7 @@ from ayllu.models.store import Store
 from ayllu.models.tools import Tools
 from ayllu.registry.client import Registries
 from ayllu.registry.downloads import Downloads
+from ayllu.registry.pull import Order
 from ayllu.runner.engine import Engine, list_devices, tool_path
 from ayllu.runner.pool import Pool
 from ayllu.runner.process import sweep_runtime_folders
@@ -47,6 +48,7 @@ from ayllu.server.models import puller, rows
 from ayllu.server.routes import ROUTES
 from ayllu.server.state import ElsewhereError, State
 from ayllu.server.stream import ClientLeftError, error_response, json_response
+from ayllu.tune.away import Away
 from ayllu.tune.jobs import Jobs
 from ayllu.tune.steps import Steps
 from ayllu.types import Layer
@@ -101,7 +103,14 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         )
         pool.splitter = deployments
         pins = Pins(node, pool, store, deployments, settings.home)
-        jobs = Jobs(settings.home, Steps(settings, store, pool, tools))
+        jobs = Jobs(
+            settings.home,
+            Steps(settings, store, pool, tools),
+            lambda count: node.own.change(training=count),
+        )
+        away = Away(
+            settings, node, store, lambda name: puller(app.state.ayllu).pull(Order(text=name))
+        )
         app.state.ayllu = State(
             settings=settings,
             engine=engine,
@@ -118,16 +127,19 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             pins=pins,
             leases=leases,
             jobs=jobs,
+            away=away,
             stopping=asyncio.Event(),
         )
         pool.subscribe(node.note_models)
         node.start()
         pins.start()
         jobs.start()
+        away.start()
         looking = asyncio.create_task(_look(store, extra))
         try:
             yield
         finally:
+            await away.close()
             await jobs.close()
             await pins.close()
             await leases.close()

@@ -147,7 +147,7 @@ ROUTES = [
     ),
     Endpoint("POST /api/copy", models.copy, takes=wire_ollama.CopyRequest),
     Endpoint("DELETE /api/delete", models.delete, takes=wire_ollama.NameRequest),
-    Endpoint("HEAD /api/blobs/{digest}", models.has_blob),
+    PeerEndpoint("HEAD /api/blobs/{digest}", models.has_blob),
     PeerEndpoint(
         "POST /api/perplexity",
         quantize.measure,
@@ -196,7 +196,7 @@ ROUTES = [
     Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),
     Endpoint("POST /api/me", cloud.refuse_account, statuses=()),
     Endpoint("POST /api/signout", cloud.refuse_account, statuses=()),
-    Endpoint(
+    PeerEndpoint(
         "POST /api/blobs/{digest}",
         models.receive_blob,
         takes=bytes,

@@ -36,6 +36,7 @@ from ayllu.runner.pool import Pool
 from ayllu.server.encoding import decoded
 from ayllu.server.stored import StoredResponses
 from ayllu.server.wire import T, decode
+from ayllu.tune.away import Away
 from ayllu.tune.jobs import Jobs
 from ayllu.types import Json, Message, Options
 
@@ -82,6 +83,7 @@ class State(Struct, frozen=True):
     pins: Pins
     leases: Leases
     jobs: Jobs
+    away: Away
     stopping: asyncio.Event
 
 

@@ -12,12 +12,14 @@ from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from ayllu.cluster.peer_server import peer_of
 from ayllu.errors import BadRequestError, NotFoundError
 from ayllu.gotime import format_time
 from ayllu.server import wire_tune as wire
-from ayllu.server.openapi import Endpoint
+from ayllu.server.openapi import Endpoint, PeerEndpoint
 from ayllu.server.state import read_body, required, state_of
 from ayllu.server.stream import Framing, framed_response, json_response, until_left
+from ayllu.server.tune_elsewhere import begin, forwarded, machine_for, rows
 from ayllu.server.wire import encode
 from ayllu.server.wire_ollama import ErrorResponse
 from ayllu.trainer.spec import Report
@@ -40,14 +42,22 @@ async def create(request: Request) -> Response:
     if body.preview:
         seen = await until_left(request, jobs.preview(order))
         return json_response(wire.Begun(preview=_preview(seen)))
-    return json_response(wire.Begun(_row(jobs, await jobs.create(order))))
+    state, peer = state_of(request), peer_of(request.scope) or ""
+    if not peer:
+        record = await machine_for(state, order, body.node)
+        if record.node != state.site.here:
+            return json_response(await until_left(request, begin(state, order, record)))
+    job = await jobs.create(order, digest=body.digest, origin=peer)
+    return json_response(wire.Begun(_row(jobs, job)))
 
 
 async def show_all(request: Request) -> Response:
     """GET /api/tune: list the jobs of fine-tuning, the newest first."""
     jobs = state_of(request).jobs
-    rows = await asyncio.to_thread(lambda: tuple(_row(jobs, job) for job in jobs.all()))
-    return json_response(wire.TuneJobs(rows))
+    mine = await asyncio.to_thread(lambda: [_row(jobs, job) for job in jobs.all()])
+    found = [*mine, *await rows(state_of(request))]
+    found.sort(key=lambda row: row.created_at, reverse=True)
+    return json_response(wire.TuneJobs(tuple(found)))
 
 
 async def show(request: Request) -> Response:
@@ -106,9 +116,15 @@ async def file(request: Request) -> Response:
 
 
 def _found(request: Request) -> tuple[Jobs, Job]:
-    """The jobs, and the one that the path names. Raises NotFoundError."""
-    jobs = state_of(request).jobs
-    return jobs, jobs.find(request.path_params["job"])
+    """The jobs, and the one that the path names. Raises NotFoundError.
+
+    Another machine sees those of its own user alone.
+    """
+    jobs, peer = state_of(request).jobs, peer_of(request.scope)
+    job = jobs.find(request.path_params["job"])
+    if peer not in {None, job.origin}:
+        raise NotFoundError(f"there is no job {job.id!r} of yours here")
+    return jobs, job
 
 
 def _preview(seen: Preview) -> wire.Preview:
@@ -219,14 +235,20 @@ def _frame(item: Numbered | ErrorResponse) -> bytes:
 FRAMING = Framing(media_type="text/event-stream", frame=_frame, ping=b": ping\n\n")
 
 ROUTES = [
-    Endpoint("POST /api/tune", create, takes=wire.TuneRequest, gives=wire.Begun),
+    PeerEndpoint("POST /api/tune", create, takes=wire.TuneRequest, gives=wire.Begun),
     Endpoint("GET /api/tune", show_all, gives=wire.TuneJobs),
-    Endpoint("GET /api/tune/{job}", show, gives=wire.ShownJob),
-    Endpoint("GET /api/tune/{job}/events", events, streams=(FRAMING, wire.TuneEvent)),
-    Endpoint("POST /api/tune/{job}/cancel", cancel, takes=wire.Request, gives=wire.TuneJob),
-    Endpoint("POST /api/tune/{job}/resume", resume, takes=wire.Request, gives=wire.TuneJob),
-    Endpoint("DELETE /api/tune/{job}", delete, gives=wire.Deleted),
-    Endpoint("GET /api/tune/{job}/curves.svg", curve, gives=bytes),
-    Endpoint("GET /api/tune/{job}/files/{name}", file, gives=bytes),
+    PeerEndpoint("GET /api/tune/{job}", forwarded(show), gives=wire.ShownJob),
+    PeerEndpoint(
+        "GET /api/tune/{job}/events", forwarded(events), streams=(FRAMING, wire.TuneEvent)
+    ),
+    PeerEndpoint(
+        "POST /api/tune/{job}/cancel", forwarded(cancel), takes=wire.Request, gives=wire.TuneJob
+    ),
+    PeerEndpoint(
+        "POST /api/tune/{job}/resume", forwarded(resume), takes=wire.Request, gives=wire.TuneJob
+    ),
+    PeerEndpoint("DELETE /api/tune/{job}", forwarded(delete), gives=wire.Deleted),
+    PeerEndpoint("GET /api/tune/{job}/curves.svg", forwarded(curve), gives=bytes),
+    PeerEndpoint("GET /api/tune/{job}/files/{name}", forwarded(file), gives=bytes),
 ]
-"""The routes, none of which other machines may ask."""
+"""The routes; another machine may begin jobs here, and see and end those."""

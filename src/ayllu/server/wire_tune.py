@@ -18,12 +18,18 @@ _Path = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class TuneRequest(Order, frozen=True, kw_only=True):
-    """POST /api/tune. The settings are those of `trainer.spec`."""
+    """POST /api/tune. The settings are those of `trainer.spec`.
+
+    `node` is the machine of the ayllu that is to train, by its name or id; without one it is the
+    one that would be done first. `digest` is that of the base's manifest, where it has to be that.
+    """
 
     model: Name = ""
     data: Annotated[
         dict[_Path, _Digest], Meta(max_length=MOST_FILES), said({"minProperties": 1, **NEEDED})
     ] = {}
+    node: str = ""
+    digest: str = ""
     preview: bool = False
 
 
@@ -57,7 +63,7 @@ class Doing(Struct, frozen=True, omit_defaults=True):
 class TuneJob(Struct, frozen=True, kw_only=True):
     """A job: `model` is the base, `name` the model that comes of it.
 
-    What has not happened yet is 0 or empty. Losses are nats per token, of the last step reported;
+    `node` is the name of the machine that does it, where that is another one. What has not happened yet is 0 or empty. Losses are nats per token, of the last step reported;
     `validation_loss` is of the last evaluation.
     """
 
@@ -76,6 +82,7 @@ class TuneJob(Struct, frozen=True, kw_only=True):
     validation_loss: float | None = None
     tokens_per_second: float = 0.0
     seconds_left: float = 0.0
+    node: str = ""
 
 
 class Begun(Struct, frozen=True, omit_defaults=True):

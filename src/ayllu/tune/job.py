@@ -1,9 +1,9 @@
 """A job as it lies on the disk: a folder with `job.json` beside the files of `trainer.spec`.
 
-    job.json        Job, written anew at each change
-    data/           the user's files, linked from the store
-    base.gguf       the base's weights, linked too: they stay while the job needs them
-    prepared.json   Prepared, once `examples.npz` is written
+job.json        Job, written anew at each change
+data/           the user's files, linked from the store
+base.gguf       the base's weights, linked too: they stay while the job needs them
+prepared.json   Prepared, once `examples.npz` is written
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Times are Unix seconds, 0 for what has not happened. `digest` is the base's manifest's.
 
     `starts` counts how often the training was started since `checkpoint`, the last one it wrote.
-    `needs` is how many bytes of memory it takes by the estimate.
+    `needs` is how many bytes of memory it takes by the estimate. `origin` is the machine of the
+    ayllu whose user wants it, by its id; empty where that is this one.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Job(Struct, frozen=True, kw_only=True):
     starts: int = 0
     checkpoint: int = 0
     needs: int = 0
+    origin: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -149,7 +151,9 @@ class Folder:
             try:
                 (self.path / name).unlink(missing_ok=True)
             except OSError as error:
-                raise StoreError(f"{self.path / name} cannot be removed: {error.strerror}") from error
+                raise StoreError(
+                    f"{self.path / name} cannot be removed: {error.strerror}"
+                ) from error
 
     def remove(self) -> None:
         """Remove all of it. Raises StoreError where a part stays."""

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, aclosing
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from ayllu.models.files import locked, make_folder, using
 from ayllu.trainer import spec
 from ayllu.tune import program
 from ayllu.tune.job import Folder, Job, Order, State
+from ayllu.tune.placing import Task
 from ayllu.tune.steps import Preview, Steps
 
 FOLDER = "tune"
@@ -44,7 +45,9 @@ class Doing(Struct, frozen=True):
 class Jobs:
     """All jobs below a home folder. Whoever starts them closes them; trainings go on then."""
 
-    def __init__(self, home: Path, steps: Steps) -> None:
+    def __init__(self, home: Path, steps: Steps, note: Callable[[int], object]) -> None:
+        """`note` is told how many jobs are not over."""
+        self._note = note
         self._root = home / FOLDER
         self._steps = steps
         self._jobs: dict[str, Job] = {}
@@ -66,6 +69,7 @@ class Jobs:
             self._jobs[job.id] = job
             if not job.is_over:
                 self._begin(job)
+        self._tell()
 
     async def close(self) -> None:
         """Follow nothing any more."""
@@ -98,6 +102,14 @@ class Jobs:
         """What a job does now."""
         return self._doing.get(job.id, Doing())
 
+    def digest(self, order: Order) -> str:
+        """The digest of the base's manifest. Raises as `create` does."""
+        return self._steps.model(order).digest
+
+    def task(self, order: Order) -> Task:
+        """What an order would take of a machine. Raises as `create` does."""
+        return self._steps.task(order)
+
     async def preview(self, order: Order) -> Preview:
         """What an order would train on, what it takes and how long. Leaves nothing.
 
@@ -111,14 +123,17 @@ class Jobs:
         finally:
             await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
 
-    async def create(self, order: Order) -> Job:
-        """Begin a job. Raises an AylluError where it could not be: then there is none."""
+    async def create(self, order: Order, *, digest: str = "", origin: str = "") -> Job:
+        """Begin a job, of the machine `origin`. Raises an AylluError where it could not be.
+
+        Then there is none. `digest` is that of the base's manifest, where it has to be that one.
+        """
         self._claim()
         id_ = secrets.token_hex(4)
         folder = Folder(self._root / id_)
         try:
             base = await asyncio.to_thread(self._steps.take, order, folder)
-            await self._steps.check(order, folder)
+            await self._steps.check(order, folder, base=digest)
             job = Job(
                 id=id_,
                 order=await asyncio.to_thread(self._steps.named, order),
@@ -126,6 +141,7 @@ class Jobs:
                 architecture=base.architecture,
                 state="preparing",
                 created_at=time.time(),
+                origin=origin,
             )
             await asyncio.to_thread(folder.save, job)
         except BaseException:
@@ -309,5 +325,6 @@ class Jobs:
         return job
 
     def _tell(self) -> None:
+        self._note(sum(not job.is_over for job in self._jobs.values()))
         for listener in self._listeners:
             listener.set()

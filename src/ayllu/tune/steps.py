@@ -15,7 +15,6 @@ from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.tool import Step
 from ayllu.gguf.trainable import untrainable
-from ayllu.models.create import Progress
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store
@@ -26,14 +25,16 @@ from ayllu.trainer import spec
 from ayllu.trainer.spec import Measured, Settings, Work
 from ayllu.tune import program
 from ayllu.tune.data import Data, read
-from ayllu.tune.defaults import settle, steps_of
+from ayllu.tune.defaults import settle
 from ayllu.tune.job import BASE, DATA, PREPARED, Folder, Job, Order, check_paths
-from ayllu.tune.memory import estimate
+from ayllu.tune.placing import ADAPTER, FULL, Task
 from ayllu.tune.prepare import Prepared, prepare
 from ayllu.tune.result import Result, publish
-from ayllu.types import ModelName
 from ayllu.values import human_bytes
 
+EPOCHS, TOKEN_BYTES, WEIGHT_BYTES = 3, 4, 8
+"""What a job is taken for when machines are compared, before its data is read: passes over it,
+bytes to a token, and bytes of memory to a parameter."""
 _UNPACKED = "unpacked"
 
 
@@ -79,7 +80,7 @@ class Steps:
         check_paths(order.data)
         if not order.data:
             raise BadRequestError("data is required: files to train on, by their digests")
-        model = self._model(order)
+        model = self.model(order)
         for name, digest in order.data.items():
             if not self._store.has_blob(digest):
                 raise NotFoundError(f"the blob {digest} of {name} is not here: upload it first")
@@ -87,8 +88,13 @@ class Steps:
         folder.keep(BASE, model.path)
         return Base(model.digest, arch.architecture(cached_header(model.path)))
 
-    async def check(self, order: Order, folder: Folder) -> None:
-        """Raise what can be said at once: no PyTorch, or data that nothing can be learned from."""
+    async def check(self, order: Order, folder: Folder, *, base: str = "") -> None:
+        """Raise what can be said at once: no PyTorch, or data that nothing can be learned from.
+
+        `base` is the digest of the manifest that the base has to have, where it has to be that one.
+        """
+        if base not in {"", self.model(order).digest}:
+            raise BadRequestError(f"another model has the name {order.model} here")
         await program.find_python(self._config.torch_python)
         await self._read(order, folder)
 
@@ -160,7 +166,22 @@ class Steps:
 
     def needs(self, folder: Folder) -> int:
         """How many bytes of memory a training takes, by the estimate."""
-        ...
+
+    def task(self, order: Order) -> Task:
+        """What an order would take of a machine, by the size of its data."""
+        model = self.model(order)
+        header = cached_header(model.path)
+        data = sum(self._store.blob_path(one).stat().st_size for one in order.data.values())
+        count = arch.parameter_count(header)
+        return Task(
+            digest=model.digest,
+            size=model.path.stat().st_size,
+            parameters=count,
+            tokens=round((order.epochs or EPOCHS) * data / TOKEN_BYTES),
+            data=data,
+            needs=WEIGHT_BYTES * count,
+            operations=FULL if order.method == "full" else ADAPTER,
+        )
 
     async def preview(self, order: Order, folder: Folder) -> Preview:
         """What a training would be, told by its first steps."""
@@ -208,7 +229,7 @@ class Steps:
             async for line in lines:
                 yield line.status, Step(line.completed, line.total)
 
-    def _model(self, order: Order) -> Model:
+    def model(self, order: Order) -> Model:
         """The base. Raises NotFoundError, and BadRequestError where it cannot be trained."""
         try:
             model = open_model(self._store, parse_name(order.model))

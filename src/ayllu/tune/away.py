@@ -1,0 +1,188 @@
+"""The jobs of this machine's user that other machines do: begun there, asked after, brought home.
+
+Which they are lies in a file, so that what comes of them is brought here, too, where this machine
+was switched off meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+import msgspec
+import structlog
+from msgspec import Struct, structs
+
+from ayllu.cluster.folder import read, write
+from ayllu.cluster.node import LocalNode
+from ayllu.cluster.peers import PeerGoneError, Peers
+from ayllu.cluster.record import Record
+from ayllu.cluster.tasks import Tasks
+from ayllu.config import Settings
+from ayllu.errors import AylluError, NotFoundError, UnsupportedError
+from ayllu.models.create import Progress
+from ayllu.models.store import Store
+from ayllu.tune.job import ENDS, State
+from ayllu.tune.jobs import FOLDER
+from ayllu.tune.program import find_python
+
+FILE = "elsewhere.json"
+POLL_SECONDS = 3.0
+_CHUNK = 1 << 20
+_log = structlog.get_logger(__name__)
+
+
+class Lent(Struct, frozen=True):
+    """A job of another machine; `state` is its latest known, `model` what comes of it.
+
+    `brought` says that the model is here, or that there will be none.
+    """
+
+    id: str
+    node: str
+    base: str
+    model: str
+    state: State = "preparing"
+    brought: bool = False
+
+
+class _Row(Struct, frozen=True):
+    """What matters of the job that another machine tells of."""
+
+    id: str
+    name: str
+    state: State
+
+
+class _Begun(Struct, frozen=True):
+    job: _Row
+
+
+class Away:
+    """All of them. Whoever starts it closes it. `pull` gets a model by its name."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        node: LocalNode,
+        store: Store,
+        pull: Callable[[str], AsyncGenerator[Progress]],
+    ) -> None:
+        self._path = settings.home / FOLDER / FILE
+        self._torch_python = settings.torch_python
+        self._node = node
+        self._store = store
+        self._pull = pull
+        self._jobs: dict[str, Lent] = {}
+        self._tasks = Tasks()
+
+    def start(self) -> None:
+        """Ask after those of an earlier life, and tell the others whether this machine trains.
+
+        Raises StoreError for a file that is damaged.
+        """
+        self._tasks.start(self._look())
+        for job in read(self._path, list[Lent]) or []:
+            self._jobs[job.id] = job
+            if not job.brought:
+                self._tasks.start(self._bring(job.id))
+
+    async def close(self) -> None:
+        """Ask no more: the other machines go on."""
+        await self._tasks.end()
+
+    def all(self) -> list[Lent]:
+        """All of them."""
+        return list(self._jobs.values())
+
+    def get(self, id_: str) -> Lent | None:
+        """One by its id, where it is there."""
+        return self._jobs.get(id_)
+
+    def peers(self) -> Peers:
+        """The way to the other machines. Raises PeerGoneError where there is none."""
+        if self._node.peers is None:
+            raise PeerGoneError("this machine has left the ayllu")
+        return self._node.peers
+
+    async def begin(self, record: Record, order: Mapping[str, object], base: str) -> str:
+        """Have a machine do a job whose `base` is a manifest's digest; returns the job's id.
+
+        It gets the data and the model first. Raises an AylluError in the machine's own words.
+        """
+        peers, model = self.peers(), str(order["model"])
+        if all(held.digest != base for held in record.models):
+            steps = peers.steps(record.node, "/api/pull", {"model": model}, Progress)
+            async with aclosing(steps):
+                async for _ in steps:
+                    pass
+        data = msgspec.convert(order["data"], dict[str, str])
+        for digest in dict.fromkeys(data.values()):
+            await self._send(peers, record.node, digest)
+        wanted = {**order, "digest": base, "node": ""}
+        begun = await peers.tell(record.node, "POST", "/api/tune", _Begun, wanted=wanted)
+        job = Lent(begun.job.id, record.node, model, begun.job.name, begun.job.state)
+        self._keep(job)
+        self._tasks.start(self._bring(job.id))
+        return job.id
+
+    def forget(self, id_: str) -> None:
+        """A job is none any more. Raises StoreError."""
+        if self._jobs.pop(id_, None) is not None:
+            self._save()
+
+    def resumed(self, id_: str) -> None:
+        """A job goes on, and what comes of it is wanted again. Raises StoreError."""
+        job = self._jobs[id_]
+        if job.brought:
+            self._keep(structs.replace(job, brought=False, state="waiting"))
+            self._tasks.start(self._bring(id_))
+
+    async def _look(self) -> None:
+        with suppress(UnsupportedError):
+            await find_python(self._torch_python)
+            self._node.own.change(trains=True)
+
+    async def _send(self, peers: Peers, node: str, digest: str) -> None:
+        """Give a machine a file of the data, where it has it not."""
+        path = f"/api/blobs/{digest}"
+        if await peers.status(node, "HEAD", path) == 200:
+            return
+        file = self._store.blob_path(digest)
+        status = await peers.status(node, "POST", path, body=_pieces(file))
+        if status not in {200, 201}:
+            raise PeerGoneError(f"the machine takes no data (status {status})")
+
+    async def _bring(self, id_: str) -> None:
+        """Ask after a job until it is over, and get what came of it."""
+        while (job := self._jobs.get(id_)) is not None and not job.brought:
+            try:
+                path = f"/api/tune/{id_}"
+                row = await self.peers().tell(job.node, "GET", path, _Row)
+                if row.state == "done":
+                    async with aclosing(self._pull(row.name)) as lines:
+                        async for _ in lines:
+                            pass
+                is_over = row.state in ENDS
+                if is_over or row.state != job.state:
+                    self._keep(structs.replace(job, state=row.state, brought=is_over))
+            except NotFoundError:
+                self._keep(structs.replace(job, state="failed", brought=True))
+            except AylluError as error:
+                _log.debug("a job elsewhere cannot be asked after", job=id_, why=error.sentence)
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _keep(self, job: Lent) -> None:
+        self._jobs[job.id] = job
+        self._save()
+
+    def _save(self) -> None:
+        write(self._path, msgspec.json.encode(self.all()))
+
+
+async def _pieces(path: Path) -> AsyncGenerator[bytes]:
+    with path.open("rb") as file:
+        while data := await asyncio.to_thread(file.read, _CHUNK):
+            yield data
