@@ -63,8 +63,9 @@ class Doing(Struct, frozen=True, omit_defaults=True):
 class TuneJob(Struct, frozen=True, kw_only=True):
     """A job: `model` is the base, `name` the model that comes of it.
 
-    `node` is the name of the machine that does it, where that is another one. What has not happened yet is 0 or empty. Losses are nats per token, of the last step reported;
-    `validation_loss` is of the last evaluation.
+    `node` is the name of the machine that does it, where that is another one. What has not happened
+    yet is 0 or empty. Losses are nats per token, of the last step
+    reported; `validation_loss` is of the last evaluation.
     """
 
     id: str
