@@ -175,11 +175,9 @@ async def _order(
 
 async def _base(client: Client, text: str) -> str:
     """The base's name; one that is a folder or not here yet becomes a model first."""
-    path = Path(text).expanduser()
-    if path.is_dir() and (path / "config.json").exists():
-        name = file_model_name(path.resolve().name)
+    if (name := _folder_name(text)) is not None:
         note(f"{text} becomes the model {name}")
-        await create_model(client, name, read_definition(str(path)))
+        await create_model(client, name, read_definition(text))
         return name
     name = await model_of_file(client, text)
     try:
@@ -187,6 +185,14 @@ async def _base(client: Client, text: str) -> str:
     except NotFoundError:
         await pull(client, name, insecure=False)
     return name
+
+
+def _folder_name(text: str) -> str | None:
+    """What a folder with a model in it is called as a model; None for what is no such folder."""
+    path = Path(text).expanduser()
+    if not (path / "config.json").is_file():
+        return None
+    return file_model_name(path.resolve().name)
 
 
 def _files(data: tuple[str, ...]) -> list[Path]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ayllu.cli.client import Client, ProtocolError, RefusedError
 from ayllu.cli.print import clean_line, human_duration, note
-from ayllu.cli.wire_tune import Job, JobEvent, StepEvent
+from ayllu.cli.wire_tune import Event, Job, JobEvent, StepEvent
 from ayllu.errors import AylluError
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ async def follow_job(client: Client, id_: str) -> None:
 async def _follow(client: Client, id_: str, shown: Lines | TuneBar) -> Job | None:
     """Show the events of one connection; returns the last that was said of the job."""
     job = None
-    events = client.events(f"/api/tune/{quote(id_)}/events", JobEvent | StepEvent)
+    path = f"/api/tune/{quote(id_)}/events"
+    events: AsyncGenerator[Event, None] = client.events(path, Event)
     async with aclosing(events):
         async for event in events:
             if isinstance(event, JobEvent):

@@ -65,6 +65,9 @@ class StepEvent(Struct, frozen=True, tag_field="type", tag="step", kw_only=True)
     seconds_left: float = 0.0
 
 
+Event = JobEvent | StepEvent
+
+
 class Segment(Struct, frozen=True):
     """A part of an example."""
 

@@ -1,9 +1,9 @@
 """A job as it lies on the disk: a folder with `job.json` beside the files of `trainer.spec`.
 
-    job.json        Job, written anew at each change
-    data/           the user's files, linked from the store
-    base.gguf       the base's weights, linked too: they stay while the job needs them
-    prepared.json   Prepared, once `examples.npz` is written
+job.json        Job, written anew at each change
+data/           the user's files, linked from the store
+base.gguf       the base's weights, linked too: they stay while the job needs them
+prepared.json   Prepared, once `examples.npz` is written
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ayllu.cluster.folder import write
 from ayllu.errors import BadRequestError, StoreError
@@ -52,7 +52,7 @@ class Order(Settings, frozen=True, kw_only=True):
 
     model: str = ""
     name: str = ""
-    data: dict[str, str] = {}
+    data: dict[str, str] = field(default_factory=dict)
     merge: bool = False
     quantize: str = ""
     system: str | None = None
@@ -149,7 +149,9 @@ class Folder:
             try:
                 (self.path / name).unlink(missing_ok=True)
             except OSError as error:
-                raise StoreError(f"{self.path / name} cannot be removed: {error.strerror}") from error
+                raise StoreError(
+                    f"{self.path / name} cannot be removed: {error.strerror}"
+                ) from error
 
     def remove(self) -> None:
         """Remove all of it. Raises StoreError where a part stays."""
@@ -164,7 +166,7 @@ class Folder:
         """Remove what only going on would take, checkpoints above all: the job is done."""
         for path in self._checkpoints():
             shutil.rmtree(path, ignore_errors=True)
-        self.clear(BASE, spec.EXAMPLES)
+        self.clear(BASE, spec.EXAMPLES, spec.BEST)
 
     def keep(self, name: str, blob: Path) -> Path:
         """Give a blob a second name here, so that it stays when the store lets it go.
