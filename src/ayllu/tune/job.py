@@ -208,7 +208,7 @@ class Tail:
         self._offset = 0
 
     def read(self) -> list[Report]:
-        """The reports since the last call; a line that is still being written waits for the next."""
+        """The reports since the last call; a line that is half written waits for the next."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
