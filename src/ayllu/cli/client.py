@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from types import UnionType
 from typing import Self, TypeVar
 
 import aiohttp
@@ -179,7 +178,7 @@ class Client:
                 async for line in lines:
                     yield self._read(line, kind)
 
-    async def events(self, path: str, kind: type[T] | UnionType) -> AsyncGenerator[T, None]:
+    async def events(self, path: str, kind: type[T]) -> AsyncGenerator[T, None]:
         """GET server-sent events of JSON and yield them. Closing it cancels the request.
 
         An event that is an error is raised as an AylluError.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ayllu.cli.client import Client, ProtocolError, RefusedError
 from ayllu.cli.print import clean_line, human_duration, note
-from ayllu.cli.wire_tune import Event, Job, JobEvent, StepEvent
+from ayllu.cli.wire_tune import Event, Job, Report
 from ayllu.errors import AylluError
 
 if TYPE_CHECKING:
@@ -70,14 +70,13 @@ async def _follow(client: Client, id_: str, shown: Lines | TuneBar) -> Job | Non
     """Show the events of one connection; returns the last that was said of the job."""
     job = None
     path = f"/api/tune/{quote(id_)}/events"
-    events: AsyncGenerator[Event, None] = client.events(path, Event)
-    async with aclosing(events):
+    async with aclosing(client.events(path, Event)) as events:
         async for event in events:
-            if isinstance(event, JobEvent):
+            if event.job is not None:
                 job = event.job
                 shown.job(job)
-            else:
-                shown.step(event)
+            if event.report is not None:
+                shown.step(event.report, event)
     return job
 
 
@@ -95,9 +94,8 @@ class Lines:
             if job.state not in OVER:
                 note(f"{job.id}: {job.state}")
 
-    def step(self, event: StepEvent) -> None:
+    def step(self, report: Report, event: Event) -> None:
         """Say a step where there was an evaluation, or a tenth of all is done."""
-        report = event.report
         tenth = report.step * 10 // max(1, report.steps)
         if report.validation_loss is None and tenth <= self._tenth:
             return
