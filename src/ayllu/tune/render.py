@@ -7,10 +7,10 @@ template writes that is found out by rendering a conversation of one turn.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import msgspec
 from msgspec import Struct
 
 from ayllu.chat.choice import settle
@@ -18,14 +18,18 @@ from ayllu.chat.prompt import with_model_messages
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.said import Record, Said
 from ayllu.chat.turn import Turn, make_turn
+from ayllu.errors import BadRequestError
 from ayllu.gguf.cache import cached_header
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model
 from ayllu.runner.place import Lease
 from ayllu.tune.rows import Chat, RowError
+from ayllu.tune.skeletons import Skeletons
 from ayllu.types import Json, Message, Options
 
-_MARK = "Qz7answer"
+Tools = Sequence[Mapping[str, Json]]
+
+_MARK = "Quipucamayoc"
 """An answer that no template writes by itself."""
 
 _ASKED = Message(role="user", content="Hello")
@@ -75,33 +79,32 @@ class Renderer(Struct, frozen=True):
 
     model: Model
     system: str
+    skeletons: Skeletons
+    limit: asyncio.Semaphore
 
     async def manner(self, lease: Lease) -> Manner:
         """How the model is spoken to. Raises BadRequestError where its template cannot be used."""
         client, ends = lease.client, await lease.client.end_tokens()
         ending = await self._ending(lease, ends)
         thinks = "thinking" in capabilities(self.model)
-        modes = [
-            await self._mode(lease, think, ending)
-            for think in ((True, False) if thinks else (None,))
-        ]
-        prompt = await self._turn(lease, (), None).shown((_ASKED,))
-        tail = (await self._ended(lease, (_ASKED, _ANSWERED), (), None, ending))[len(prompt) :]
-        tokens = await client.tokenize(tail, special=False)
+        ways = (True, False) if thinks else (None,)
+        modes = [await self._mode(lease, think, ending) for think in ways]
+        text = await self._ended(lease, (_ASKED, _ANSWERED), Mode(), (), ending)
+        if _MARK not in text:
+            raise BadRequestError("the model's template leaves the assistant's answers out")
+        after = await client.tokenize(text.rpartition(_MARK)[2], special=False)
         plain, special = [await client.tokenize("a", special=special) for special in (False, True)]
         last = cached_header(self.model.path).kvs.get("tokenizer.ggml.eos_token_id")
         return Manner(
             modes=tuple(modes),
             ending=ending,
-            stops=not ends.isdisjoint(tokens),
+            stops=not ends.isdisjoint(after),
             ends=ends,
             last=last if isinstance(last, int) else min(ends, default=None),
             head=tuple(special[: _place(special, plain)]),
         )
 
-    async def render(
-        self, lease: Lease, manner: Manner, chat: Chat, limit: asyncio.Semaphore
-    ) -> list[Rendered]:
+    async def render(self, lease: Lease, manner: Manner, chat: Chat) -> list[Rendered]:
         """The examples that a conversation gives: one, where its template allows that.
 
         It is one for each turn where a later prompt leaves out what the model said before, as
@@ -115,26 +118,19 @@ class Renderer(Struct, frozen=True):
         found: list[Rendered] = []
         for mode in manner.modes[:1] if thoughtful else manner.modes:
             work = (
-                self._spoken(lease, manner, mode, messages[: n + 1], chat, limit) for n in places
+                self._spoken(lease, manner, mode, messages[: place + 1], chat.tools)
+                for place in places
             )
             found += _joined(await asyncio.gather(*work), stops=manner.stops)
         texts = {rendered[-1].text: rendered for rendered in reversed(found)}
         return [rendered for rendered in found if texts[rendered[-1].text] is rendered]
 
     async def _spoken(
-        self,
-        lease: Lease,
-        manner: Manner,
-        mode: Mode,
-        messages: Sequence[Message],
-        chat: Chat,
-        limit: asyncio.Semaphore,
+        self, lease: Lease, manner: Manner, mode: Mode, messages: Sequence[Message], tools: Tools
     ) -> Spoken:
         """The last message as the answer to those before it."""
-        async with limit:
-            prompt = await self._turn(lease, chat.tools, mode.think).shown(messages[:-1])
-        async with limit:
-            text = await self._ended(lease, messages, chat.tools, mode.think, manner.ending)
+        prompt = await self._prompt(lease, messages[:-1], mode, tools)
+        text = await self._ended(lease, messages, mode, tools, manner.ending)
         answer = _answer(prompt, text, mode, messages[-1].thinking)
         if answer is None:
             raise RowError(
@@ -143,30 +139,50 @@ class Renderer(Struct, frozen=True):
             )
         return Spoken(prompt, prompt + (answer if manner.stops else answer.rstrip()))
 
-    def _turn(self, lease: Lease, tools: Sequence[Mapping[str, Json]], think: bool | None) -> Turn:
-        request = settle(ChatRequest(tools=tuple(tools), think=think))
-        return make_turn(lease, self.model, request, Options(), Record(Said(seed=0)))
+    async def _prompt(
+        self, lease: Lease, messages: Sequence[Message], mode: Mode, tools: Tools
+    ) -> str:
+        """The prompt of serving. A last message of the assistant's is gone on with."""
+
+        async def ask(shown: Sequence[Message]) -> str:
+            async with self.limit:
+                return await turn.shown(shown)
+
+        turn = self._turn(lease, mode, tools)
+        if turn.template is not None:
+            return await ask(messages)
+        return await self.skeletons.render(_way("prompt", mode, tools), messages, ask)
 
     async def _ended(
         self,
         lease: Lease,
         messages: Sequence[Message],
-        tools: Sequence[Mapping[str, Json]],
-        think: bool | None,
+        mode: Mode,
+        tools: Tools,
         ending: str,
     ) -> str:
-        turn = self._turn(lease, tools, think)
-        if turn.template is None:
-            return await turn.ended(messages)
-        return await turn.shown(messages) + ending
+        """The conversation with its last answer ended."""
+
+        async def ask(shown: Sequence[Message]) -> str:
+            async with self.limit:
+                return await turn.ended(shown)
+
+        turn = self._turn(lease, mode, tools)
+        if turn.template is not None:
+            return await self._prompt(lease, messages, mode, tools) + ending
+        return await self.skeletons.render(_way("ended", mode, tools), messages, ask)
+
+    def _turn(self, lease: Lease, mode: Mode, tools: Tools) -> Turn:
+        request = settle(ChatRequest(tools=tuple(tools), think=mode.think))
+        return make_turn(lease, self.model, request, Options(), Record(Said(seed=0)))
 
     async def _ending(self, lease: Lease, ends: frozenset[int]) -> str:
         """What a Go template writes behind an answer that another turn follows, up to its end."""
-        turn = self._turn(lease, (), None)
+        turn = self._turn(lease, Mode(), ())
         if turn.template is None:
             return ""
         shown = await turn.shown((_ASKED, _ANSWERED, _ASKED))
-        after = shown[shown.rfind(_MARK) + len(_MARK) :]
+        after = shown.rpartition(_MARK)[2]
         written = ""
         for piece in await lease.client.pieces(after, special=False, parse_special=True):
             written += piece.piece if isinstance(piece.piece, str) else ""
@@ -175,15 +191,21 @@ class Renderer(Struct, frozen=True):
         return ""
 
     async def _mode(self, lease: Lease, think: bool | None, ending: str) -> Mode:
-        turn = self._turn(lease, (), think)
-        prompt = await turn.shown((_ASKED,))
-        text = await self._ended(lease, (_ASKED, _ANSWERED), (), think, ending)
+        mode = Mode(think)
+        prompt = await self._prompt(lease, (_ASKED,), mode, ())
+        text = await self._ended(lease, (_ASKED, _ANSWERED), mode, (), ending)
         if text.startswith(prompt):
-            return Mode(think)
-        opening = prompt[len(os.path.commonprefix((prompt, text))) :]  # noqa: RUF071 - letters are meant
-        going_on = await turn.shown((_ASKED, _ANSWERED))
+            return mode
+        shared = next(
+            (n for n, (a, b) in enumerate(zip(prompt, text, strict=False)) if a != b), len(text)
+        )
+        going_on = await self._prompt(lease, (_ASKED, _ANSWERED), mode, ())
         closing = going_on[len(prompt) : max(going_on.rfind(_MARK), len(prompt))]
-        return Mode(think, opening, closing if going_on.startswith(prompt) else "")
+        return Mode(think, prompt[shared:], closing if going_on.startswith(prompt) else "")
+
+
+def _way(kind: str, mode: Mode, tools: Tools) -> tuple[str, ...]:
+    return kind, str(mode.think), msgspec.json.encode(tools).decode() if tools else ""
 
 
 def _answer(prompt: str, text: str, mode: Mode, thinking: str) -> str | None:
