@@ -20,6 +20,10 @@ LEAST = 2
 """Examples that there have to be."""
 
 
+_REASON = 300
+"""Characters of a reason: the engine's may have a whole template in them."""
+
+
 class Part(Struct, frozen=True):
     """A part of a document with its tokens."""
 
@@ -27,7 +31,14 @@ class Part(Struct, frozen=True):
     ids: list[int]
 
 
-Result = list[Example] | Part | BadRow
+class Taught(Struct, frozen=True):
+    """The examples of a conversation, and whether thoughts are not in there."""
+
+    examples: list[Example]
+    unthought: bool
+
+
+Result = Taught | Part | BadRow
 
 
 async def make_examples(
@@ -48,7 +59,8 @@ async def make_examples(
         if isinstance(one, Text):
             found.append(Part(one, next(starts if one.begins else rests)))
         elif isinstance(one, list):
-            found.append([example for _ in one for example in next(examples)])
+            taught = [example for _ in one for example in next(examples)]
+            found.append(Taught(taught, any(turn.lost for chat in one for turn in chat)))
         else:
             found.append(one)
     return found
@@ -64,7 +76,7 @@ async def _render(
     except EngineDiedError:
         raise
     except (RowError, AylluError) as error:
-        return BadRow(row.file, row.line, str(error))
+        return BadRow(row.file, row.line, " ".join(str(error).split())[:_REASON])
 
 
 class Made(Struct):
@@ -76,6 +88,7 @@ class Made(Struct):
     bad_count: int = 0
     truncated: int = 0
     dropped: int = 0
+    unthought: int = 0
     count: int = 0
 
     def add(self, row: Row, made: Result, cutter: Cutter) -> None:
@@ -87,10 +100,13 @@ class Made(Struct):
             return
         self.count += 1
         origin = structs.replace(row, example=Text(""))  # the tokens are enough
-        for example in cutter.cut(made.part, made.ids) if isinstance(made, Part) else made:
+        is_part = isinstance(made, Part)
+        found = cutter.cut(made.part, made.ids) if isinstance(made, Part) else made.examples
+        self.unthought += isinstance(made, Taught) and made.unthought
+        for example in found:
             self.examples.append(example)
             self.rows.append((self.count, origin))
-            self.count += isinstance(made, Part)
+            self.count += is_part
 
     def truncate(self, context: int) -> None:
         """Cut what is longer than the context at its end."""

@@ -13,6 +13,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from msgspec import Struct
 
+from ayllu.chat.prompt import model_template
+from ayllu.chat.request import ChatRequest
 from ayllu.chat.tokens import ask_beside
 from ayllu.errors import BadRequestError
 from ayllu.gguf import arch
@@ -69,7 +71,8 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
     `examples` are all, `held` of them for validation. `bad` are the first of the `bad_count` rows
     that were left out. `truncated` examples lost their ends to `context`, `dropped` ones would have
-    lost all that is to be learned. `tokens` are of all examples, `trained_tokens` those whose
+    lost all that is to be learned. `unthought` ones have thoughts that the model's template leaves
+    out. `tokens` are of all examples, `trained_tokens` those whose
     prediction counts, `longest` is the longest example's count. `context` is the one asked for, or
     the one that suits the data. `digest` is the data's.
     """
@@ -82,6 +85,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     bad_count: int
     truncated: int
     dropped: int
+    unthought: int
     tokens: int
     trained_tokens: int
     longest: int
@@ -112,7 +116,8 @@ async def prepare(
         made = Made(bad=list(data.bad), bad_count=data.bad_count)
         skeletons = Skeletons(arch.chat_template(cached_header(model.path)) or "", quick=quick)
         system = model.system if system is None else system
-        renderer = Renderer(model, system, skeletons, asyncio.Semaphore(_ASKERS))
+        template = model_template(model, ChatRequest())
+        renderer = Renderer(model, system, template, skeletons, asyncio.Semaphore(_ASKERS))
         try:
             async with aclosing(_make(engine, renderer, data, most, made)) as steps:
                 async for done in steps:
@@ -138,6 +143,7 @@ async def prepare(
         bad_count=made.bad_count,
         truncated=made.truncated,
         dropped=made.dropped,
+        unthought=made.unthought,
         tokens=sum(len(example.tokens) for example in made.examples),
         trained_tokens=sum(int(example.trained.sum()) for example in made.examples),
         longest=max(len(example.tokens) for example in made.examples),
