@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from msgspec import Struct, field, structs
+from msgspec import Struct
 
+from ayllu.chat.prompt import model_template
+from ayllu.chat.request import ChatRequest
 from ayllu.chat.tokens import ask_beside
-from ayllu.errors import AylluError, BadRequestError
+from ayllu.errors import BadRequestError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.tool import Step
@@ -23,13 +26,14 @@ from ayllu.models.model import Model
 from ayllu.runner.options import DEFAULTS, merge_options, parse_options
 from ayllu.runner.place import Lease
 from ayllu.runner.pool import Pool
-from ayllu.runner.process import EngineDiedError
 from ayllu.trainer.spec import EXAMPLES, Settings
-from ayllu.tune.data import MOST_BAD, Data, check_strict
-from ayllu.tune.render import Manner, Rendered, Renderer
-from ayllu.tune.rows import BadRow, Chat, Row, RowError, Text
+from ayllu.tune.data import Data, check_strict
+from ayllu.tune.making import Made, make_examples
+from ayllu.tune.render import Renderer
+from ayllu.tune.rows import BadRow, Text
+from ayllu.tune.skeletons import OtherwiseError, Skeletons
 from ayllu.tune.split import hold_back
-from ayllu.tune.tokens import Cutter, Example, tokenize_all, tokenize_chats, tokenize_rests
+from ayllu.tune.tokens import Cutter, Example
 
 T = TypeVar("T")
 
@@ -37,7 +41,8 @@ CONTEXT = 2048
 """Tokens of an example at most, unless told otherwise: memory grows with them."""
 
 SAMPLES = 4
-LEAST = 2
+"""Examples that are shown."""
+
 _CHUNK = 32
 """Rows that are made ready together."""
 
@@ -66,7 +71,8 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
     `examples` are all, `held` of them for validation. `bad` are the first of the `bad_count` rows
     that were left out. `truncated` examples lost their ends to `context`, `dropped` ones would have
-    lost all that is to be learned. `tokens` are of all examples, `trained_tokens` those whose
+    lost all that is to be learned. `unthought` ones have thoughts that the model's template leaves
+    out. `tokens` are of all examples, `trained_tokens` those whose
     prediction counts, `longest` is the longest example's count. `context` is the one asked for, or
     the one that suits the data. `digest` is the data's.
     """
@@ -79,6 +85,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     bad_count: int
     truncated: int
     dropped: int
+    unthought: int
     tokens: int
     trained_tokens: int
     longest: int
@@ -104,18 +111,20 @@ async def prepare(
     `model`. Raises BadRequestError where too little is left, StoreError where the disk is full.
     """
     most = choose_context(model, settings.context)
-    maker = _Maker(pool, model, Renderer(model, model.system if system is None else system))
-    manner = await maker.ask(maker.renderer.manner)
-    made = _Made(bad=list(data.bad), bad_count=data.bad_count)
-    cutter = Cutter(manner, most)
-    limit = asyncio.Semaphore(_ASKERS)
-    rows, done = data.read(), 0
-    while chunk := await asyncio.to_thread(lambda: list(islice(rows, _CHUNK))):
-        found = await maker.ask(lambda lease: maker.make(lease, manner, chunk, limit))
-        for row, one in zip(chunk, found, strict=True):
-            made.add(row, one, cutter)
-            done += not isinstance(row.example, Text) or row.example.ends
-        yield Step(done, data.rows)
+    engine, made = _Engine(pool, model), Made()
+    for quick in (True, False):
+        made = Made(bad=list(data.bad), bad_count=data.bad_count)
+        skeletons = Skeletons(arch.chat_template(cached_header(model.path)) or "", quick=quick)
+        system = model.system if system is None else system
+        template = model_template(model, ChatRequest())
+        renderer = Renderer(model, system, template, skeletons, asyncio.Semaphore(_ASKERS))
+        try:
+            async with aclosing(_make(engine, renderer, data, most, made)) as steps:
+                async for done in steps:
+                    yield Step(done, data.rows)
+        except OtherwiseError:
+            continue
+        break
     if strict:
         check_strict(made.bad, made.bad_count)
     longest = max((len(example.tokens) for example in made.examples), default=0)
@@ -124,7 +133,7 @@ async def prepare(
     made.check(context)
     held = hold_back(made.units(), settings.validation, settings.seed)
     await asyncio.to_thread(_write, folder, made.examples, held)
-    samples = await maker.ask(lambda lease: _samples(lease, made))
+    samples = await engine.ask(lambda lease: _samples(lease, made))
     yield Prepared(
         examples=len(made.examples),
         held=sum(held),
@@ -134,6 +143,7 @@ async def prepare(
         bad_count=made.bad_count,
         truncated=made.truncated,
         dropped=made.dropped,
+        unthought=made.unthought,
         tokens=sum(len(example.tokens) for example in made.examples),
         trained_tokens=sum(int(example.trained.sum()) for example in made.examples),
         longest=max(len(example.tokens) for example in made.examples),
@@ -158,22 +168,11 @@ def choose_context(model: Model, asked: int = 0) -> int:
     return asked or min(CONTEXT, trained or CONTEXT)
 
 
-class _Part(Struct, frozen=True):
-    """A part of a document with its tokens."""
-
-    part: Text
-    ids: list[int]
-
-
-_Result = list[Example] | _Part | BadRow
-
-
-class _Maker(Struct, frozen=True):
-    """Has the engine make examples of rows."""
+class _Engine(NamedTuple):
+    """What is asked, loaded as it serves best."""
 
     pool: Pool
     model: Model
-    renderer: Renderer
 
     async def ask(self, ask: Callable[[Lease], Awaitable[T]]) -> T:
         """What the loaded model tells."""
@@ -181,100 +180,20 @@ class _Maker(Struct, frozen=True):
         found, _ = await ask_beside(self.pool, self.model, ask, options=options, keep_alive=None)
         return found
 
-    async def make(
-        self, lease: Lease, manner: Manner, rows: Sequence[Row], limit: asyncio.Semaphore
-    ) -> list[_Result]:
-        """A conversation's examples, the tokens of a document's part, or why there are none."""
-        asked = (self._render(lease, manner, row, limit) for row in rows)
-        rendered = await asyncio.gather(*asked)
-        chats = [chat for one in rendered if isinstance(one, list) for chat in one]
-        examples = iter(await tokenize_chats(lease.client, manner, chats))
-        texts = [row.example for row in rows if isinstance(row.example, Text)]
-        starts = iter(await tokenize_all(lease.client, [t.text for t in texts if t.begins]))
-        rests = iter(await tokenize_rests(lease.client, [t.text for t in texts if not t.begins]))
-        found: list[_Result] = []
-        for row, one in zip(rows, rendered, strict=True):
-            if isinstance(row.example, Text):
-                ids = next(starts if row.example.begins else rests)
-                found.append(_Part(row.example, ids))
-            elif isinstance(one, list):
-                found.append([example for _ in one for example in next(examples)])
-            elif one is not None:
-                found.append(one)
-        return found
 
-    async def _render(
-        self, lease: Lease, manner: Manner, row: Row, limit: asyncio.Semaphore
-    ) -> list[Rendered] | BadRow | None:
-        if not isinstance(row.example, Chat):
-            return None
-        try:
-            return await self.renderer.render(lease, manner, row.example, limit)
-        except EngineDiedError:
-            raise
-        except (RowError, AylluError) as error:
-            return BadRow(row.file, row.line, str(error))
-
-
-class _Made(Struct):
-    """The examples so far, each with the row that it is of, and the rows without any."""
-
-    examples: list[Example] = field(default_factory=list)
-    rows: list[tuple[int, Row]] = field(default_factory=list)
-    bad: list[BadRow] = field(default_factory=list)
-    bad_count: int = 0
-    truncated: int = 0
-    dropped: int = 0
-    count: int = 0
-
-    def add(self, row: Row, made: _Result, cutter: Cutter) -> None:
-        """Take up what was made of a row. Each piece of a document stands for itself."""
-        if isinstance(made, BadRow):
-            self.bad_count += 1
-            if len(self.bad) < MOST_BAD:
-                self.bad.append(made)
-            return
-        self.count += 1
-        origin = structs.replace(row, example=Text(""))  # the tokens are enough
-        for example in cutter.cut(made.part, made.ids) if isinstance(made, _Part) else made:
-            self.examples.append(example)
-            self.rows.append((self.count, origin))
-            self.count += isinstance(made, _Part)
-
-    def truncate(self, context: int) -> None:
-        """Cut what is longer than the context at its end."""
-        kept = []
-        for example, row in zip(self.examples, self.rows, strict=True):
-            cut = Example(example.tokens[:context], example.trained[:context])
-            if not cut.trained.any():
-                self.dropped += 1
-                continue
-            self.truncated += len(cut.tokens) < len(example.tokens)
-            kept.append((cut, row))
-        self.examples = [example for example, _ in kept]
-        self.rows = [row for _, row in kept]
-
-    def check(self, context: int) -> None:
-        """Raise BadRequestError where there is too little to train on."""
-        if len(self.examples) >= LEAST:
-            return
-        if self.dropped:
-            raise BadRequestError(
-                f"{self.dropped:,} examples are so long that nothing to learn is within the "
-                f"context of {context} tokens: give a longer context, or shorter examples"
-            )
-        if self.bad:
-            raise BadRequestError(f"there is nothing to train on: {self.bad[0].sentence}")
-        raise BadRequestError(
-            "the data has only one example, which would be learned by heart: give more"
-        )
-
-    def units(self) -> list[tuple[int, bytes]]:
-        """Each example's row and digest."""
-        return [
-            (number, hashlib.blake2b(one.tokens.tobytes() + one.trained.tobytes()).digest())
-            for one, (number, _) in zip(self.examples, self.rows, strict=True)
-        ]
+async def _make(
+    engine: _Engine, renderer: Renderer, data: Data, context: int, made: Made
+) -> AsyncGenerator[int]:
+    """Make the examples of all rows; yields how many rows are done. Raises OtherwiseError."""
+    manner = await engine.ask(renderer.manner)
+    cutter = Cutter(manner, context)
+    rows, done = data.read(), 0
+    while chunk := await asyncio.to_thread(lambda: list(islice(rows, _CHUNK))):
+        work = partial(make_examples, renderer=renderer, manner=manner, rows=chunk)
+        for row, one in zip(chunk, await engine.ask(work), strict=True):
+            made.add(row, one, cutter)
+            done += not isinstance(row.example, Text) or row.example.ends
+        yield done
 
 
 def _write(folder: Path, examples: Sequence[Example], held: Sequence[bool]) -> None:
@@ -290,7 +209,7 @@ def _write(folder: Path, examples: Sequence[Example], held: Sequence[bool]) -> N
         file.publish(folder / EXAMPLES)
 
 
-async def _samples(lease: Lease, made: _Made) -> list[Sample]:
+async def _samples(lease: Lease, made: Made) -> list[Sample]:
     return [
         Sample(row.file, row.line, tuple([s async for s in _segments(lease, example)]))
         for example, (_, row) in islice(zip(made.examples, made.rows, strict=True), SAMPLES)

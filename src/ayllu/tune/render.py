@@ -7,10 +7,10 @@ template writes that is found out by rendering a conversation of one turn.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import msgspec
 from msgspec import Struct
 
 from ayllu.chat.choice import settle
@@ -18,14 +18,18 @@ from ayllu.chat.prompt import with_model_messages
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.said import Record, Said
 from ayllu.chat.turn import Turn, make_turn
+from ayllu.errors import BadRequestError
 from ayllu.gguf.cache import cached_header
 from ayllu.models.describe import capabilities
 from ayllu.models.model import Model
 from ayllu.runner.place import Lease
 from ayllu.tune.rows import Chat, RowError
+from ayllu.tune.skeletons import Skeletons
 from ayllu.types import Json, Message, Options
 
-_MARK = "Qz7answer"
+Tools = Sequence[Mapping[str, Json]]
+
+_MARK = "Quipucamayoc"
 """An answer that no template writes by itself."""
 
 _ASKED = Message(role="user", content="Hello")
@@ -35,35 +39,38 @@ _ANSWERED = Message(role="assistant", content=_MARK)
 class Mode(Struct, frozen=True):
     """A way to ask: to think or not, None where the model knows of no thinking.
 
-    A prompt ends with `opening`, where that begins a thought; `closing` ends an empty one.
+    A prompt may end with what begins a thought, though no answer is written so: `opening`, where
+    answers have their `lead`. `closing` ends an empty thought.
     """
 
     think: bool | None = None
     opening: str = ""
+    lead: str = ""
     closing: str = ""
 
 
 class Manner(Struct, frozen=True, kw_only=True):
     """How a model is spoken to, and how it ends.
 
-    `ending` is what a Go template writes behind an answer. `stops` says whether templates write one
-    of the tokens `ends` there; where not, `last` has to be added, if the model has such a token.
-    `head` are the tokens before every text.
+    `ending` is what its template writes behind an answer, up to one of the tokens `ends`; where it
+    has none of them it is empty, and `after` is all that is written there. Then `last` has to be
+    added, if the model has such a token. `head` are the tokens before every text.
     """
 
     modes: tuple[Mode, ...]
     ending: str
-    stops: bool
+    after: str
     ends: frozenset[int]
     last: int | None
     head: tuple[int, ...]
 
 
 class Spoken(Struct, frozen=True):
-    """A prompt, and the same with its answer."""
+    """A prompt, and the same with its answer; `lost` says that a thought is not in there."""
 
     prompt: str
     text: str
+    lost: bool = False
 
 
 Rendered = tuple[Spoken, ...]
@@ -71,37 +78,40 @@ Rendered = tuple[Spoken, ...]
 
 
 class Renderer(Struct, frozen=True):
-    """Renders for a model that is to have some system prompt."""
+    """Renders for a model that is to have some system prompt.
+
+    `template` is the Go template that it is served with; None where the engine renders.
+    """
 
     model: Model
     system: str
+    template: str | None
+    skeletons: Skeletons
+    limit: asyncio.Semaphore
 
     async def manner(self, lease: Lease) -> Manner:
         """How the model is spoken to. Raises BadRequestError where its template cannot be used."""
         client, ends = lease.client, await lease.client.end_tokens()
-        ending = await self._ending(lease, ends)
         thinks = "thinking" in capabilities(self.model)
-        modes = [
-            await self._mode(lease, think, ending)
-            for think in ((True, False) if thinks else (None,))
-        ]
-        prompt = await self._turn(lease, (), None).shown((_ASKED,))
-        tail = (await self._ended(lease, (_ASKED, _ANSWERED), (), None, ending))[len(prompt) :]
-        tokens = await client.tokenize(tail, special=False)
+        text = await self._ended(lease, (_ASKED, _ANSWERED), Mode(), (), "")
+        if self.template is not None:
+            text = await self._prompt(lease, (_ASKED, _ANSWERED, _ASKED), Mode(), ())
+        if _MARK not in text:
+            raise BadRequestError("the model's template leaves the assistant's answers out")
+        after = text.rpartition(_MARK)[2]
+        ending = await _up_to_end(lease, after, ends)
         plain, special = [await client.tokenize("a", special=special) for special in (False, True)]
         last = cached_header(self.model.path).kvs.get("tokenizer.ggml.eos_token_id")
         return Manner(
-            modes=tuple(modes),
+            modes=await self._modes(lease, ending) if thinks else (Mode(),),
             ending=ending,
-            stops=not ends.isdisjoint(tokens),
+            after=after if self.template is None else "",
             ends=ends,
             last=last if isinstance(last, int) else min(ends, default=None),
             head=tuple(special[: _place(special, plain)]),
         )
 
-    async def render(
-        self, lease: Lease, manner: Manner, chat: Chat, limit: asyncio.Semaphore
-    ) -> list[Rendered]:
+    async def render(self, lease: Lease, manner: Manner, chat: Chat) -> list[Rendered]:
         """The examples that a conversation gives: one, where its template allows that.
 
         It is one for each turn where a later prompt leaves out what the model said before, as
@@ -115,88 +125,130 @@ class Renderer(Struct, frozen=True):
         found: list[Rendered] = []
         for mode in manner.modes[:1] if thoughtful else manner.modes:
             work = (
-                self._spoken(lease, manner, mode, messages[: n + 1], chat, limit) for n in places
+                self._spoken(lease, manner, mode, messages[: place + 1], chat.tools)
+                for place in places
             )
-            found += _joined(await asyncio.gather(*work), stops=manner.stops)
+            found += _joined(await asyncio.gather(*work), stops=bool(manner.ending))
         texts = {rendered[-1].text: rendered for rendered in reversed(found)}
         return [rendered for rendered in found if texts[rendered[-1].text] is rendered]
 
     async def _spoken(
-        self,
-        lease: Lease,
-        manner: Manner,
-        mode: Mode,
-        messages: Sequence[Message],
-        chat: Chat,
-        limit: asyncio.Semaphore,
+        self, lease: Lease, manner: Manner, mode: Mode, messages: Sequence[Message], tools: Tools
     ) -> Spoken:
         """The last message as the answer to those before it."""
-        async with limit:
-            prompt = await self._turn(lease, chat.tools, mode.think).shown(messages[:-1])
-        async with limit:
-            text = await self._ended(lease, messages, chat.tools, mode.think, manner.ending)
-        answer = _answer(prompt, text, mode, messages[-1].thinking)
+        prompt = await self._prompt(lease, messages[:-1], mode, tools)
+        text = await self._ended(lease, messages, mode, tools, manner.ending)
+        answer = _answer(prompt, text, mode, messages[-1])
         if answer is None:
-            raise RowError(
-                f"the model's template writes message {len(messages)} otherwise than as an answer "
-                "to the prompt that it makes"
-            )
-        return Spoken(prompt, prompt + (answer if manner.stops else answer.rstrip()))
+            if messages[-1].tool_calls:
+                raise RowError(
+                    f"the model's template writes the call of message {len(messages)} otherwise "
+                    "than as an answer to the prompt that it makes"
+                )
+            closing = mode.closing if prompt.endswith(mode.opening) else ""
+            answer = closing + messages[-1].content.strip() + manner.ending
+        if any(call.function.name not in answer for call in messages[-1].tool_calls):
+            raise RowError(f"the model's template leaves out the call of message {len(messages)}")
+        lost = messages[-1].thinking.strip() not in answer
+        return Spoken(prompt, prompt + _trimmed(answer, manner), lost)
 
-    def _turn(self, lease: Lease, tools: Sequence[Mapping[str, Json]], think: bool | None) -> Turn:
-        request = settle(ChatRequest(tools=tuple(tools), think=think))
-        return make_turn(lease, self.model, request, Options(), Record(Said(seed=0)))
+    async def _prompt(
+        self, lease: Lease, messages: Sequence[Message], mode: Mode, tools: Tools
+    ) -> str:
+        """The prompt of serving. A last message of the assistant's is gone on with."""
+
+        async def ask(shown: Sequence[Message]) -> str:
+            async with self.limit:
+                return await self._turn(lease, mode, tools).shown(shown)
+
+        if self.template is not None:
+            return await ask(messages)
+        return await self.skeletons.render(_way("prompt", mode, tools), messages, ask)
 
     async def _ended(
         self,
         lease: Lease,
         messages: Sequence[Message],
-        tools: Sequence[Mapping[str, Json]],
-        think: bool | None,
+        mode: Mode,
+        tools: Tools,
         ending: str,
     ) -> str:
-        turn = self._turn(lease, tools, think)
-        if turn.template is None:
-            return await turn.ended(messages)
-        return await turn.shown(messages) + ending
+        """The conversation with its last answer ended."""
 
-    async def _ending(self, lease: Lease, ends: frozenset[int]) -> str:
-        """What a Go template writes behind an answer that another turn follows, up to its end."""
-        turn = self._turn(lease, (), None)
-        if turn.template is None:
-            return ""
-        shown = await turn.shown((_ASKED, _ANSWERED, _ASKED))
-        after = shown[shown.rfind(_MARK) + len(_MARK) :]
-        written = ""
-        for piece in await lease.client.pieces(after, special=False, parse_special=True):
-            written += piece.piece if isinstance(piece.piece, str) else ""
-            if piece.id in ends:
-                return after[: after.find(written.strip()) + len(written.strip())]
-        return ""
+        async def ask(shown: Sequence[Message]) -> str:
+            async with self.limit:
+                return await self._turn(lease, mode, tools).ended(shown)
 
-    async def _mode(self, lease: Lease, think: bool | None, ending: str) -> Mode:
-        turn = self._turn(lease, (), think)
-        prompt = await turn.shown((_ASKED,))
-        text = await self._ended(lease, (_ASKED, _ANSWERED), (), think, ending)
-        if text.startswith(prompt):
-            return Mode(think)
-        opening = prompt[len(os.path.commonprefix((prompt, text))) :]  # noqa: RUF071 - letters are meant
-        going_on = await turn.shown((_ASKED, _ANSWERED))
-        closing = going_on[len(prompt) : max(going_on.rfind(_MARK), len(prompt))]
-        return Mode(think, opening, closing if going_on.startswith(prompt) else "")
+        if self.template is not None:
+            return await self._prompt(lease, messages, mode, tools) + ending
+        return await self.skeletons.render(_way("ended", mode, tools), messages, ask)
+
+    def _turn(self, lease: Lease, mode: Mode, tools: Tools) -> Turn:
+        request = settle(ChatRequest(tools=tuple(tools), think=mode.think))
+        return make_turn(lease, self.model, request, Options(), Record(Said(seed=0)))
+
+    async def _modes(self, lease: Lease, ending: str) -> tuple[Mode, ...]:
+        """How a model that can think is asked to, and asked not to, where that makes a difference.
+
+        Source of the closing: what the engine puts before an answer that it goes on with, or what
+        it adds to the prompt of one that is not to think.
+        """
+        prompts = {
+            think: await self._prompt(lease, (_ASKED,), Mode(think), ()) for think in (True, False)
+        }
+        modes = []
+        for think, prompt in prompts.items():
+            text = await self._ended(lease, (_ASKED, _ANSWERED), Mode(think), (), ending)
+            if text.startswith(prompt):
+                modes.append(Mode(think))
+                continue
+            same = (n for n, (a, b) in enumerate(zip(prompt, text, strict=False)) if a != b)
+            shared = next(same, len(text))
+            closing = ""
+            if think and prompts[False] != prompt and prompts[False].startswith(prompt):
+                closing = prompts[False].removeprefix(prompt)
+            elif think:
+                going_on = await self._prompt(lease, (_ASKED, _ANSWERED), Mode(think), ())
+                closing = going_on.removeprefix(prompt).partition(_MARK)[0]
+            lead = text[shared:].partition(_MARK)[0]
+            modes.append(Mode(think, prompt[shared:], lead, closing))
+        return tuple(modes if prompts[True] != prompts[False] else modes[:1])
 
 
-def _answer(prompt: str, text: str, mode: Mode, thinking: str) -> str | None:
+async def _up_to_end(lease: Lease, after: str, ends: frozenset[int]) -> str:
+    """A text up to its first token that ends answers; "" where it has none."""
+    written = ""
+    for piece in await lease.client.pieces(after, special=False, parse_special=True):
+        written += piece.piece if isinstance(piece.piece, str) else ""
+        if piece.id in ends:
+            ending = written.strip()
+            return after[: after.find(ending) + len(ending)]
+    return ""
+
+
+def _way(kind: str, mode: Mode, tools: Tools) -> tuple[str, ...]:
+    return kind, str(mode.think), msgspec.json.encode(tools).decode() if tools else ""
+
+
+def _answer(prompt: str, text: str, mode: Mode, message: Message) -> str | None:
     """What goes on after a prompt, where a text has its answer.
 
     A prompt that begins a thought is gone on with by the thought, or by the end of an empty one.
     """
     if text.startswith(prompt):
         return text[len(prompt) :]
-    before = prompt.removesuffix(mode.opening)
-    if not mode.opening or before == prompt or not text.startswith(before):
+    before = prompt.removesuffix(mode.opening) + mode.lead
+    if not mode.opening or not prompt.endswith(mode.opening) or not text.startswith(before):
         return None
-    return thinking.strip() + mode.closing + text[len(before) :]
+    return message.thinking.strip() + mode.closing + text[len(before) :]
+
+
+def _trimmed(answer: str, manner: Manner) -> str:
+    """An answer up to where the model ends it."""
+    if not manner.ending:
+        return answer.removesuffix(manner.after).rstrip()
+    before, ending, _ = answer.rpartition(manner.ending)
+    return before + ending if ending else answer
 
 
 def _joined(turns: Sequence[Spoken], *, stops: bool) -> list[Rendered]:

@@ -115,12 +115,10 @@ def _examples(turns: Sequence[_Pair], manner: Manner) -> list[Example]:
 
 
 def _span(turn: _Pair, manner: Manner) -> tuple[int, int | None]:
-    """Where an answer begins, and where it ends: behind its last token that ends answers."""
+    """Where an answer begins, and where it ends: behind its first token that ends answers."""
     start = len(turn.prompt)
-    if not manner.stops:
-        return start, None
-    ends = (n for n in range(len(turn.text), start, -1) if turn.text[n - 1] in manner.ends)
-    return start, next(ends, None)
+    places = range(start, len(turn.text))
+    return start, next((n + 1 for n in places if turn.text[n] in manner.ends), None)
 
 
 def _example(manner: Manner, tokens: Sequence[int], spans: Sequence[tuple[int, int]]) -> Example:
