@@ -85,6 +85,31 @@ def _begins_with(path: Path, magic: bytes) -> bool:
         raise BadRequestError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def data_files(paths: Sequence[str]) -> list[Path]:
+    """The files that are named, and those of the folders, hidden ones apart.
+
+    Raises BadRequestError for what is not there.
+    """
+    found: dict[Path, None] = {}
+    for text in paths:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.is_file())
+            shown = [file for file in inside if not _is_hidden(file.relative_to(path))]
+            if not shown:
+                raise BadRequestError(f"the folder {path} has no files")
+            found |= dict.fromkeys(shown)
+        elif path.is_file():
+            found[path] = None
+        else:
+            raise BadRequestError(f"there is no file {path}")
+    return list(found)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 def file_keys(files: Sequence[Path]) -> list[str]:
     """The names that the server sees: relative to the common folder, with POSIX slashes."""
     root = Path(os.path.commonpath([file.absolute().parent for file in files]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 WIDTH, HEIGHT = 60, 10
 _BRAILLE = 0x2800
@@ -45,7 +46,7 @@ def plot(loss: Points, validation: Points = ()) -> str:
 def _line(places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """All dots of the lines that join some places."""
     dots = list(places[:1])
-    for (x0, y0), (x1, y1) in zip(places, places[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(places):
         count = max(abs(x1 - x0), abs(y1 - y0), 1)
         dots += [
             (x0 + round((x1 - x0) * n / count), y0 + round((y1 - y0) * n / count))

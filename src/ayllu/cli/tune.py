@@ -10,17 +10,19 @@ import click
 from ayllu.cli.blobs import Blobs
 from ayllu.cli.client import Client, call
 from ayllu.cli.create import create_model, read_definition
+from ayllu.cli.files import data_files
 from ayllu.cli.local import file_model_name, model_of_file
 from ayllu.cli.print import note
 from ayllu.cli.progress import showing, spinning
 from ayllu.cli.pull import pull
 from ayllu.cli.session import show_model
+from ayllu.cli.tune_eval import eval_command
 from ayllu.cli.tune_jobs import cancel, export, list_jobs, remove, resume, show, watch
 from ayllu.cli.tune_preview import write_preview
 from ayllu.cli.tune_watch import follow_job, staying
 from ayllu.cli.wire_tune import Begun
 from ayllu.config import load_settings
-from ayllu.errors import BadRequestError, NotFoundError
+from ayllu.errors import NotFoundError
 from ayllu.types import Json
 
 Command = Callable[..., None]
@@ -128,7 +130,7 @@ def start(model: str, data: tuple[str, ...], preview: bool, detach: bool, **aske
     body = {name: value for name, value in asked.items() if value is not None}
     if isinstance(targets := asked.get("targets"), str):
         body["targets"] = [word.strip() for word in targets.split(",") if word.strip()]
-    files = _files(data)
+    files = data_files(data)
     if preview:
         call(lambda client: _preview(client, model, files, body))
     else:
@@ -175,11 +177,9 @@ async def _order(
 
 async def _base(client: Client, text: str) -> str:
     """The base's name; one that is a folder or not here yet becomes a model first."""
-    path = Path(text).expanduser()
-    if path.is_dir() and (path / "config.json").exists():
-        name = file_model_name(path.resolve().name)
+    if (name := _folder_name(text)) is not None:
         note(f"{text} becomes the model {name}")
-        await create_model(client, name, read_definition(str(path)))
+        await create_model(client, name, read_definition(text))
         return name
     name = await model_of_file(client, text)
     try:
@@ -189,27 +189,13 @@ async def _base(client: Client, text: str) -> str:
     return name
 
 
-def _files(data: tuple[str, ...]) -> list[Path]:
-    """The files that are named, and those of the folders; hidden ones apart."""
-    found: dict[Path, None] = {}
-    for text in data:
-        path = Path(text).expanduser()
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.is_file())
-            shown = [file for file in inside if not _is_hidden(file.relative_to(path))]
-            if not shown:
-                raise BadRequestError(f"the folder {path} has no files")
-            found |= dict.fromkeys(shown)
-        elif path.is_file():
-            found[path] = None
-        else:
-            raise BadRequestError(f"there is no file {path}")
-    return list(found)
+def _folder_name(text: str) -> str | None:
+    """What a folder with a model in it is called as a model; None for what is no such folder."""
+    path = Path(text).expanduser()
+    if not (path / "config.json").is_file():
+        return None
+    return file_model_name(path.resolve().name)
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-for _command in (list_jobs, show, watch, cancel, resume, remove, export):
+for _command in (list_jobs, show, watch, cancel, resume, remove, eval_command, export):
     tune.add_command(_command)

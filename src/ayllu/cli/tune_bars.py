@@ -11,7 +11,7 @@ from rich.table import Column
 
 from ayllu.cli.print import clean_line
 from ayllu.cli.tune_watch import OVER
-from ayllu.cli.wire_tune import Job, StepEvent
+from ayllu.cli.wire_tune import Event, Job, Report
 
 
 class TuneBar:
@@ -46,9 +46,8 @@ class TuneBar:
                 said=clean_line(job.doing.status),
             )
 
-    def step(self, event: StepEvent) -> None:
+    def step(self, report: Report, event: Event) -> None:
         """Move the bar of the training."""
-        report = event.report
         if report.validation_loss is not None:
             self._validation = f"  val {report.validation_loss:.3f}"
         if self._task is None or self._state != "training":

@@ -10,10 +10,18 @@ import click
 
 from ayllu.cli.client import Client, call
 from ayllu.cli.plot import plot
-from ayllu.cli.print import clean_line, human_duration, human_number, note, relative_time, write_table
+from ayllu.cli.print import (
+    clean_line,
+    human_duration,
+    human_number,
+    note,
+    relative_time,
+    write_table,
+)
 from ayllu.cli.tune_watch import follow_job, staying
 from ayllu.cli.wire_tune import Deleted, Job, Jobs, ShownJob
 from ayllu.errors import BadRequestError
+from ayllu.models.files import make_folder
 from ayllu.types import Json
 from ayllu.values import human_bytes
 
@@ -132,8 +140,12 @@ async def _resume(client: Client, job: str, watched: list[str], *, waits: bool) 
 @click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
 def remove(jobs: tuple[str, ...]) -> None:
     """Remove jobs and what they have kept, not the models that came of them."""
+    call(lambda client: _remove(client, jobs))
+
+
+async def _remove(client: Client, jobs: tuple[str, ...]) -> None:
     for job in jobs:
-        gone = call(lambda client, job=job: client.delete(f"{PATH}/{quote(job)}", Deleted))
+        gone = await client.delete(f"{PATH}/{quote(job)}", Deleted)
         print(f"removed {clean_line(gone.id)}")
 
 
@@ -156,7 +168,7 @@ async def _export(client: Client, job: str, folder: Path) -> None:
     for file in shown.files:
         name = Path(file.name).name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             await client.download(f"{path}/files/{quote(file.name)}", folder / name)
         except OSError as error:
             raise BadRequestError(f"{folder / name} cannot be written: {error.strerror}") from error

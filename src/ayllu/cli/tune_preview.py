@@ -47,8 +47,8 @@ def _data(examples: Examples) -> list[str]:
     lines = [
         f"rows         {examples.rows} ({shapes})",
         f"examples     {examples.examples}, {examples.held} of them held back for validation",
-        f"tokens       {examples.tokens}, {examples.trained_tokens} of them trained on; "
-        f"the longest example has {examples.longest}",
+        f"tokens       {examples.tokens}, {examples.trained_tokens} of them trained on",
+        f"longest      {examples.longest} tokens",
     ]
     if examples.truncated or examples.dropped:
         lines.append(

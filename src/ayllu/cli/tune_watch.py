@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ayllu.cli.client import Client, ProtocolError, RefusedError
 from ayllu.cli.print import clean_line, human_duration, note
-from ayllu.cli.wire_tune import Job, JobEvent, StepEvent
+from ayllu.cli.wire_tune import Event, Job, Report
 from ayllu.errors import AylluError
 
 if TYPE_CHECKING:
@@ -69,14 +69,14 @@ async def follow_job(client: Client, id_: str) -> None:
 async def _follow(client: Client, id_: str, shown: Lines | TuneBar) -> Job | None:
     """Show the events of one connection; returns the last that was said of the job."""
     job = None
-    events = client.events(f"/api/tune/{quote(id_)}/events", JobEvent | StepEvent)
-    async with aclosing(events):
+    path = f"/api/tune/{quote(id_)}/events"
+    async with aclosing(client.events(path, Event)) as events:
         async for event in events:
-            if isinstance(event, JobEvent):
+            if event.job is not None:
                 job = event.job
                 shown.job(job)
-            else:
-                shown.step(event)
+            if event.report is not None:
+                shown.step(event.report, event)
     return job
 
 
@@ -94,9 +94,8 @@ class Lines:
             if job.state not in OVER:
                 note(f"{job.id}: {job.state}")
 
-    def step(self, event: StepEvent) -> None:
+    def step(self, report: Report, event: Event) -> None:
         """Say a step where there was an evaluation, or a tenth of all is done."""
-        report = event.report
         tenth = report.step * 10 // max(1, report.steps)
         if report.validation_loss is None and tenth <= self._tenth:
             return

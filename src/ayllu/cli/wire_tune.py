@@ -51,16 +51,11 @@ class Report(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
-class JobEvent(Struct, frozen=True, tag_field="type", tag="job"):
-    """How a job is now."""
+class Event(Struct, frozen=True, kw_only=True):
+    """An event of GET /api/tune/{id}/events: how a job is now, or a step that was reported."""
 
-    job: Job
-
-
-class StepEvent(Struct, frozen=True, tag_field="type", tag="step", kw_only=True):
-    """A step that was reported."""
-
-    report: Report
+    job: Job | None = None
+    report: Report | None = None
     tokens_per_second: float = 0.0
     seconds_left: float = 0.0
 

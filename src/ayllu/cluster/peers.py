@@ -285,8 +285,7 @@ _Body = bytes | bytearray | AsyncGenerator[bytes] | None
 
 
 def _length(body: _Body) -> dict[str, str]:
-    is_known = isinstance(body, bytes | bytearray)
-    return {"content-length": str(len(body))} if is_known else {}
+    return {"content-length": str(len(body))} if isinstance(body, bytes | bytearray) else {}
 
 
 def _body(body: _Body) -> bytes | AsyncGenerator[bytes] | None:

@@ -33,6 +33,7 @@ from ayllu.server import (
     responses,
     tokens,
     tune,
+    tune_evaluate,
     wire_anthropic,
     wire_joining,
     wire_ollama,
@@ -41,6 +42,7 @@ from ayllu.server import (
     wire_registry,
     wire_response_events,
     wire_responses,
+    wire_tune_evaluate,
     workers,
 )
 from ayllu.server.openapi import Endpoint, FreeEndpoint, PeerEndpoint, document
@@ -154,6 +156,13 @@ ROUTES = [
         takes=wire_quantize.PerplexityRequest,
         gives=wire_quantize.PerplexityLine,
         streams=(NDJSON, wire_quantize.PerplexityLine),
+    ),
+    Endpoint(
+        "POST /api/tune/evaluate",
+        tune_evaluate.evaluate,
+        takes=wire_tune_evaluate.EvaluateRequest,
+        gives=wire_tune_evaluate.EvaluateLine,
+        streams=(NDJSON, wire_tune_evaluate.EvaluateLine),
     ),
     PeerEndpoint(
         "POST /api/quantizations",

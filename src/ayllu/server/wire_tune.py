@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from ayllu.server.schemas import NEEDED, TEXT, Name, said
 from ayllu.trainer.spec import Ended, Measured, Report, Settings
@@ -27,7 +27,7 @@ class TuneRequest(Order, frozen=True, kw_only=True):
     model: Name = ""
     data: Annotated[
         dict[_Path, _Digest], Meta(max_length=MOST_FILES), said({"minProperties": 1, **NEEDED})
-    ] = {}
+    ] = field(default_factory=dict)
     node: str = ""
     digest: str = ""
     preview: bool = False

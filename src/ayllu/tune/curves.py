@@ -120,7 +120,9 @@ def draw(shown: Curves, title: str) -> str:
             parts.append(f'<path class="{style}" stroke-width="2" d="M{x} 18h20"/>')
             parts.append(_text(x + 26, 22, name, "start"))
             line = " ".join(f"{x},{y}" for x, y in map(place, curve))
-            parts.append(f'<polyline class="{style}" fill="none" stroke-width="2" points="{line}"/>')
+            parts.append(
+                f'<polyline class="{style}" fill="none" stroke-width="2" points="{line}"/>'
+            )
             if len(curve) == 1 or style == "validation":
                 parts += [_dot(style, *place(point)) for point in curve]
     return "".join((*parts, "</svg>\n"))

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ayllu.cluster.folder import write
 from ayllu.errors import BadRequestError, StoreError
@@ -52,7 +52,7 @@ class Order(Settings, frozen=True, kw_only=True):
 
     model: str = ""
     name: str = ""
-    data: dict[str, str] = {}
+    data: dict[str, str] = field(default_factory=dict)
     merge: bool = False
     quantize: str = ""
     system: str | None = None
@@ -168,7 +168,7 @@ class Folder:
         """Remove what only going on would take, checkpoints above all: the job is done."""
         for path in self._checkpoints():
             shutil.rmtree(path, ignore_errors=True)
-        self.clear(BASE, spec.EXAMPLES)
+        self.clear(BASE, spec.EXAMPLES, spec.BEST)
 
     def keep(self, name: str, blob: Path) -> Path:
         """Give a blob a second name here, so that it stays when the store lets it go.
@@ -210,7 +210,7 @@ class Tail:
         self._offset = 0
 
     def read(self) -> list[Report]:
-        """The reports since the last call; a line that is still being written waits for the next."""
+        """The reports since the last call; a line that is half written waits for the next."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)

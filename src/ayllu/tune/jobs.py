@@ -248,7 +248,7 @@ class Jobs:
             job = self._change(job, state="done", ended_at=time.time())
         except AylluError as error:
             await self._fail(job, error.sentence)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a bug ends the job, and not in silence
             _log.exception("a job of fine-tuning broke", job=job.id)
             await self._fail(job, "internal error: see the server's log")
         finally:
@@ -313,7 +313,7 @@ class Jobs:
             )
         job = self._change(job, starts=starts, checkpoint=checkpoint)
         python = await self._steps.ready(folder)
-        program.start(python, folder)
+        await asyncio.to_thread(program.start, python, folder)
         return job
 
     def _change(self, job: Job, **fields: object) -> Job:

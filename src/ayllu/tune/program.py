@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import signal
+import time
 from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import suppress
 from pathlib import Path
@@ -75,11 +76,11 @@ async def measure(python: Path, folder: Folder) -> Measured:
     return measured
 
 
-def start(python: Path, folder: Folder) -> int:
-    """Start the training, in a session of its own; returns its pid. Raises EngineError."""
+def start(python: Path, folder: Folder) -> psutil.Process:
+    """Start the training, in a session of its own, so that `find` sees it. Raises EngineError."""
     log = str(folder.path / spec.LOG)
     try:
-        return os.posix_spawn(
+        pid = os.posix_spawn(
             python,
             [str(python), *_arguments(folder)],
             child_environment(),
@@ -92,21 +93,24 @@ def start(python: Path, folder: Folder) -> int:
         )
     except OSError as error:
         raise EngineError(f"{python} cannot be run: {error.strerror or error}") from error
+    process = psutil.Process(pid)
+    while _lives(process) and not _command(process):
+        time.sleep(0.001)  # Linux lets us go on before its command line can be read
+    return process
 
 
 def find(folder: Folder) -> psutil.Process | None:
     """The training that runs in a folder, whoever started it."""
     for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            *_, script, last = ("", "", *process.cmdline())
-            if last == str(folder.path) and Path(script).name == CHILD.name and _lives(process):
-                return process
+        *_, script, last = ("", "", *_command(process))
+        if last == str(folder.path) and Path(script).name == CHILD.name and _lives(process):
+            return process
     return None
 
 
 async def wait(process: psutil.Process) -> None:
     """Wait for the training's end, as seldom as a look at it is worth."""
-    while await asyncio.to_thread(_lives, process):
+    while await asyncio.to_thread(_lives, process):  # noqa: ASYNC110 - none of ours tells us
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -137,6 +141,14 @@ def last_words(folder: Folder) -> str:
 
 def _arguments(folder: Folder, *more: str) -> list[str]:
     return ["-P", str(CHILD), str(folder.path), *more]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Its command line; empty where it is gone, or not ours to see."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -1,4 +1,4 @@
-"""What a job does, step by step: its data taken and prepared, its memory checked, its result made."""
+"""What a job does: its data taken and prepared, its memory checked, its result made a model."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from ayllu.models.tools import Tools, check_form
 from ayllu.runner.pool import Pool
 from ayllu.system import memory, usable_cores
 from ayllu.trainer import spec
-from ayllu.trainer.spec import Measured, Settings, Work
+from ayllu.trainer.spec import Measured, Settings, Work, step_count
 from ayllu.tune import program
 from ayllu.tune.data import Data, read
 from ayllu.tune.defaults import settle
 from ayllu.tune.job import BASE, DATA, PREPARED, Folder, Job, Order, check_paths
+from ayllu.tune.memory import estimate
 from ayllu.tune.placing import ADAPTER, FULL, Task
 from ayllu.tune.prepare import Prepared, prepare
 from ayllu.tune.result import Result, publish
@@ -166,6 +167,9 @@ class Steps:
 
     def needs(self, folder: Folder) -> int:
         """How many bytes of memory a training takes, by the estimate."""
+        prepared = folder.prepared
+        assert prepared is not None  # noqa: S101 - it is written before
+        return estimate(_work(folder).settings, cached_header(folder.path / BASE), prepared)
 
     def task(self, order: Order) -> Task:
         """What an order would take of a machine, by the size of its data."""
@@ -194,7 +198,7 @@ class Steps:
             order=self.named(order),
             prepared=prepared,
             settings=settings,
-            steps=0,
+            steps=step_count(settings, prepared.examples - prepared.held),
             needs=needs,
             free=self._free(),
         )
@@ -202,7 +206,7 @@ class Steps:
             measured = await self.measure(folder)
         except BadRequestError as error:
             return structs.replace(seen, problem=error.sentence)
-        return structs.replace(seen, measured=measured, seconds=0)
+        return structs.replace(seen, measured=measured, seconds=_seconds(seen, measured))
 
     async def finish(self, job: Job, folder: Folder) -> AsyncGenerator[tuple[str, Step]]:
         """Make a model of what was trained."""
@@ -266,6 +270,13 @@ def _work(folder: Folder) -> Work:
     return work
 
 
+def _seconds(seen: Preview, measured: Measured) -> float:
+    """How long all steps take, and the evaluations among them."""
+    every = seen.settings.evaluate_every
+    evaluations = seen.steps // every if every else 0
+    return seen.steps * measured.seconds_per_step + evaluations * measured.evaluation_seconds
+
+
 def _remedy(work: Work) -> str:
     """What would take less."""
     settings = work.settings
@@ -275,4 +286,7 @@ def _remedy(work: Work) -> str:
         return f"take fewer examples at once (--batch {settings.batch // 2}), or a smaller model"
     if not settings.gradient_checkpointing:
         return "compute more and keep less (--gradient-checkpointing), or take a smaller model"
-    return f"cut the examples shorter than {settings.context} tokens (--context), or take a smaller model"
+    return (
+        f"cut the examples shorter than {settings.context} tokens (--context), or take a smaller "
+        "model"
+    )
