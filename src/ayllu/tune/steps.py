@@ -22,10 +22,10 @@ from ayllu.models.tools import Tools, check_form
 from ayllu.runner.pool import Pool
 from ayllu.system import memory, usable_cores
 from ayllu.trainer import spec
-from ayllu.trainer.spec import Measured, Settings, Work, step_count
+from ayllu.trainer.spec import Measured, Settings, Work
 from ayllu.tune import program
 from ayllu.tune.data import Data, read
-from ayllu.tune.defaults import settle
+from ayllu.tune.defaults import settle, steps_of
 from ayllu.tune.job import BASE, DATA, PREPARED, Folder, Job, Order, check_paths
 from ayllu.tune.memory import estimate
 from ayllu.tune.prepare import Prepared, prepare
@@ -173,7 +173,7 @@ class Steps:
             order=self.named(order),
             prepared=prepared,
             settings=settings,
-            steps=step_count(settings, prepared.examples - prepared.held),
+            steps=steps_of(settings, prepared),
             needs=needs,
             free=self._free(),
         )
