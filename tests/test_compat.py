@@ -83,6 +83,7 @@ OURS = {
     "POST /api/quantizations": "ours",
     "POST /api/tune/evaluate": "ours",
     "POST /api/rerank": "ours",
+    **{f"POST /api/tune{path}": "ours" for path in ("", "/:job/cancel", "/:job/resume")},
     **{
         f"POST /api/cluster/{name}": "ours"
         for name in (

@@ -10,13 +10,18 @@ from pathlib import Path
 from ayllu.errors import UnsupportedError
 
 NEEDED = ("torch", "transformers")
-REMEDY = "`pip install 'ayllu[import]'`, in a checkout `make extras`, or set AYLLU_TORCH_PYTHON"
 
 
-def find_torch_python(named: str) -> Path:
+def remedy(extra: str) -> str:
+    """What installs the packages of one of our extras."""
+    return f"`pip install 'ayllu[{extra}]'`, in a checkout `make extras`, or set AYLLU_TORCH_PYTHON"
+
+
+def find_torch_python(named: str, extra: str = "import") -> Path:
     """The Python that is `named`, else ours, else that of the environment `<ours>-torch`.
 
-    Raises UnsupportedError where there is none, with what to do. It is started to see more.
+    `extra` is the one of ours that installs what is needed. Raises UnsupportedError where there is
+    none, with what to do. It is started to see more.
     """
     if named:
         path = Path(named).expanduser()
@@ -28,5 +33,5 @@ def find_torch_python(named: str) -> Path:
     folder, name = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
     path = Path(f"{sys.prefix}-torch", folder, name)
     if not path.exists():
-        raise UnsupportedError(f"this needs PyTorch, which is not installed: {REMEDY}")
+        raise UnsupportedError(f"this needs PyTorch, which is not installed: {remedy(extra)}")
     return path

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import msgspec
 
 from ayllu.chat.hop import new_token
+from ayllu.errors import BadRequestError
 from ayllu.types import Json, ToolCall, ToolFunction
 
 MAX_NESTING = 200
@@ -38,6 +40,24 @@ def read_json(text: str) -> Json:
         return _decode(mended)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise ValueError(f"not JSON: {error}") from error
+
+
+def read_arguments(value: Json, where: str) -> dict[str, Json]:
+    """The arguments of a call, which are JSON in a string. Raises BadRequestError."""
+    arguments = _parse(value) if isinstance(value, str) else value
+    if not isinstance(arguments, dict):
+        raise BadRequestError(f"{where}.arguments is not a JSON object in a string")
+    return arguments
+
+
+def _parse(text: str) -> Json:
+    """What a text says in JSON; an empty one stands for no arguments."""
+    if not text.strip():
+        return {}
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _decode(text: str) -> Json:

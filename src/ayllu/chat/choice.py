@@ -22,6 +22,27 @@ _JSON_CALL = re.compile(r"""(<tool_call>)(?:\\n|\s)*\{\s*\\?"name\\?":""")
 """How Jinja templates of Hermes, Qwen and their like write a call."""
 
 
+def read_tools(tools: Sequence[Mapping[str, Json]]) -> tuple[Mapping[str, Json], ...]:
+    """The tools, each with a named function. Raises BadRequestError."""
+    return tuple(read_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools))
+
+
+def read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
+    """A tool in the form that the engine takes. Raises BadRequestError, which says `where`."""
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not isinstance(function, Mapping) or not name or not isinstance(name, str):
+        raise BadRequestError(f"{where} has no function with a name")
+    if tool.get("type") not in (None, "", "function"):
+        raise BadRequestError(f"{where} has a type other than function")
+    if not isinstance(function.get("description") or "", str):
+        raise BadRequestError(f"{where} has a description that is no text")
+    if not isinstance(function.get("parameters") or {}, Mapping):
+        raise BadRequestError(f"{where} has parameters that are no JSON schema")
+    given = {name: value for name, value in function.items() if value is not None}
+    return {**tool, "type": "function", "function": given}
+
+
 def settle(request: ChatRequest) -> ChatRequest:
     """The same request with only the tools that may be called, and no choice but "required".
 

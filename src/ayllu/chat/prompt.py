@@ -161,6 +161,18 @@ def infill_marks(model: Model, request: ChatRequest) -> FillTokens | None:
     return cached_fill_tokens(model.path)
 
 
+def with_model_messages(
+    messages: Sequence[Message], system: str, stored: Sequence[Message]
+) -> tuple[Message, ...]:
+    """A chat with the model's own system prompt and messages before it.
+
+    The system prompt is left out where the chat brings one.
+    """
+    if system and not (messages and messages[0].role == "system"):
+        return (Message(role="system", content=system), *stored, *messages)
+    return (*stored, *messages)
+
+
 def drop_oldest(messages: Sequence[Message], count: int) -> tuple[Message, ...]:
     """The messages without the `count` oldest; system messages and the last one always stay."""
     may_go = [i for i, message in enumerate(messages[:-1]) if message.role != "system"]

@@ -198,6 +198,12 @@ class Turn(Struct, frozen=True, kw_only=True):
             return before + await self.client.detokenize(self.tokens)
         return before + numbered(await self._text(messages, self._rendered(messages)))
 
+    async def ended(self, messages: Sequence[Message]) -> str:
+        """The conversation up to the end of its last answer, where the engine renders it."""
+        body = {**self._chat_body(messages), "add_generation_prompt": False}
+        body.pop("continue_final_message", None)
+        return await self.client.apply_template(body)
+
     def _rendered(self, messages: Sequence[Message]) -> str | None:
         """The prompt, marked, where it is made here."""
         if self.request.raw is not None:

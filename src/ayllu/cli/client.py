@@ -12,6 +12,7 @@ import platform
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Self, TypeVar
 
 import aiohttp
@@ -153,6 +154,18 @@ class Client:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         async with self._request("POST", path, data=pieces, headers=headers) as response:
             await self._check(response)
+
+    async def download(self, path: str, target: Path) -> None:
+        """GET raw bytes into a file, which is there whole or not at all. Raises OSError."""
+        part = target.with_name(f".{target.name}.part")
+        try:
+            with part.open("wb") as file:
+                async with self._ask("GET", path) as response:
+                    async for piece in response.content.iter_any():
+                        await asyncio.to_thread(file.write, piece)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
 
     async def stream(self, path: str, body: Json, kind: type[T]) -> AsyncGenerator[T, None]:
         """POST a JSON body and yield the lines of the answer. Closing it cancels the request.

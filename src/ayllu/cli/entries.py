@@ -20,6 +20,7 @@ COMMANDS = {
     "serve": Entry("ayllu.cli.serve", "serve", "Start the server"),
     "create": Entry("ayllu.cli.create", "create", "Create a model from a Modelfile or a GGUF file"),
     "quantize": Entry("ayllu.cli.quantize", "quantize", "Make a model smaller"),
+    "tune": Entry("ayllu.cli.tune", "tune", "Train a model on your own data"),
     "show": Entry("ayllu.cli.models", "show", "Show information about a model"),
     "run": Entry("ayllu.cli.run", "run", "Run a model"),
     "stop": Entry("ayllu.cli.models", "stop", "Stop a running model, or the server"),

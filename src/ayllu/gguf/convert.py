@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ayllu.errors import AylluError, BadRequestError, UnsupportedError
 from ayllu.gguf.tool import Step, failure, probe_disk, running
-from ayllu.torch_python import REMEDY
+from ayllu.torch_python import remedy
 
 PARTS = ("conversion", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "gguf")
 """What the engine's build installs beside it."""
@@ -112,7 +112,7 @@ def _failure(code: int, log: str, python: Path, target: Path, what: str) -> Ayll
         return BadRequestError(f"{what} cannot be converted: {why}")
 
     def missing(module: str) -> AylluError:
-        return UnsupportedError(f"{python} has no {module}: {REMEDY}")
+        return UnsupportedError(f"{python} has no {module}: {remedy('import')}")
 
     reasons = ((r"(?m)^@refused (.+)$", refused), (r"(?m)^@missing (.+)$", missing))
     return failure(code, log, program=python, doing=f"converting {what}", reasons=reasons)

@@ -21,6 +21,7 @@ from ayllu.runner.chunks import Chunk, CompletionReader, read_chat
 from ayllu.runner.pace import Pace, longest_silence
 from ayllu.runner.process import EngineDiedError, RunnerProcess
 from ayllu.runner.replies import (
+    Biased,
     Content,
     Count,
     Embedded,
@@ -37,6 +38,8 @@ from ayllu.watch import Watch
 _READY_POLL_SECONDS = 0.02
 _QUICK_SECONDS = 60.0
 _MOST_GRAMMARS = 64
+_BETWEEN = -1
+"""A number that is no token: the engine passes on what stands between texts as it is."""
 
 
 T = TypeVar("T")
@@ -141,6 +144,24 @@ class RunnerClient:
         """
         body = {"content": text, "add_special": special, "parse_special": parse_special}
         return (await self._quick("/tokenize", body, Tokens)).tokens
+
+    async def tokenize_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each of several texts, without a begin token."""
+        mixed = [part for text in texts for part in (text, _BETWEEN)]
+        body = {"content": mixed, "add_special": False, "parse_special": True}
+        found: list[list[int]] = [[]]
+        for token in (await self._quick("/tokenize", body, Tokens)).tokens:
+            if token == _BETWEEN:
+                found.append([])
+            else:
+                found[-1].append(token)
+        return found[:-1]
+
+    async def end_tokens(self) -> frozenset[int]:
+        """The tokens that end an answer. Takes a slot, but no model step."""
+        body = {"prompt": "", "n_predict": 0, "ignore_eos": True}
+        settings = (await self._quick("/completion", body, Biased)).generation_settings
+        return frozenset(bias.token for bias in settings.logit_bias)
 
     async def pieces(self, text: str, *, special: bool, parse_special: bool) -> list[Piece]:
         """The same tokens with the text of each."""

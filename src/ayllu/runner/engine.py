@@ -31,6 +31,7 @@ REQUIRED_FLAGS = (
     "--slot-save-path",
     "--load-mode",
     "--context-shift",
+    "--no-prefill-assistant",
     "--api-key",
     "--rpc",
     "--spec-type",

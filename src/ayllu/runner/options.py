@@ -180,6 +180,8 @@ def engine_arguments(load: LoadOptions, *, host: str, slots: Path) -> list[str]:
     arguments += ["-b", str(load.batch), "-ub", str(load.batch)]
     arguments += ["--cache-ram", str(load.cache_ram >> 20), "--slot-save-path", str(slots)]
     arguments += ["--flash-attn", load.flash_attention]
+    # An answer goes on where a request says so; one that has ended can be rendered as such.
+    arguments += ["--no-prefill-assistant"]
     arguments += ["--cache-type-k", load.kv_cache_type, "--cache-type-v", load.kv_cache_type]
     if load.embedding:
         arguments += ["--embeddings", *(["--pooling", load.pooling] if load.pooling else [])]

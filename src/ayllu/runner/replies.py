@@ -42,6 +42,24 @@ class Formed(Struct, frozen=True):
     generation_settings: Form
 
 
+class Bias(Struct, frozen=True):
+    """A token whose logit is changed."""
+
+    token: int
+
+
+class Biases(Struct, frozen=True):
+    """The tokens whose logits are changed."""
+
+    logit_bias: list[Bias]
+
+
+class Biased(Struct, frozen=True):
+    """An answer, as far as it tells those."""
+
+    generation_settings: Biases
+
+
 class Prompt(Struct, frozen=True):
     """A prompt that a template gave."""
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from ayllu.chat.media import media_kind
 from ayllu.chat.placing import joined
+from ayllu.chat.prompt import with_model_messages
 from ayllu.chat.request import ChatRequest, Level, Think
 from ayllu.errors import BadRequestError
 from ayllu.models.model import Model
 from ayllu.runner.options import LARGEST, parse_options
 from ayllu.server import wire_anthropic as wire
-from ayllu.server.ollama_fields import with_model_messages
 from ayllu.server.turns import add_turn, lines
 from ayllu.types import Json, Message, Options, ToolCall, ToolFunction
 

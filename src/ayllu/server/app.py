@@ -47,6 +47,8 @@ from ayllu.server.models import puller, rows
 from ayllu.server.routes import ROUTES
 from ayllu.server.state import ElsewhereError, State
 from ayllu.server.stream import ClientLeftError, error_response, json_response
+from ayllu.tune.jobs import Jobs
+from ayllu.tune.steps import Steps
 from ayllu.types import Layer
 
 _log = structlog.get_logger(__name__)
@@ -99,6 +101,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         )
         pool.splitter = deployments
         pins = Pins(node, pool, store, deployments, settings.home)
+        jobs = Jobs(settings.home, Steps(settings, store, pool, tools))
         app.state.ayllu = State(
             settings=settings,
             engine=engine,
@@ -114,15 +117,18 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             deployments=deployments,
             pins=pins,
             leases=leases,
+            jobs=jobs,
             stopping=asyncio.Event(),
         )
         pool.subscribe(node.note_models)
         node.start()
         pins.start()
+        jobs.start()
         looking = asyncio.create_task(_look(store, extra))
         try:
             yield
         finally:
+            await jobs.close()
             await pins.close()
             await leases.close()
             await weights.close()

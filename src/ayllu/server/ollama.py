@@ -9,8 +9,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ayllu.chat.choice import read_tools
 from ayllu.chat.embed import Embeddings, embed_texts
-from ayllu.chat.prompt import infill_marks
+from ayllu.chat.prompt import infill_marks, with_model_messages
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.session import answer
 from ayllu.chat.tokens import check_tokens
@@ -26,9 +27,7 @@ from ayllu.server.ollama_fields import (
     read_places,
     read_raw_places,
     read_think,
-    read_tools,
     read_top_logprobs,
-    with_model_messages,
 )
 from ayllu.server.ollama_lines import Answer, chat_line, generate_line, one, whole
 from ayllu.server.state import (

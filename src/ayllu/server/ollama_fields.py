@@ -65,27 +65,6 @@ def read_top_logprobs(value: int) -> int:
     return value
 
 
-def read_tools(tools: Sequence[Mapping[str, Json]]) -> tuple[Mapping[str, Json], ...]:
-    """The tools, each with a named function. Raises BadRequestError."""
-    return tuple(read_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools))
-
-
-def read_tool(tool: Mapping[str, Json], where: str) -> Mapping[str, Json]:
-    """A tool in the form that the engine takes. Raises BadRequestError, which says `where`."""
-    function = tool.get("function")
-    name = function.get("name") if isinstance(function, Mapping) else None
-    if not isinstance(function, Mapping) or not name or not isinstance(name, str):
-        raise BadRequestError(f"{where} has no function with a name")
-    if tool.get("type") not in (None, "", "function"):
-        raise BadRequestError(f"{where} has a type other than function")
-    if not isinstance(function.get("description") or "", str):
-        raise BadRequestError(f"{where} has a description that is no text")
-    if not isinstance(function.get("parameters") or {}, Mapping):
-        raise BadRequestError(f"{where} has parameters that are no JSON schema")
-    given = {name: value for name, value in function.items() if value is not None}
-    return {**tool, "type": "function", "function": given}
-
-
 def read_places(messages: Sequence[Message]) -> list[Message]:
     """The messages, where `[img]` in a text stands for its first image, the next for the next."""
     return [_placed(message) if message.images else message for message in messages]
@@ -106,18 +85,6 @@ def read_raw_places(prompt: str, images: Sequence[str]) -> tuple[str, tuple[str,
 
     placed = _NAMED.sub(place, unplaced(prompt))
     return PLACE * len(others) + placed, (*others, *(images[number] for number in named))
-
-
-def with_model_messages(
-    messages: Sequence[Message], system: str, stored: Sequence[Message]
-) -> tuple[Message, ...]:
-    """A chat with the model's own system prompt and messages before it.
-
-    The system prompt is left out where the chat brings one.
-    """
-    if system and not (messages and messages[0].role == "system"):
-        return (Message(role="system", content=system), *stored, *messages)
-    return (*stored, *messages)
 
 
 def _placed(message: Message) -> Message:

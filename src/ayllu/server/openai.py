@@ -11,7 +11,9 @@ from msgspec import UNSET, structs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ayllu.chat.choice import read_tools
 from ayllu.chat.embed import embed_texts
+from ayllu.chat.prompt import with_model_messages
 from ayllu.chat.request import ChatRequest
 from ayllu.chat.session import answer
 from ayllu.chat.tokens import check_tokens
@@ -21,7 +23,7 @@ from ayllu.models.model import Model
 from ayllu.models.name import full_name, short_name
 from ayllu.server import wire_openai as wire
 from ayllu.server.debug import debug_info
-from ayllu.server.ollama_fields import read_keep_alive, read_tools, with_model_messages
+from ayllu.server.ollama_fields import read_keep_alive
 from ayllu.server.openai_fields import (
     Prompt,
     check_chat,

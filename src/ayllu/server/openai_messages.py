@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 
+from ayllu.chat.calls import read_arguments
 from ayllu.chat.media import Kind, media_kind
 from ayllu.chat.placing import joined
 from ayllu.errors import BadRequestError
@@ -143,21 +143,3 @@ def _read_call(call: Call, where: str) -> ToolCall:
         raise BadRequestError(f"{where} has no function with a name")
     arguments = read_arguments(call.function.arguments, f"{where}.function")
     return ToolCall(id=call.id, function=ToolFunction(call.function.name, arguments))
-
-
-def read_arguments(value: Json, where: str) -> dict[str, Json]:
-    """The arguments of a call, which are JSON in a string. Raises BadRequestError."""
-    arguments = _parse(value) if isinstance(value, str) else value
-    if not isinstance(arguments, dict):
-        raise BadRequestError(f"{where}.arguments is not a JSON object in a string")
-    return arguments
-
-
-def _parse(text: str) -> Json:
-    """What a text says in JSON; an empty one stands for no arguments."""
-    if not text.strip():
-        return {}
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

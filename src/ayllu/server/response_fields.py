@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ayllu.chat.hop import started_at
+from ayllu.chat.prompt import with_model_messages
 from ayllu.chat.request import ChatRequest
 from ayllu.errors import BadRequestError
 from ayllu.models.model import Model
 from ayllu.server import wire_responses as wire
-from ayllu.server.ollama_fields import with_model_messages
 from ayllu.server.openai_fields import read_effort, read_response_format, read_shared
 from ayllu.server.response_items import added_tools, new_id, read_items
 from ayllu.server.response_tools import Tool, choose, read_tools

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from ayllu.chat.calls import read_arguments
 from ayllu.chat.hop import new_token
 from ayllu.errors import BadRequestError
 from ayllu.server import wire_responses as wire
-from ayllu.server.openai_messages import read_arguments, read_content, read_role
+from ayllu.server.openai_messages import read_content, read_role
 from ayllu.server.response_tools import full_name
 from ayllu.server.turns import add_turn, lines
 from ayllu.server.wire import convert

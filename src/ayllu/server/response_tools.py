@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from ayllu.chat.choice import read_tool
 from ayllu.errors import BadRequestError
-from ayllu.server.ollama_fields import read_tool
 from ayllu.types import Json
 
 _IGNORED = ("web_search", "tool_search")

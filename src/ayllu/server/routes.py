@@ -32,6 +32,7 @@ from ayllu.server import (
     rerank,
     responses,
     tokens,
+    tune,
     tune_evaluate,
     wire_anthropic,
     wire_joining,
@@ -194,6 +195,7 @@ ROUTES = [
     *contribute.ROUTES,
     *deployments.ROUTES,
     *plan.ROUTES,
+    *tune.ROUTES,
     PeerEndpoint(
         "POST /api/cluster/workers",
         workers.hold,

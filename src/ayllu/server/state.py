@@ -36,6 +36,7 @@ from ayllu.runner.pool import Pool
 from ayllu.server.encoding import decoded
 from ayllu.server.stored import StoredResponses
 from ayllu.server.wire import T, decode
+from ayllu.tune.jobs import Jobs
 from ayllu.types import Json, Message, Options
 
 LONG_BODY = 64 << 20
@@ -80,6 +81,7 @@ class State(Struct, frozen=True):
     deployments: Deployments
     pins: Pins
     leases: Leases
+    jobs: Jobs
     stopping: asyncio.Event
 
 

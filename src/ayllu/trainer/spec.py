@@ -11,6 +11,7 @@ whole: all but `progress.jsonl` are written under another name first.
     measured.json     Measured, of a few steps that changed nothing
     progress.jsonl    a Report a line
     checkpoint-N/     after N steps: all that going on takes
+    best.pt           the best weights so far, where training may stop early
     result/           an adapter as PEFT saves it, or `model.safetensors` with all weights
     ended.json        Ended, at the very end
     log.txt           what the program said
@@ -27,6 +28,7 @@ EXAMPLES = "examples.npz"
 MEASURED = "measured.json"
 PROGRESS = "progress.jsonl"
 CHECKPOINT = "checkpoint-"
+BEST = "best.pt"
 RESULT = "result"
 ENDED = "ended.json"
 LOG = "log.txt"
@@ -46,7 +48,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     where it is not 0. A step takes `batch` times `accumulate` examples of at most `context` tokens.
     `warmup` is a share of all steps, `clip` the norm that gradients are cut to. `validation` is the
     share of the examples that is held back; there is an evaluation each `evaluate_every` steps, and
-    after `patience` of them without a better loss training ends (0: never). A checkpoint is written
+    after `patience` of them without a better loss training ends, and the best weights are the
+    result (0: never, and the last ones are). A checkpoint is written
     each `checkpoint_every` steps.
     """
 
@@ -80,8 +83,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 class Work(Struct, frozen=True, kw_only=True):
     """What is to be trained: `model` is the path of a GGUF of an `architecture` of llama.cpp's.
 
-    In the `settings` nothing is left at 0 or "auto" that would mean a choice. `threads` are those
-    to compute with, `room` is how many bytes may be taken.
+    In the `settings` nothing is left at 0 that would mean a choice; a `dtype` of "auto" is chosen
+    by the program, which knows the machine's circuits. `threads` are the most to compute with (how
+    many are quickest is measured), `room` is how many bytes may be taken, 0 for no bound.
     """
 
     model: str
@@ -92,7 +96,10 @@ class Work(Struct, frozen=True, kw_only=True):
 
 
 class Measured(Struct, frozen=True, kw_only=True):
-    """What some steps took. `peak` is in bytes of the whole program; `parameters` are trained."""
+    """What some steps took. `peak` is in bytes of the whole program; `parameters` are trained.
+
+    `threads` are the quickest number of them, which training then takes.
+    """
 
     steps: int
     seconds_per_step: float
@@ -103,6 +110,7 @@ class Measured(Struct, frozen=True, kw_only=True):
     all_parameters: int
     device: str
     dtype: str
+    threads: int = 0
 
 
 class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -135,3 +143,15 @@ class Ended(Struct, frozen=True, kw_only=True, omit_defaults=True):
     validation_loss: float | None = None
     stopped_early: bool = False
     seconds: float = 0.0
+
+
+def step_count(settings: Settings, examples: int) -> int:
+    """How many steps so many examples take, in all epochs."""
+    every = settings.batch * settings.accumulate
+    steps = -(-example_count(settings, examples) // every)
+    return min(steps, settings.steps) if settings.steps else steps
+
+
+def example_count(settings: Settings, examples: int) -> int:
+    """How many examples are gone through in all epochs, the last of which may be a part of one."""
+    return max(1, round(settings.epochs * examples))

@@ -1,17 +1,53 @@
-"""From rows to tokens: what a training reads. (Its making follows.)"""
+"""From rows to tokens: what a training reads, rendered and tokenized as the model is served."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
+import numpy as np
 from msgspec import Struct
 
+from ayllu.chat.prompt import model_template
+from ayllu.chat.request import ChatRequest
+from ayllu.chat.tokens import ask_beside
+from ayllu.errors import BadRequestError
+from ayllu.gguf import arch
+from ayllu.gguf.cache import cached_header
 from ayllu.gguf.tool import Step
+from ayllu.models.describe import capabilities
+from ayllu.models.files import draft, using
 from ayllu.models.model import Model
+from ayllu.runner.options import DEFAULTS, merge_options, parse_options
+from ayllu.runner.place import Lease
 from ayllu.runner.pool import Pool
-from ayllu.trainer.spec import Settings
-from ayllu.tune.data import BadRow, Data
+from ayllu.trainer.spec import EXAMPLES, Settings
+from ayllu.tune.data import Data, check_strict
+from ayllu.tune.making import Made, make_examples
+from ayllu.tune.render import Renderer
+from ayllu.tune.rows import BadRow, Text
+from ayllu.tune.skeletons import OtherwiseError, Skeletons
+from ayllu.tune.split import hold_back
+from ayllu.tune.tokens import Cutter, Example
+
+T = TypeVar("T")
+
+CONTEXT = 2048
+"""Tokens of an example at most, unless told otherwise: memory grows with them."""
+
+SAMPLES = 4
+"""Examples that are shown."""
+
+_CHUNK = 32
+"""Rows that are made ready together."""
+
+_ASKERS = 8
+"""Prompts that the engine is asked for at the same time."""
 
 
 class Segment(Struct, frozen=True):
@@ -35,9 +71,10 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
     `examples` are all, `held` of them for validation. `bad` are the first of the `bad_count` rows
     that were left out. `truncated` examples lost their ends to `context`, `dropped` ones would have
-    lost all that is to be learned. `tokens` are of all examples, `trained_tokens` those whose
+    lost all that is to be learned. `unthought` ones have thoughts that the model's template leaves
+    out. `tokens` are of all examples, `trained_tokens` those whose
     prediction counts, `longest` is the longest example's count. `context` is the one asked for, or
-    the one that suits the data.
+    the one that suits the data. `digest` is the data's.
     """
 
     examples: int
@@ -48,6 +85,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     bad_count: int
     truncated: int
     dropped: int
+    unthought: int
     tokens: int
     trained_tokens: int
     longest: int
@@ -70,7 +108,119 @@ async def prepare(
 
     Steps count rows; what was made comes last. Of the `settings`, `context`, `validation` and
     `seed` count. `system` is the system prompt of the model that is to be; None: that of the
-    `model`. Raises BadRequestError where too little is left.
+    `model`. Raises BadRequestError where too little is left, StoreError where the disk is full.
     """
-    raise NotImplementedError
-    yield
+    most = choose_context(model, settings.context)
+    engine, made = _Engine(pool, model), Made()
+    for quick in (True, False):
+        made = Made(bad=list(data.bad), bad_count=data.bad_count)
+        skeletons = Skeletons(arch.chat_template(cached_header(model.path)) or "", quick=quick)
+        system = model.system if system is None else system
+        template = model_template(model, ChatRequest())
+        renderer = Renderer(model, system, template, skeletons, asyncio.Semaphore(_ASKERS))
+        try:
+            async with aclosing(_make(engine, renderer, data, most, made)) as steps:
+                async for done in steps:
+                    yield Step(done, data.rows)
+        except OtherwiseError:
+            continue
+        break
+    if strict:
+        check_strict(made.bad, made.bad_count)
+    longest = max((len(example.tokens) for example in made.examples), default=0)
+    context = settings.context or min(most, longest)
+    made.truncate(context)
+    made.check(context)
+    held = hold_back(made.units(), settings.validation, settings.seed)
+    await asyncio.to_thread(_write, folder, made.examples, held)
+    samples = await engine.ask(lambda lease: _samples(lease, made))
+    yield Prepared(
+        examples=len(made.examples),
+        held=sum(held),
+        rows=data.rows,
+        shapes=data.shapes,
+        bad=tuple(made.bad),
+        bad_count=made.bad_count,
+        truncated=made.truncated,
+        dropped=made.dropped,
+        unthought=made.unthought,
+        tokens=sum(len(example.tokens) for example in made.examples),
+        trained_tokens=sum(int(example.trained.sum()) for example in made.examples),
+        longest=max(len(example.tokens) for example in made.examples),
+        context=context,
+        digest=data.digest,
+        samples=tuple(samples),
+    )
+
+
+def choose_context(model: Model, asked: int = 0) -> int:
+    """The most tokens of an example; `asked` is 0 where nobody says.
+
+    Raises BadRequestError for a model that writes no text, or was made for less.
+    """
+    if "completion" not in capabilities(model):
+        raise BadRequestError("the model writes no text: only models that do can be trained")
+    trained = arch.context_length(cached_header(model.path))
+    if trained and asked > trained:
+        raise BadRequestError(
+            f"a context of {asked} tokens is longer than the {trained} that the model was made for"
+        )
+    return asked or min(CONTEXT, trained or CONTEXT)
+
+
+class _Engine(NamedTuple):
+    """What is asked, loaded as it serves best."""
+
+    pool: Pool
+    model: Model
+
+    async def ask(self, ask: Callable[[Lease], Awaitable[T]]) -> T:
+        """What the loaded model tells."""
+        options = merge_options(DEFAULTS, parse_options(self.model.params))
+        found, _ = await ask_beside(self.pool, self.model, ask, options=options, keep_alive=None)
+        return found
+
+
+async def _make(
+    engine: _Engine, renderer: Renderer, data: Data, context: int, made: Made
+) -> AsyncGenerator[int]:
+    """Make the examples of all rows; yields how many rows are done. Raises OtherwiseError."""
+    manner = await engine.ask(renderer.manner)
+    cutter = Cutter(manner, context)
+    rows, done = data.read(), 0
+    while chunk := await asyncio.to_thread(lambda: list(islice(rows, _CHUNK))):
+        work = partial(make_examples, renderer=renderer, manner=manner, rows=chunk)
+        for row, one in zip(chunk, await engine.ask(work), strict=True):
+            made.add(row, one, cutter)
+            done += not isinstance(row.example, Text) or row.example.ends
+        yield done
+
+
+def _write(folder: Path, examples: Sequence[Example], held: Sequence[bool]) -> None:
+    """Write the file that the trainer reads (`trainer.spec`)."""
+    with using(folder), draft(folder) as file:
+        np.savez(
+            file.file,
+            tokens=np.concatenate([example.tokens for example in examples]),
+            trained=np.concatenate([example.trained for example in examples]),
+            ends=np.cumsum([len(example.tokens) for example in examples], dtype=np.int64),
+            held=np.array(held, np.uint8),
+        )
+        file.publish(folder / EXAMPLES)
+
+
+async def _samples(lease: Lease, made: Made) -> list[Sample]:
+    return [
+        Sample(row.file, row.line, tuple([s async for s in _segments(lease, example)]))
+        for example, (_, row) in islice(zip(made.examples, made.rows, strict=True), SAMPLES)
+    ]
+
+
+async def _segments(lease: Lease, example: Example) -> AsyncGenerator[Segment]:
+    """An example's parts that count, and those that do not, as they alternate."""
+    changes = np.flatnonzero(np.diff(example.trained)) + 1
+    for tokens, trained in zip(
+        np.split(example.tokens, changes), np.split(example.trained, changes), strict=True
+    ):
+        text = await lease.client.detokenize(tokens.tolist())
+        yield Segment(text, bool(trained[0]), len(tokens))

@@ -1,0 +1,240 @@
+"""A job as it lies on the disk: a folder with `job.json` beside the files of `trainer.spec`.
+
+job.json        Job, written anew at each change
+data/           the user's files, linked from the store
+base.gguf       the base's weights, linked too: they stay while the job needs them
+prepared.json   Prepared, once `examples.npz` is written
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from ayllu.cluster.folder import write
+from ayllu.errors import BadRequestError, StoreError
+from ayllu.models.files import make_folder
+from ayllu.trainer import spec
+from ayllu.trainer.spec import Ended, Measured, Report, Settings, Work
+from ayllu.tune.prepare import Prepared
+
+T = TypeVar("T")
+
+State = Literal[
+    "preparing",
+    "waiting",
+    "measuring",
+    "training",
+    "finishing",
+    "done",
+    "failed",
+    "cancelled",
+]
+ENDS = frozenset({"done", "failed", "cancelled"})
+"""States in which nothing happens any more."""
+
+JOB, DATA, BASE, PREPARED = "job.json", "data", "base.gguf", "prepared.json"
+
+
+class Order(Settings, frozen=True, kw_only=True):
+    """What is to be trained, beside how: `model` is the base, `name` what comes of it.
+
+    `data` maps relative paths to digests of blobs. `merge` makes a model without an adapter,
+    `quantize` is the type of its weights. `system` is its system prompt; None: the base's. `strict`
+    refuses data with bad rows.
+    """
+
+    model: str = ""
+    name: str = ""
+    data: dict[str, str] = field(default_factory=dict)
+    merge: bool = False
+    quantize: str = ""
+    system: str | None = None
+    strict: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        """How to train, as far as it was said."""
+        return Settings(**{name: getattr(self, name) for name in Settings.__struct_fields__})
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """Times are Unix seconds, 0 for what has not happened. `digest` is the base's manifest's.
+
+    `starts` counts how often the training was started since `checkpoint`, the last one it wrote.
+    `needs` is how many bytes of memory it takes by the estimate.
+    """
+
+    id: str
+    order: Order
+    digest: str
+    architecture: str
+    state: State
+    created_at: float
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    error: str = ""
+    starts: int = 0
+    checkpoint: int = 0
+    needs: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing happens to it any more, unless it is resumed."""
+        return self.state in ENDS
+
+
+class Folder:
+    """A job's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, job: Job) -> None:
+        """Write `job.json`, whole or not at all. Raises StoreError."""
+        write(self.path / JOB, msgspec.json.encode(job))
+
+    def job(self) -> Job | None:
+        """The job, where one is here and can be read."""
+        return self._read(JOB, Job)
+
+    @property
+    def prepared(self) -> Prepared | None:
+        """What was made of the data, once it was."""
+        return self._read(PREPARED, Prepared)
+
+    @property
+    def work(self) -> Work | None:
+        """What the trainer was told, once it was."""
+        return self._read(spec.WORK, Work)
+
+    @property
+    def measured(self) -> Measured | None:
+        """What some steps took, once they were taken."""
+        return self._read(spec.MEASURED, Measured)
+
+    @property
+    def ended(self) -> Ended | None:
+        """How the training ended, once it has."""
+        return self._read(spec.ENDED, Ended)
+
+    @property
+    def checkpoint(self) -> int:
+        """The step of the newest checkpoint; 0 where there is none."""
+        names = (path.name.removeprefix(spec.CHECKPOINT) for path in self._checkpoints())
+        return max((int(name) for name in names if name.isdecimal()), default=0)
+
+    @property
+    def results(self) -> dict[str, Path]:
+        """The files of what was trained, once it is there whole."""
+        ended = self.ended
+        if ended is None or ended.outcome != "done":
+            return {}
+        files = (path for path in sorted((self.path / spec.RESULT).glob("*")) if path.is_file())
+        return {path.name: path for path in files}
+
+    def put(self, name: str, value: Struct) -> None:
+        """Write a file of JSON, whole or not at all. Raises StoreError."""
+        write(self.path / name, msgspec.json.encode(value))
+
+    def clear(self, *names: str) -> None:
+        """Remove files, as far as they are there. Raises StoreError."""
+        for name in names:
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"{self.path / name} cannot be removed: {error.strerror}"
+                ) from error
+
+    def remove(self) -> None:
+        """Remove all of it. Raises StoreError where a part stays."""
+        try:
+            shutil.rmtree(self.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be removed: {error.strerror}") from error
+
+    def slim(self) -> None:
+        """Remove what only going on would take, checkpoints above all: the job is done."""
+        for path in self._checkpoints():
+            shutil.rmtree(path, ignore_errors=True)
+        self.clear(BASE, spec.BEST)
+
+    def keep(self, name: str, blob: Path) -> Path:
+        """Give a blob a second name here, so that it stays when the store lets it go.
+
+        It is copied where the store is on another disk. Raises StoreError.
+        """
+        path = self.path / name
+        try:
+            make_folder(path.parent)
+            path.unlink(missing_ok=True)
+            try:
+                os.link(blob, path)
+            except OSError:
+                shutil.copyfile(blob, path)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+        return path
+
+    def data(self, order: Order) -> dict[str, Path]:
+        """Where the user's files lie, by their relative paths."""
+        return {name: self.path / DATA / name for name in order.data}
+
+    def _checkpoints(self) -> list[Path]:
+        return list(self.path.glob(f"{spec.CHECKPOINT}*"))
+
+    def _read(self, name: str, kind: type[T]) -> T | None:
+        """A file of JSON; None where it is not there, or is no such thing."""
+        try:
+            return msgspec.json.decode((self.path / name).read_bytes(), type=kind)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+
+
+class Tail:
+    """Reads `progress.jsonl` as it grows."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._path = folder.path / spec.PROGRESS
+        self._offset = 0
+
+    def read(self) -> list[Report]:
+        """The reports since the last call; a line that is half written waits for the next."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [report for line in whole.splitlines() if (report := _report(line)) is not None]
+
+
+def check_paths(data: Mapping[str, str]) -> None:
+    """Raises BadRequestError where a path leads out of the folder that it is to be in."""
+    for name in data:
+        path = PurePosixPath(name)
+        parts = path.parts
+        is_odd = not parts or path.is_absolute() or ".." in parts or path.as_posix() != name
+        if is_odd or "\0" in name or "\\" in name:
+            raise BadRequestError(f"{name!r} is no relative path of a file of data")
+        if any(name != other and path in PurePosixPath(other).parents for other in data):
+            raise BadRequestError(f"{name!r} is a file and a folder at once")
+
+
+def _report(line: bytes) -> Report | None:
+    """A line of the progress; None for what a killed program left half."""
+    try:
+        return msgspec.json.decode(line, type=Report)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
