@@ -31,6 +31,7 @@ PREPARED = Prepared(
     bad_count=0,
     truncated=0,
     dropped=0,
+    unthought=0,
     tokens=360,
     trained_tokens=180,
     longest=60,

@@ -1,4 +1,4 @@
-"""A tuned model beside its base, by the API and the command line, on models whose words are known."""
+"""A tuned model beside its base, by the API and the command line: models whose words are known."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_path_that_leaves_the_data_and_an_empty_file_are_told(server: Serving)
     answer = evaluate(server, model="tuned", data={"../rows.jsonl": digest})
     assert (answer.status, answer.json["error"]) == (
         400,
-        "the path of '../rows.jsonl' among the data is not a relative one",
+        "'../rows.jsonl' is no relative path of a file of data",
     )
     answer = evaluate(server, model="tuned", data={"rows.jsonl": server.upload(b"")})
     assert answer.status == 400
