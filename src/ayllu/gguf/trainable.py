@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ayllu.gguf import arch
-from ayllu.gguf.lora import BASES
 from ayllu.gguf.read import Header
 
 TRAINABLE = ("gemma2", "gemma3", "llama", "phi3", "qwen2", "qwen3", "starcoder2")
-"""Those of BASES that transformers reads from a GGUF (its integrations/ggml.py)."""
+"""Those of `lora.BASES` that transformers reads from a GGUF (its integrations/ggml.py)."""
+
+_HEADS = {"gemma2": 256, "gemma3": 256, "qwen3": 128}
+"""The size of a head that transformers takes for granted where it reads these."""
 
 _NAMES = ", ".join(TRAINABLE).replace("llama", "llama (and Mistral)")
 
@@ -16,10 +18,13 @@ def untrainable(model: Header) -> str:
     """Why a model cannot be trained, as a whole sentence; empty where it can."""
     name = arch.architecture(model)
     can = f"those of the architectures {_NAMES} can"
-    if name not in TRAINABLE or name not in BASES:
+    if name not in TRAINABLE:
         return f"models of the architecture {name} cannot be trained here: {can}"
     if model.kvs.get(f"{name}.expert_count"):
         return f"models with experts cannot be trained here: {can}, without experts"
     if not isinstance(model.kvs.get(f"{name}.attention.head_count"), int):
         return "models whose layers have different numbers of heads cannot be trained here"
+    size, usual = model.kvs.get(f"{name}.attention.key_length"), _HEADS.get(name)
+    if usual and size != usual:
+        return f"{name} models can be trained here with heads of {usual} numbers, and not of {size}"
     return ""

@@ -67,7 +67,7 @@ def checked(request: CreateRequest) -> CreateRequest:
     """The request with its fields in their final form. Raises BadRequestError in Ollama's words."""
     for files in (request.files, request.adapters, request.draft_files):
         for path, digest in files.items():
-            if not is_relative(path):
+            if not _is_relative(path):
                 raise BadRequestError("file path must be relative")
             parse_digest(digest)
     if request.draft_quantize and not (request.draft_files or request.draft):
@@ -108,10 +108,7 @@ def _check_texts(request: CreateRequest) -> None:
             raise BadRequestError('message role must be one of "system", "user", or "assistant"')
 
 
-def is_relative(path: str) -> bool:
-    """Whether a name stays in its folder.
-
-    Go's `fs.ValidPath`, and no backslash, colon or NUL, which some systems read as more.
-    """
+def _is_relative(path: str) -> bool:
+    """Go's `fs.ValidPath`, and no backslash, colon or NUL, which some systems read as more."""
     parts = path.split("/")
     return not any(part in {"", ".", ".."} for part in parts) and not set(path) & set("\\:\0")

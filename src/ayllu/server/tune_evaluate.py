@@ -15,7 +15,6 @@ from starlette.responses import Response
 
 from ayllu.errors import BadRequestError, NotFoundError
 from ayllu.gguf.tool import Step
-from ayllu.models.create_request import is_relative
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store
@@ -34,6 +33,8 @@ from ayllu.tune.evaluate import (
     read_examples,
     subject,
 )
+from ayllu.tune.job import check_paths
+from ayllu.tune.jobs import FOLDER
 from ayllu.tune.prepare import prepare
 
 _JOB = re.compile(r"[0-9A-Za-z_-]+")
@@ -74,11 +75,12 @@ async def _evaluate(
     """The steps, and the result last."""
     tuned = await asyncio.to_thread(subject, model)
     await asyncio.to_thread(check_same_words, base, tuned)
+    files = await asyncio.to_thread(_files, state.store, body.data)
     with ExitStack() as stack:
         if body.data:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix=temporary_prefix())))
             yield wire.EvaluateLine("reading data")
-            async with aclosing(_prepared(state, model, body, folder)) as steps:
+            async with aclosing(_prepared(state, model, body, files, folder)) as steps:
                 async for step in steps:
                     yield wire.EvaluateLine("preparing data", step.total, step.completed, "rows")
             path = folder / EXAMPLES
@@ -92,10 +94,13 @@ async def _evaluate(
 
 
 async def _prepared(
-    state: State, model: Model, body: wire.EvaluateRequest, folder: Path
+    state: State,
+    model: Model,
+    body: wire.EvaluateRequest,
+    files: dict[str, Path],
+    folder: Path,
 ) -> AsyncGenerator[Step]:
     """Make examples of the request's data, none of them held back."""
-    files = await asyncio.to_thread(_files, state.store, body.data)
     data = await read(files, folder, strict=body.strict, python=state.settings.torch_python)
     settings = Settings(context=body.context, validation=0)
     work = prepare(state.pool, model, data, settings, folder, strict=body.strict)
@@ -107,9 +112,8 @@ async def _prepared(
 
 def _files(store: Store, data: dict[str, str]) -> dict[str, Path]:
     """Where the blobs of the data lie. Raises BadRequestError, NotFoundError."""
+    check_paths(data)
     for name, digest in data.items():
-        if not is_relative(name):
-            raise BadRequestError(f"the path of {name!r} among the data is not a relative one")
         if not store.has_blob(digest):
             raise NotFoundError(f"the blob {digest} of {name} is not here: upload it first")
     return {name: store.blob_path(digest) for name, digest in data.items()}
@@ -122,7 +126,7 @@ def _own_examples(state: State, model: Model) -> Path:
         raise BadRequestError(
             f"{short_name(model.name)} was not trained here: give data to evaluate it on"
         )
-    return state.settings.home / "tune" / job / EXAMPLES
+    return state.settings.home / FOLDER / job / EXAMPLES
 
 
 async def _compare(

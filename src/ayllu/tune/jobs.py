@@ -119,6 +119,7 @@ class Jobs:
         folder = Folder(self._root / f"{_PREVIEW}{secrets.token_hex(4)}")
         try:
             await asyncio.to_thread(self._steps.take, order, folder)
+            await self._steps.check(order, folder)
             return await self._steps.preview(order, folder)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)

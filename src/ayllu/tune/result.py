@@ -21,6 +21,7 @@ from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
 from ayllu.gguf.convert import convert_weights, converters_folder
 from ayllu.gguf.merge import merge
+from ayllu.gguf.quantize import parse_quantization
 from ayllu.gguf.read import Header
 from ayllu.gguf.tables import QUANTIZATIONS, UINT32
 from ayllu.gguf.write import Tensor, Value, tensor_of, values_of, write_gguf
@@ -146,6 +147,10 @@ def _is_blob(store: Store, layer: Layer, path: Path) -> bool:
 async def _make(making: _Making, name: ModelName) -> AsyncGenerator[Progress]:
     """The weights or the adapter first, then the model."""
     result, kind, parts = making.result, _kind(making), []
+    if result.quantize:
+        parse_quantization(result.quantize)
+        if kind == "adapter":
+            raise BadRequestError("an adapter is not quantized: give a type with `merge` only")
     steps = _adapter(making) if kind != "full" else _weights(making)
     async with aclosing(steps) as lines:
         async for line in lines:
@@ -170,7 +175,7 @@ async def _make(making: _Making, name: ModelName) -> AsyncGenerator[Progress]:
         system=result.system or "",
         quantize=wanted,
         requantize=bool(wanted),
-        imatrix=wanted.startswith(_WANT_MATRIX),
+        imatrix=wanted.upper().startswith(_WANT_MATRIX),
     )
     trained = Trained(
         card=card,
@@ -189,17 +194,13 @@ def _kind(making: _Making) -> Kind:
         return "full"
     if not all((making.trained / name).is_file() for name in ADAPTER_FILES):
         raise BadRequestError("the training left no result: train again")
-    if making.result.merge:
-        return "merged"
-    if making.result.quantize:
-        raise BadRequestError("an adapter is not quantized: give a type with `merge` only")
-    return "adapter"
+    return "merged" if making.result.merge else "adapter"
 
 
 def _type(base: Header, wanted: str) -> str:
     """What weights of their own become: what is wanted, or what the base is, if that has a name."""
     own = arch.file_type(base)
-    return wanted.upper() or (own if own in QUANTIZATIONS else "")
+    return wanted or (own if own in QUANTIZATIONS else "")
 
 
 async def _adapter(making: _Making) -> AsyncGenerator[Progress | str]:
@@ -246,9 +247,7 @@ async def _weights(making: _Making) -> AsyncGenerator[Progress | str]:
     python = find_torch_python(making.torch_python)
     converters_folder()
     await asyncio.to_thread(check_form, making.base)
-    types = {one.name: _float_type(one.type_name) for one in header.tensors}
-    texts = {**foreign_base(header).texts, _TYPES: msgspec.json.encode(types)}
-    foreign = Foreign({WEIGHTS_FILE: making.trained / WEIGHTS_FILE}, texts)
+    foreign = Foreign({WEIGHTS_FILE: making.trained / WEIGHTS_FILE}, companions(header))
     with ExitStack() as stack:
         folder = stack.enter_context(laid_out(foreign, making.result.base.model))
         stack.enter_context(using(store.root))
@@ -280,6 +279,22 @@ def _assemble(making: _Making, path: Path) -> tuple[dict[str, Value], list[Tenso
     if any(tensor.type_name not in FLOATS for tensor in header.tensors):
         keys[_FILE_TYPE] = Value(UINT32, _F16)
     return keys, tensors
+
+
+def companions(header: Header) -> dict[str, bytes]:
+    """What the converter has to find beside trained weights, by the base's header.
+
+    Of a tokenizer that is no more than how many words there are, which some architectures ask.
+    """
+    types = {one.name: _float_type(one.type_name) for one in header.tensors}
+    rows = next(one.shape[1] for one in header.tensors if one.name == "token_embd.weight")
+    words = {str(place): place for place in range(rows)}
+    tokenizer = {"model": {"vocab": words}, "added_tokens": []}
+    return {
+        **foreign_base(header).texts,
+        _TYPES: msgspec.json.encode(types),
+        "tokenizer.json": msgspec.json.encode(tokenizer),
+    }
 
 
 def _float_type(name: str) -> str:
