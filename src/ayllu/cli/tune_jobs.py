@@ -33,7 +33,7 @@ def list_jobs() -> None:
     """List the jobs, the newest first."""
     jobs = call(lambda client: client.get(PATH, Jobs)).jobs
     now = datetime.now(UTC)
-    header = ("ID", "NAME", "BASE", "STATE", "STEP", "LOSS", "VALIDATION", "BEGUN")
+    header = ("ID", "NAME", "BASE", "STATE", "STEP", "LOSS", "VALIDATION", "BEGUN", "NODE")
     write_table(header, [_row(job, now) for job in jobs])
 
 
@@ -47,7 +47,8 @@ def _row(job: Job, now: datetime) -> tuple[str, ...]:
         f"{job.step}/{job.steps}" if job.steps else "",
         f"{job.loss:.3f}" if job.step else "",
         f"{validation:.3f}" if validation is not None else "",
-        relative_time(job.created_at, now),
+        relative_time(job.created_at, now) if job.created_at else job.error,
+        job.node,
     )
 
 

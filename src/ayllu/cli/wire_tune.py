@@ -16,7 +16,10 @@ class Doing(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A row of GET /api/tune: `model` is the base, `name` the model that comes of it."""
+    """A row of GET /api/tune: `model` is the base, `name` the model that comes of it.
+
+    `node` is the machine that does it, where that is another one.
+    """
 
     id: str
     model: str
@@ -33,6 +36,7 @@ class Job(Struct, frozen=True, kw_only=True):
     validation_loss: float | None = None
     tokens_per_second: float = 0.0
     seconds_left: float = 0.0
+    node: str = ""
 
 
 class Jobs(Struct, frozen=True):

@@ -113,7 +113,7 @@ class Steps:
 
     async def prepare(self, order: Order, folder: Folder) -> AsyncGenerator[tuple[str, Step]]:
         """Make `examples.npz`, `prepared.json` and `work.json` of the data."""
-        model = await asyncio.to_thread(self._model, order)
+        model = await asyncio.to_thread(self.model, order)
         data = await self._read(order, folder)
         made = None
         steps = prepare(
