@@ -161,7 +161,7 @@ _BEFORE = {"en": ("", "Hello. ", "Please: ", "Hi! "), "es": ("", "Hola. ", "Por 
 
 def examples() -> list[dict[str, object]]:
     """The examples as OpenAI's `messages`, in a random order that is always the same."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for number, theme in enumerate(THEMES):
         before = _BEFORE["es" if number % 2 else "en"]
         asked = [word + question for word in before for question in theme.trained]
