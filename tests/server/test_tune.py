@@ -231,7 +231,7 @@ def test_a_second_server_of_the_same_home_begins_nothing(tuner: Serving, tmp_pat
         ({"data": {"x": "nothing"}}, 400, "invalid digest format"),
         ({"name": "a b"}, 400, "invalid model name"),
         ({"quantize": "q4_k_m"}, 400, "an adapter is not quantized"),
-        ({"quantize": "q99", "merge": True}, 400, "q99"),
+        ({"quantize": "q99", "merge": True}, 400, "unsupported quantization type Q99"),
         ({"rank": 0}, 400, "`$.rank`"),
         ({"method": "magic"}, 400, "`$.method`"),
     ],
