@@ -211,6 +211,24 @@ def test_the_data_stays_though_the_store_lets_it_go(tmp_path: Path) -> None:
         post(server, job, "cancel")
 
 
+def test_a_base_that_is_removed_meanwhile_is_asked_for_at_the_end(tmp_path: Path) -> None:
+    with tuning(tmp_path) as server:
+        server.make("other", **{"from": "mini", "system": "Be brief."})
+        job = begin(server, model="other", steps=5)
+        wait_for(server, job, "training")
+        assert server.request("DELETE", "/api/delete", {"model": "other"}).status == 200
+        error = wait_for(server, job, "failed")["error"]
+        assert error == (
+            "other was removed while it was trained: get it back, and then "
+            f"`ayllu tune resume {job}` makes other-tuned:latest of it"
+        )
+        server.make("other", **{"from": "mini", "system": "Be brief."})
+        post(server, job, "resume")
+        again = wait_for(server, job, "failed")["error"]
+        assert again == "the training left no result: train again"
+        assert shown(server, job)["step"] == 5
+
+
 def test_a_second_server_of_the_same_home_begins_nothing(tuner: Serving, tmp_path: Path) -> None:
     tuner.post("/api/tune", order(tuner, preview=True))
     with serving(tmp_path, AYLLU_HOME=str(tuner.home), **CLUSTER) as other:

@@ -191,6 +191,11 @@ class Steps:
         """Make a model of what was trained."""
         order, prepared = job.order, folder.prepared
         assert prepared is not None  # noqa: S101 - it was trained on
+        if await asyncio.to_thread(self._store.find, parse_name(order.model)) is None:
+            raise NotFoundError(
+                f"{order.model} was removed while it was trained: get it back, and then "
+                f"`ayllu tune resume {job.id}` makes {order.name} of it"
+            )
         result = Result(
             folder=folder.path,
             base=parse_name(order.model),
