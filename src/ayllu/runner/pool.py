@@ -131,7 +131,7 @@ class Pool:
 
     async def unload(self, digest: str) -> None:
         """Let a model go, by its manifest's digest: now, or when its last user leaves."""
-        for place in [place for place in self._places.values() if place.key.digest == digest]:
+        for place in self.places_of(digest):
             place.keep_alive = 0.0
             if place.users == 0 and not place.loading:
                 await self._end(place)
@@ -139,7 +139,7 @@ class Pool:
     async def clear(self, digest: str) -> None:
         """Let a model go once its users are done, nobody new coming in; then it is loaded anew."""
         async with self._admission:
-            for place in [place for place in self._places.values() if place.key.digest == digest]:
+            for place in self.places_of(digest):
                 await self._clear(place)
 
     async def shrink(self) -> None:
