@@ -29,9 +29,9 @@ class Engine:
         return "".join(parts) + "<assistant>"
 
 
-def chat(number: int, **more: str) -> list[Message]:
+def chat(number: int, thinking: str = "") -> list[Message]:
     asked = Message(role="user", content=f"What is {number}+{number}?")
-    return [asked, Message(role="assistant", content=f"It is {2 * number}.", **more)]
+    return [asked, Message(role="assistant", content=f"It is {2 * number}.", thinking=thinking)]
 
 
 def renders(skeletons: Skeletons, engine: Engine, *chats: Sequence[Message]) -> list[str]:
@@ -43,10 +43,7 @@ def renders(skeletons: Skeletons, engine: Engine, *chats: Sequence[Message]) -> 
 
 def test_conversations_of_one_form_are_rendered_with_few_questions() -> None:
     engine, alone = Engine(), Engine()
-    chats = [
-        chat(number, **({"thinking": f"Twice {number}"} if number % 2 else {}))
-        for number in range(60)
-    ]
+    chats = [chat(number, f"Twice {number}" if number % 2 else "") for number in range(60)]
     assert renders(Skeletons(JINJA), engine, *chats) == renders(
         Skeletons(JINJA, quick=False), alone, *chats
     )
