@@ -47,6 +47,9 @@ class OneShare:
     async def end(self, *, crashed: bool) -> None:
         self.ended.append(crashed)
 
+    def is_pinned(self, model: Model) -> bool:
+        return model.name.model == "pinned"
+
 
 @pytest.fixture
 def worker(tmp_path: Path, free_port: int) -> Iterator[subprocess.Popen[bytes]]:
