@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from gguf_maker import CYCLE, make_adapter, make_random_adapter, walk
 from msgspec import structs
-from talking import ask, engines, model_of, with_pool
+from talking import Told, ask, engines, model_of, with_pool
 
 from ayllu.chat.request import ChatRequest
 from ayllu.errors import BadRequestError
 from ayllu.models.model import Model
 from ayllu.models.shelf import ASSETS
 from ayllu.runner.pool import Pool
-from ayllu.types import Json, Message, Options
+from ayllu.types import Json, Message, Options, ToolCallEvent, ToolPieceEvent
 
 MINI = ASSETS / "mini-f16.gguf"
 QUESTION = "What does a cow eat?"
@@ -41,6 +41,14 @@ def talk(text: str = QUESTION) -> ChatRequest:
     return ChatRequest(
         messages=(message,), options=Options(temperature=0, num_predict=16), think=False
     )
+
+
+def joined(told: Told) -> tuple[str, str, str]:
+    """All that an answer says."""
+    calls = [event for event in told.events if isinstance(event, ToolCallEvent | ToolPieceEvent)]
+    names = [structs.replace(one, id="") for one in calls if isinstance(one, ToolPieceEvent)]
+    whole = [call.function for one in calls if isinstance(one, ToolCallEvent) for call in one.calls]
+    return told.text, told.thinking, f"{names} {whole}"
 
 
 async def alone(pool: Pool, models: Sequence[Model], request: ChatRequest) -> list[str]:
@@ -79,6 +87,37 @@ def test_models_with_other_adapters_share_an_engine_and_keep_their_answers(
         assert engines() == [engine]
 
     with_pool(tmp_path, work)
+
+
+def test_every_way_to_an_answer_has_the_models_adapters(
+    tmp_path: Path, adapters: tuple[Path, ...]
+) -> None:
+    models = [tuned("b"), tuned("o", adapters[0])]
+    word = {"type": "object", "properties": {"x": {"type": "string", "maxLength": 9}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": word}}
+    ways = [
+        talk(),
+        structs.replace(talk(), template="{{ .Prompt }} <think>", think=True),
+        structs.replace(talk(), format=word),
+        structs.replace(talk(), format=word, template="{{ .Prompt }}"),
+        structs.replace(talk(), tools=(tool,), tool_choice="required"),
+        ChatRequest(raw="A cow", options=Options(temperature=0, num_predict=8)),
+        structs.replace(talk(), truncate=True, shift=False),
+    ]
+
+    async def work(pool: Pool) -> None:
+        wanted = []
+        for model in models:
+            wanted.append([joined(await ask(pool, model, way)) for way in ways])
+            await pool.unload(model.digest)
+        await ask(pool, models[1], talk("Hi"))
+        for number, way in enumerate(ways):
+            for turn in (0, 1, 0, 1):
+                told = joined(await ask(pool, models[turn], way))
+                assert told == wanted[turn][number], (turn, way)
+        assert len(engines()) == 1
+
+    with_pool(tmp_path, work, num_parallel="1")
 
 
 def test_a_prompt_that_was_read_with_one_adapter_is_read_again_for_another(

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from ayllu.gotime import FOREVER
 from ayllu.models.model import Model
-from ayllu.models.modelfile import MOST_ADAPTERS
 from ayllu.runner import fit
 from ayllu.runner.client import RunnerClient
 from ayllu.runner.options import LoadOptions, loading_options, parse_options
@@ -196,8 +195,7 @@ class Place:
     def adapters(self, own: Collection[Path]) -> tuple[Path, ...]:
         """What to load for a model with its `own` ones: those of its latest neighbours, too."""
         latest = sorted(self.tenants.values(), key=lambda one: one.last_used, reverse=True)
-        paths = [*own, *chain.from_iterable(one.model.adapters for one in latest)]
-        return tuple(dict.fromkeys(paths))[:MOST_ADAPTERS]
+        return (*own, *chain.from_iterable(one.model.adapters for one in latest))
 
     def serves(self, load: LoadOptions, options: Options) -> bool:
         """Whether a request may use the child that is here now."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from itertools import chain
+from pathlib import Path
 
 from msgspec import structs
 
@@ -19,13 +20,14 @@ from ayllu.config import Settings
 from ayllu.errors import BusyError, EngineError
 from ayllu.models.corrected import Corrector
 from ayllu.models.model import Model
+from ayllu.models.modelfile import MOST_ADAPTERS
 from ayllu.models.name import short_name
 from ayllu.runner import fit
 from ayllu.runner.client import RunnerClient
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import LoadOptions
 from ayllu.runner.place import Key, Lease, LoadedModel, Place, Runner, Tenant, key_of
-from ayllu.runner.process import EngineDiedError, RunnerProcess, start_runner
+from ayllu.runner.process import EngineDiedError, RunnerProcess, kill_unwanted, start_runner
 from ayllu.runner.split import Share, Splitter
 from ayllu.system import memory
 from ayllu.types import Options
@@ -39,6 +41,8 @@ class Pool:
     def __init__(self, settings: Settings, engine: Engine, *, gpus: int = 0) -> None:
         self.splitter: Splitter | None = None
         """Asked of each model before it is loaded, once there is one."""
+        self.siblings: Callable[[Model], tuple[Path, ...]] = lambda _: ()
+        """More adapters to load where a model's are, for models that may be asked for next."""
         self.most = 0
         """Bytes that models may take on this machine in all; 0: as many as it has."""
         self._settings = settings
@@ -242,8 +246,9 @@ class Pool:
             self._places[place.key] = place
             place.loading, place.model = True, model
             place.admit(model)
-            if not load.embedding:
-                load = structs.replace(load, adapters=place.adapters(load.adapters))
+            if not load.embedding and (wanted := place.adapters(load.adapters)):
+                wanted += await asyncio.to_thread(self.siblings, model)
+                load = structs.replace(load, adapters=tuple(dict.fromkeys(wanted))[:MOST_ADAPTERS])
             slots = fit.slots_for(load, self._settings, gpus=self._gpus)
             load = structs.replace(load, parallel=slots)
             size = fit.footprint(fit.load_facts(load), load)
@@ -317,7 +322,7 @@ class Pool:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(_kill_unwanted)
+            task.add_done_callback(kill_unwanted)
             raise
 
     def _on_exit(self, place: Place, process: RunnerProcess) -> None:
@@ -390,9 +395,3 @@ class Pool:
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
         return task
-
-
-def _kill_unwanted(task: asyncio.Task[RunnerProcess]) -> None:
-    """End a child whose start nobody waits for any more."""
-    if not task.cancelled() and task.exception() is None:
-        task.result().kill("the request was canceled while the model was loading")
