@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ayllu.deploy.leases import HEADROOM, RAM_SHARE, room_left
+from ayllu.deploy.leases import room_left
+from ayllu.deploy.machines import HEADROOM, WORKER_SHARE
 from ayllu.system import Memory
 
 SIZES = st.integers(0, 1 << 40)
@@ -40,6 +41,6 @@ def test_leases_together_never_take_more_than_there_is(
     given_in_all = sum(most for most, _ in taken) + room
     assert room >= 0
     if room:
-        assert given_in_all <= RAM_SHARE * total + 1
+        assert given_in_all <= WORKER_SHARE * total + 1
         assert room <= (1 - HEADROOM) * min(free, total)
         assert limit is None or given_in_all <= limit

@@ -8,6 +8,7 @@ from plan_maker import GB, LAN_OF_ALL, machine, sizes, ways
 
 from ayllu.deploy.needs import PROCESS
 from ayllu.deploy.plan import make_plan, pinned_plan
+from ayllu.deploy.predict import READS
 from ayllu.deploy.types import Candidate, Demand, Machine, Way
 from ayllu.errors import BadRequestError
 
@@ -17,19 +18,20 @@ BUFFER = PROCESS + 128 * 8192 * 4 * 32
 
 
 def test_a_token_of_70_gb_takes_as_long_as_reading_them() -> None:
+    reading = 70 / (READS * 40)
     alone = [machine("a", 80 * GB)]
     plan = make_plan(SEVENTY, Demand(4096), alone, {}, here="a")
     assert [one.kind for one in plan.candidates] == ["local"]
-    assert 1 / plan.candidates[0].tokens_per_second == pytest.approx(1.75, rel=0.01)
+    assert 1 / plan.candidates[0].tokens_per_second == pytest.approx(reading, rel=0.01)
 
     several = [machine(node, 25 * GB) for node in "abc"]
     plan = make_plan(SEVENTY, Demand(4096), several, LAN_OF_ALL, here="a")
     assert [one.kind for one in plan.candidates] == ["split"] * 3
-    assert 1 / plan.candidates[0].tokens_per_second == pytest.approx(1.75, rel=0.02)
+    assert 1 / plan.candidates[0].tokens_per_second == pytest.approx(reading, rel=0.02)
     # 4 batches: a token, then 127 times 140 GFLOP on 0.55 TFLOPS; and over two ways of 110 MB/s.
     passing = 512 * 8192 * 4 * 4 / 110e6
     assert plan.candidates[0].first_token == pytest.approx(
-        4 * (1.75 + 127 * 0.14 / 0.55) + passing, rel=0.01
+        4 * (reading + 127 * 0.14 / 0.55) + passing, rel=0.01
     )
 
 
@@ -156,8 +158,8 @@ def test_a_head_computes_in_tiles_where_its_processor_can_and_a_worker_never_doe
         )
 
     before, after = predicted(slow), predicted(tiles)
-    # 50 of 80 layers: 87.5 GFLOP at 0.13 and at 0.45 of 0.2 TFLOPS, or 43.75 GB at 40 GB/s.
-    less = 87.5 / 26 - 43.75 / 40
+    # 50 of 80 layers: 87.5 GFLOP at 0.13 and at 0.45 of 0.2 TFLOPS, or 43.75 GB at 32 GB/s.
+    less = 87.5 / 26 - 43.75 / (READS * 40)
     assert 1 / before.tokens_per_second - 1 / after.tokens_per_second == pytest.approx(less)
     assert after.first_token < 0.7 * before.first_token
     assert predicted([slow[0], tiles[1]]) == before

@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-import psutil
 import pytest
-from serving import is_engine
+from talking import engines, model_of, with_pool
 
-from ayllu.config import Settings, load_settings
 from ayllu.errors import BusyError, EngineError
 from ayllu.models.model import Model
-from ayllu.models.name import parse_name
-from ayllu.runner.engine import find_engine
 from ayllu.runner.place import Runner
 from ayllu.runner.pool import Pool
 from ayllu.types import Options
@@ -39,36 +35,6 @@ def nothing_is_left(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     assert list(home.glob("ayllu-*")) == []
 
 
-def engines() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if is_engine(child)]
-
-
-def model(name: str, gguf: Path) -> Model:
-    return Model(name=parse_name(name), digest=name * 64, path=gguf)
-
-
-def settings(home: Path, **changes: str) -> Settings:
-    named = {f"AYLLU_{name.upper()}": text for name, text in changes.items()}
-    return load_settings({"AYLLU_HOME": str(home), **named})
-
-
-def with_pool(
-    home: Path, work: Callable[[Pool], Awaitable[None]], seconds: float = 30.0, **changes: str
-) -> None:
-    """Run some work with a pool of its own, within a time limit."""
-
-    async def whole() -> None:
-        chosen = settings(home, **changes)
-        pool = Pool(chosen, find_engine(chosen))
-        try:
-            async with asyncio.timeout(seconds):
-                await work(pool)
-        finally:
-            await pool.close()
-
-    asyncio.run(whole())
-
-
 async def hold(
     pool: Pool, wanted: Model, seconds: float = 0.0, options: Options = NOTHING
 ) -> Runner:
@@ -81,7 +47,7 @@ async def hold(
 
 def test_requests_share_a_child_and_its_slots(home: Path, base_gguf: Path) -> None:
     async def work(pool: Pool) -> None:
-        a = model("a", base_gguf)
+        a = model_of("a", base_gguf)
         runners = await asyncio.gather(*(hold(pool, a, 0.05) for _ in range(12)))
         assert len(set(runners)) == 1
         assert len(engines()) == 1
@@ -99,7 +65,7 @@ def test_who_wants_to_know_is_told_when_a_model_comes_and_goes(home: Path, base_
     async def work(pool: Pool) -> None:
         told: list[int] = []
         pool.subscribe(lambda: told.append(len(pool.loaded())))
-        a = model("a", base_gguf)
+        a = model_of("a", base_gguf)
         await hold(pool, a)
         await hold(pool, a)
         assert told == [1]
@@ -113,7 +79,7 @@ def test_a_second_model_gets_its_turn_although_the_first_is_never_idle(
     home: Path, base_gguf: Path, chat_gguf: Path
 ) -> None:
     async def work(pool: Pool) -> None:
-        a, b = model("a", base_gguf), model("b", chat_gguf)
+        a, b = model_of("a", base_gguf), model_of("b", chat_gguf)
 
         async def keep_busy() -> None:
             while True:
@@ -133,7 +99,7 @@ def test_a_second_model_gets_its_turn_although_the_first_is_never_idle(
 
 def test_clients_with_other_contexts_take_turns(home: Path, base_gguf: Path) -> None:
     async def work(pool: Pool) -> None:
-        a = model("a", base_gguf)
+        a = model_of("a", base_gguf)
 
         async def client(context: int) -> None:
             for _ in range(4):
@@ -147,7 +113,7 @@ def test_clients_with_other_contexts_take_turns(home: Path, base_gguf: Path) -> 
 
 def test_a_model_that_expires_is_not_taken_from_who_comes_back(home: Path, base_gguf: Path) -> None:
     async def work(pool: Pool) -> None:
-        a = model("a", base_gguf)
+        a = model_of("a", base_gguf)
         for _ in range(20):
             async with pool.acquire(a, NOTHING, keep_alive=0):
                 pass
@@ -163,7 +129,7 @@ def test_keep_alive_counts_from_the_last_use_and_lasts_until_the_model_goes(
     home: Path, base_gguf: Path
 ) -> None:
     async def work(pool: Pool) -> None:
-        a = model("a", base_gguf)
+        a = model_of("a", base_gguf)
         async with pool.acquire(a, NOTHING, keep_alive=0.3):
             pass
         assert len(pool.loaded()) == 1
@@ -180,7 +146,7 @@ def test_the_longest_unused_idle_model_goes_first(
     home: Path, base_gguf: Path, chat_gguf: Path, tool_gguf: Path
 ) -> None:
     async def work(pool: Pool) -> None:
-        a, b, c = model("a", base_gguf), model("b", chat_gguf), model("c", tool_gguf)
+        a, b, c = model_of("a", base_gguf), model_of("b", chat_gguf), model_of("c", tool_gguf)
         async with pool.acquire(a, NOTHING):
             await hold(pool, b)
             await hold(pool, c)
@@ -193,7 +159,7 @@ def test_models_together_take_no_more_than_the_owner_gives(
     home: Path, base_gguf: Path, chat_gguf: Path
 ) -> None:
     async def work(pool: Pool) -> None:
-        a, b = model("a", base_gguf), model("b", chat_gguf)
+        a, b = model_of("a", base_gguf), model_of("b", chat_gguf)
         first, second = await hold(pool, a), await hold(pool, b)
         assert pool.held == first.size + second.size
         pool.most = pool.held
@@ -216,7 +182,7 @@ def test_models_together_take_no_more_than_the_owner_gives(
 
 def test_a_dead_or_ended_child_is_replaced_at_once(home: Path, base_gguf: Path) -> None:
     async def work(pool: Pool) -> None:
-        a = model("a", base_gguf)
+        a = model_of("a", base_gguf)
         first = await hold(pool, a)
         os.kill(first.process.pid, signal.SIGKILL)
         await first.process.exited.wait()
@@ -232,7 +198,7 @@ def test_giving_up_while_a_hung_model_is_evicted_loses_no_engine(
     home: Path, base_gguf: Path, chat_gguf: Path
 ) -> None:
     async def work(pool: Pool) -> None:
-        a, b = model("a", base_gguf), model("b", chat_gguf)
+        a, b = model_of("a", base_gguf), model_of("b", chat_gguf)
         hung = await hold(pool, a)
         os.kill(hung.process.pid, signal.SIGSTOP)
         with suppress(TimeoutError):
@@ -247,7 +213,7 @@ def test_giving_up_while_a_hung_model_is_evicted_loses_no_engine(
 
 def test_giving_up_in_any_phase_of_a_start_leaves_nothing(home: Path, base_gguf: Path) -> None:
     async def work(pool: Pool) -> None:
-        a = model("a", base_gguf)
+        a = model_of("a", base_gguf)
         for turn in range(25):
             task = asyncio.create_task(hold(pool, a))
             await asyncio.sleep(turn * 0.004)
@@ -264,7 +230,7 @@ def test_unloading_a_model_that_is_loading_or_in_use_takes_effect_after_it(
     home: Path, base_gguf: Path
 ) -> None:
     async def work(pool: Pool) -> None:
-        a = model("a", base_gguf)
+        a = model_of("a", base_gguf)
         using = asyncio.create_task(hold(pool, a, 0.5))
         await asyncio.sleep(0.01)
         await pool.unload(a.digest)
@@ -281,7 +247,7 @@ def test_unloading_a_model_that_is_loading_or_in_use_takes_effect_after_it(
 
 def test_a_full_queue_is_told(home: Path, base_gguf: Path) -> None:
     async def work(pool: Pool) -> None:
-        a = model("a", base_gguf)
+        a = model_of("a", base_gguf)
         async with pool.acquire(a, NOTHING):
             waiting = asyncio.create_task(hold(pool, a))
             await asyncio.sleep(0.05)
@@ -296,7 +262,7 @@ def test_a_full_queue_is_told(home: Path, base_gguf: Path) -> None:
 
 def test_a_model_for_embeddings_is_a_child_of_its_own(home: Path, base_gguf: Path) -> None:
     async def work(pool: Pool) -> None:
-        a = model("a", base_gguf)
+        a = model_of("a", base_gguf)
         async with pool.acquire(a, NOTHING) as one, pool.acquire(a, NOTHING, embedding=True) as two:
             assert one.runner is not two.runner
             embedded = await two.client.embed(["ab", [97, 98]])
@@ -307,7 +273,7 @@ def test_a_model_for_embeddings_is_a_child_of_its_own(home: Path, base_gguf: Pat
 
 def test_who_needs_no_slot_waits_for_none(home: Path, base_gguf: Path) -> None:
     async def work(pool: Pool) -> None:
-        a = model("a", base_gguf)
+        a = model_of("a", base_gguf)
         async with pool.acquire(a, NOTHING) as busy:
             async with pool.acquire(a, NOTHING, slot=False) as lease:
                 assert lease.runner is busy.runner
@@ -324,7 +290,7 @@ def test_closing_ends_what_loads_and_what_is_in_use(
     home: Path, base_gguf: Path, chat_gguf: Path
 ) -> None:
     async def work(pool: Pool) -> None:
-        a, b = model("a", base_gguf), model("b", chat_gguf)
+        a, b = model_of("a", base_gguf), model_of("b", chat_gguf)
         using = asyncio.create_task(hold(pool, a, 5))
         await asyncio.sleep(0.6)
         loading = asyncio.create_task(hold(pool, b, 5))

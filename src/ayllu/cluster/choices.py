@@ -8,8 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from ayllu.cluster.folder import write
-from ayllu.errors import StoreError
+from ayllu.cluster.folder import read, write
 
 FILE = "choices.json"
 _Text = Annotated[str, Meta(max_length=256)]
@@ -33,13 +32,7 @@ class Choices(Struct, frozen=True):
 
 def load(folder: Path) -> Choices:
     """What was chosen before. Raises StoreError for a file that is damaged."""
-    path = folder / FILE
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Choices)
-    except FileNotFoundError:
-        return Choices()
-    except (OSError, msgspec.MsgspecError) as error:
-        raise StoreError(f"{path} cannot be used ({error}): move it away") from error
+    return read(folder / FILE, Choices) or Choices()
 
 
 def save(folder: Path, choices: Choices) -> None:

@@ -13,10 +13,9 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from ayllu import values
-from ayllu.cluster.folder import write
+from ayllu.cluster.folder import read, unusable, write
 from ayllu.cluster.record import Contribution, Hardware
 from ayllu.config import Settings
-from ayllu.errors import StoreError
 from ayllu.values import Hours, Portion
 
 FILE = "contribute.json"
@@ -75,13 +74,11 @@ def terms(settings: Settings, chosen: Chosen) -> Terms:
 def load(settings: Settings) -> Chosen:
     """What was chosen before. Raises StoreError for a file that is damaged."""
     path = settings.home / FILE
+    chosen = read(path, Chosen) or Chosen()
     try:
-        chosen = msgspec.json.decode(path.read_bytes(), type=Chosen)
         terms(settings, chosen)
-    except FileNotFoundError:
-        return Chosen()
-    except (OSError, ValueError) as error:  # ValueError: no JSON of this form, or a text is wrong
-        raise StoreError(f"{path} cannot be used ({error}): move it away") from error
+    except ValueError as error:
+        raise unusable(path, error) from error
     return chosen
 
 

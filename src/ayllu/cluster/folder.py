@@ -6,6 +6,9 @@ A server without an ayllu needs that too, so nothing large is imported here.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from ayllu.errors import StoreError
 from ayllu.models.files import draft
@@ -13,6 +16,24 @@ from ayllu.models.files import draft
 FOLDER = "cluster"
 CERTIFICATE = "node.crt"
 """Whoever has one is a member."""
+
+
+_T = TypeVar("_T")
+
+
+def read(path: Path, kind: type[_T]) -> _T | None:
+    """What a JSON file says; None where there is none. Raises StoreError for a damaged one."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, error: Exception) -> StoreError:
+    """The error for a file that is there and says nothing that can be used."""
+    return StoreError(f"{path} cannot be used ({error}): move it away")
 
 
 def write(path: Path, data: bytes) -> None:

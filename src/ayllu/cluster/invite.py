@@ -25,11 +25,11 @@ from msgspec import Meta, Struct
 
 from ayllu.cluster.authority import Authority
 from ayllu.cluster.endpoints import join_endpoint, split_endpoint
-from ayllu.cluster.folder import write
+from ayllu.cluster.folder import read, write
 from ayllu.cluster.identity import Time, public_bytes
 from ayllu.cluster.keyring import Keyring
 from ayllu.cluster.moments import moment
-from ayllu.errors import BadRequestError, ForbiddenError, StoreError
+from ayllu.errors import BadRequestError, ForbiddenError
 
 SECONDS = 15 * 60.0
 LONGEST_SECONDS = 24 * 3600.0
@@ -147,12 +147,7 @@ class Invites:
         return self._keyring.identity.folder / FILE
 
     def _load(self) -> list[Kept]:
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=list[Kept])
-        except FileNotFoundError:
-            return []
-        except (OSError, msgspec.MsgspecError) as error:
-            raise StoreError(f"{self._path} cannot be used ({error}): move it away") from error
+        return read(self._path, list[Kept]) or []
 
     def _save(self, kept: list[Kept]) -> None:
         write(self._path, msgspec.json.encode(kept))

@@ -14,8 +14,10 @@ import ssl
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from typing import TypeVar
 
 import aiohttp
+import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ayllu.cluster.bus import Close
@@ -26,12 +28,20 @@ CONNECT_SECONDS = 3.0
 NEXT_ADDRESS_SECONDS = 0.15
 """How long an address may keep us waiting before the next one is tried beside it."""
 CHUNK = 1 << 16
+_LARGEST_ERROR = 1 << 16
+_T = TypeVar("_T")
 
 
 class PeerGoneError(AylluError):
     """A machine of the ayllu cannot be reached, or went away in the middle of an answer."""
 
     status = 502
+
+
+class _Refusal(msgspec.Struct):
+    """An error, as it stands in the place of an answer or of one of its lines."""
+
+    error: str = ""
 
 
 class PeerAnswer:
@@ -153,6 +163,28 @@ class Peers:
 
         return PeerAnswer(node, response, self._breaking(node, break_off))
 
+    async def steps(
+        self, node: str, path: str, wanted: object, kind: type[_T]
+    ) -> AsyncGenerator[_T]:
+        """What a machine says line by line (NDJSON) while it does what it is `wanted` to do.
+
+        Raises PeerGoneError, and AylluError with the machine's own words where it cannot do it.
+        """
+        headers = {"content-type": "application/json"}
+        body = msgspec.json.encode(wanted)
+        answer = await self.ask(node, "POST", path, headers=headers, body=body)
+        try:
+            if answer.status != 200:
+                refusal = _read(await answer.read(_LARGEST_ERROR), _Refusal)
+                raise AylluError(refusal.error or "it refused")
+            async with aclosing(answer.lines()) as lines:
+                async for line in lines:
+                    if refused := _read(line, _Refusal).error:
+                        raise AylluError(refused)
+                    yield _read(line, kind)
+        finally:
+            answer.close()
+
     def drop(self, node: str) -> None:
         """A machine left: whoever waits for it gets a PeerGoneError now."""
         for break_off in list(self._breaks.get(node, ())):
@@ -228,6 +260,13 @@ async def _pieces(body: bytes | bytearray) -> AsyncGenerator[bytes]:
     view = memoryview(body)
     for start in range(0, len(body), CHUNK):
         yield bytes(view[start : start + CHUNK])
+
+
+def _read(data: bytes, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise PeerGoneError("it answers what no Ayllu does") from error
 
 
 def _reason(error: Exception) -> str:

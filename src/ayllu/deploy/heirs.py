@@ -6,11 +6,11 @@ Pure: the caller has the clock, in seconds of one monotonic clock, and the machi
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from hashlib import blake2b
 
 from msgspec import Struct
 
 from ayllu.cluster.record import Deployed, Record
+from ayllu.deploy.route import by_hash
 
 TAKEOVER_SECONDS = 5.0
 """How long a coordinator may be away before another machine takes over."""
@@ -91,14 +91,10 @@ class Coordinators:
 
 
 def rendezvous(deployed: Deployed, records: Iterable[Record]) -> list[str]:
-    """The machines that have a deployment's model, in the order in which they would take it over.
-
-    Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996.
-    """
-    holders = [
+    """The machines that have a deployment's model, in the order in which they would take over."""
+    holders = (
         record.node
         for record in records
         if any(held.digest == deployed.digest for held in record.models)
-    ]
-    key = deployed.id.encode()
-    return sorted(holders, key=lambda node: blake2b(node.encode(), key=key[:64]).digest())
+    )
+    return by_hash(deployed.id.encode(), holders)

@@ -23,6 +23,7 @@ from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.tunnel import Opening, Serve
 from ayllu.deploy.beat import Beat
 from ayllu.deploy.build import protocol_of
+from ayllu.deploy.machines import HEADROOM, WORKER_SHARE
 from ayllu.deploy.worker import LOOPBACK, WorkerProcess, start_worker
 from ayllu.deploy.worker_request import WorkerLine, WorkerRequest
 from ayllu.errors import AylluError, BusyError, NotFoundError
@@ -33,10 +34,6 @@ from ayllu.system import Memory, memory, usable_cores
 
 CLAIM_SECONDS = 5.0
 """How long a lease waits for its beat."""
-RAM_SHARE = 0.7
-HEADROOM = 0.1
-"""What workers may take of all memory, and what of the free memory they leave free. A worker that
-takes more than three quarters of a machine makes the engine crash (llama.cpp issue 15055)."""
 MOST_LEASES = 64
 MOST_FENCES = 1024
 """Deployments whose fences are remembered."""
@@ -304,7 +301,7 @@ def room_left(ram: Memory, limit: int | None, taken: list[tuple[int, int]]) -> i
     """
     given = sum(room for room, _ in taken)
     to_come = sum(max(room - touched, 0) for room, touched in taken)
-    room = min(RAM_SHARE * ram.total - given, (1 - HEADROOM) * ram.available - to_come)
+    room = min(WORKER_SHARE * ram.total - given, (1 - HEADROOM) * ram.available - to_come)
     return max(0, int(room if limit is None else min(room, limit - given)))
 
 

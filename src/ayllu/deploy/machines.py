@@ -1,6 +1,7 @@
 """Machines and the ways between them as plans see them, from what the machines say of themselves.
 
-Pure. Rooms are cut here, and nowhere else: what is free less a headroom, what the owner gives.
+Pure. Plans' rooms are cut here: what is free less a headroom, what the owner gives. What a machine
+really gives, beside the parts that it holds already, it says itself (`leases.room_left`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from ayllu.deploy.types import Machine, Way, Ways
 HEADROOM = 0.1
 """The share of free memory that a plan leaves alone."""
 WORKER_SHARE = 0.7
-"""The share of a machine's RAM that parts of other machines' models may take (llama.cpp #15055)."""
+"""The share of a machine's RAM that parts of other machines' models may take. A worker that takes
+more than three quarters makes the engine crash (llama.cpp #15055)."""
 _TILES = "amx_int8"
 """The instruction set for which the engine rearranges weights of all common types."""
 _SHARED = frozenset({"metal", "mtl", "blas"})

@@ -16,13 +16,13 @@ import msgspec
 import structlog
 from msgspec import structs
 
-from ayllu.cluster.folder import write
+from ayllu.cluster.folder import read, write
 from ayllu.cluster.node import LocalNode
 from ayllu.cluster.record import MOST_DEPLOYMENTS, Deployed, Record
 from ayllu.cluster.tasks import Tasks
 from ayllu.deploy.deployments import Deployments
 from ayllu.deploy.heirs import Coordinators, Orphan
-from ayllu.errors import AylluError, BadRequestError, NotFoundError, StoreError
+from ayllu.errors import AylluError, BadRequestError, NotFoundError
 from ayllu.gotime import FOREVER
 from ayllu.models.model import open_model
 from ayllu.models.name import parse_name, short_name
@@ -53,7 +53,7 @@ class Pins:
 
     def start(self) -> None:
         """Place what was pinned before this start. Raises StoreError for a file that is damaged."""
-        pins = _load(self._path)
+        pins = read(self._path, list[Deployed]) or []
         self._deployments.pins.update({pin.digest: pin for pin in pins})
         if pins:
             self._tasks.start(self._place_again(pins))
@@ -195,12 +195,3 @@ class Pins:
             _log.warning("a deployment cannot be placed now", id=pin.id, reason=error.sentence)
         if self._deployments.pins.get(pin.digest) is not pin:  # another one has it meanwhile
             await self._pool.unload(pin.digest)
-
-
-def _load(path: Path) -> list[Deployed]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Deployed])
-    except FileNotFoundError:
-        return []
-    except (OSError, msgspec.MsgspecError) as error:
-        raise StoreError(f"{path} cannot be used ({error}): move it away") from error

@@ -20,7 +20,10 @@ PROMPT = 512
 """Tokens of the prompt that a prediction is for; its KV cache is read for each token."""
 ANSWER = 256
 """Tokens of an answer, where the time until its end counts."""
-ROUND_TRIPS = 2.0
+READS = 0.8
+"""The share of the measured memory rate at which an engine reads weights. Measured: 0.69 to 0.81
+with Q8_0 and tiles, where the reading is what takes the time (bench/split.py)."""
+ROUND_TRIPS = 1.8
 """Per step and worker. Measured: 48.5 to 65.8 ms a token over two workers from 0 to 5 ms of round
 trip is 1.6 to 2.1 of them; 15.6 to 31.3 ms with 4 ms is 1.95 (bench/plan.py has the table)."""
 HOP_SECONDS = 0.0018
@@ -129,7 +132,7 @@ class Pace:
     def _work(self, block: Block, tokens: int, kernels: Kernels) -> float:
         """Seconds that a machine takes for its layers."""
         machine, first, end = block
-        reading = (self._reads[end] - self._reads[first]) / (1e9 * _memory_gbs(machine))
+        reading = (self._reads[end] - self._reads[first]) / (1e9 * READS * _memory_gbs(machine))
         operations = self._operations[end] - self._operations[first]
         rate = 1e12 * (machine.tflops or UNKNOWN_TFLOPS)
         # What reads and what computes do so side by side: the slower one counts.

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from contextlib import aclosing, suppress
 from typing import Protocol, Self
 
-import msgspec
 from msgspec import structs
 
 from ayllu.cluster.ends import Framed, Plain
 from ayllu.cluster.hardware import engine_build
-from ayllu.cluster.peers import PeerAnswer, PeerGoneError, Peers
+from ayllu.cluster.peers import PeerGoneError, Peers
 from ayllu.cluster.tasks import Tasks
 from ayllu.cluster.tunnel import Opening, Tunnel
 from ayllu.deploy.backend import PartLostError
@@ -30,7 +29,6 @@ PATH = "/api/cluster/workers"
 HELLO_SECONDS = 5.0
 PARTING_SECONDS = 3.0
 """How long a worker may take to say its version, and to end."""
-_LARGEST_ERROR = 1 << 16
 
 
 class Reach(Protocol):
@@ -210,38 +208,9 @@ async def _ask(
     peers: Peers, node: str, request: WorkerRequest, on_step: Callable[[WorkerLine], object]
 ) -> str:
     """The lease that a machine gives, at the end of its steps. Raises AylluError."""
-    headers = {"content-type": "application/json"}
-    body = msgspec.json.encode(request)
-    answer = await peers.ask(node, "POST", PATH, headers=headers, body=body)
-    try:
-        if answer.status != 200:
-            raise EngineError(_read(await answer.read(_LARGEST_ERROR)).error or "it refused")
-        return await _last_step(answer, on_step)
-    finally:
-        answer.close()
-
-
-async def _last_step(answer: PeerAnswer, on_step: Callable[[WorkerLine], object]) -> str:
-    async with aclosing(answer.lines()) as lines:
-        async for line in lines:
-            step = _read(line)
-            if step.error:
-                raise EngineError(step.error)
+    async with aclosing(peers.steps(node, PATH, request, WorkerLine)) as steps:
+        async for step in steps:
             if step.lease:
                 return step.lease
             on_step(step)
     raise PeerGoneError("it ended its answer without a lease")
-
-
-class _Line(WorkerLine, frozen=True):
-    """A line of the answer, or an error in place of it."""
-
-    status: str = ""
-    error: str = ""
-
-
-def _read(line: bytes) -> _Line:
-    try:
-        return msgspec.json.decode(line, type=_Line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise PeerGoneError("it answers what is no answer") from error

@@ -122,13 +122,17 @@ def _home(work: Work, found: Sequence[Replica]) -> Replica | None:
         return None
     best = finish_seconds(found[0], work)
     share = math.ceil(BOUND * (sum(one.busy for one in found) + 1) / len(found))
-    for one in by_hash(work.key, found):
+    named = {one.node: one for one in found}
+    for one in map(named.__getitem__, by_hash(work.key, named)):
         with_cache = finish_seconds(one, work) - prefill_seconds(one, work.prompt)
         if one.busy < share and with_cache <= NEAR * best:
             return one
     return None
 
 
-def by_hash(key: bytes, found: Iterable[Replica]) -> list[Replica]:
-    """The machines in the order that a key gives them, the same wherever it is asked."""
-    return sorted(found, key=lambda one: blake2b(one.node.encode(), key=key[:64]).digest())
+def by_hash(key: bytes, nodes: Iterable[str]) -> list[str]:
+    """Machines' ids in the order that a key gives them, the same wherever it is asked.
+
+    Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996.
+    """
+    return sorted(nodes, key=lambda node: blake2b(node.encode(), key=key[:64]).digest())

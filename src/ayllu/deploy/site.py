@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -24,6 +25,15 @@ from ayllu.runner.pool import Pool
 from ayllu.system import memory
 
 _Case = tuple[LayerSizes, Demand, list[Machine], Ways]
+
+
+class _Known(NamedTuple):
+    """A model, and the machines at this moment."""
+
+    model: Model
+    sizes: LayerSizes
+    records: list[Record]
+    ways: Ways
 
 
 class Site:
@@ -46,14 +56,13 @@ class Site:
 
     async def plan(self, model: Model, demand: Demand) -> Plan:
         """All ways to run a model, the best first."""
-        sizes, records = await self._sizes(model), self._records()
-        machines = [self._machine(record, model, WORST) for record in records]
-        machines[0] = structs.replace(machines[0], holds=True)  # this one, which may not say so yet
-        return make_plan(sizes, demand, machines, ways_of(records), here=self.here)
+        known = await self._known(model)
+        machines = [self._machine(record, model, WORST) for record in known.records]
+        return make_plan(known.sizes, demand, machines, known.ways, here=self.here)
 
     async def check(self, model: Model, demand: Demand, pin: Deployed) -> Candidate:
         """Where a model would run as its owner wants it. Raises BadRequestError."""
-        case = await self._case(model, demand, WORST, ())
+        case = self._case(await self._known(model), demand, WORST)
         if pin.split:
             return pinned_plan(*case, nodes=pin.nodes, split=pin.split)
         plan = self._among(case, pin.nodes)
@@ -75,8 +84,9 @@ class Site:
         What its owner said of it counts as long as it can be had; machines that failed are used
         last. Raises EngineError where it fits nowhere, unless its user `insists` on a try here.
         """
+        known = await self._known(model)
         for trouble in range(WORST + 1):
-            case = await self._case(model, demand, trouble, without)
+            case = self._case(known, demand, trouble, without)
             for candidate in self._wanted(case, pin):
                 return candidate if candidate.kind == "split" else None
         if insists or self._may_try(case[0]):
@@ -98,33 +108,34 @@ class Site:
         named = [one for one in machines if not nodes or one.node in {*nodes, self.here}]
         return make_plan(sizes, demand, named, ways, here=self.here)
 
-    async def _case(
-        self, model: Model, demand: Demand, trouble: int, without: Collection[str]
+    def _case(
+        self, known: _Known, demand: Demand, trouble: int, without: Collection[str] = ()
     ) -> _Case:
         """What the plan gets where this machine alone may answer."""
-        sizes, records = await self._sizes(model), self._records()
         machines = []
-        for record in records:
-            machine = self._machine(record, model, trouble)
+        for record in known.records:
+            machine = self._machine(record, known.model, trouble)
             if record.node == self.here:
-                machine = structs.replace(machine, holds=True, loaded=False, busy=0)
+                machine = structs.replace(machine, loaded=False, busy=0)
             else:
                 may_work = machine.may_work and record.node not in without
                 machine = structs.replace(
                     machine, room=0, vram=0, holds=False, loaded=False, may_work=may_work
                 )
             machines.append(machine)
-        return sizes, demand, machines, ways_of(records)
+        return known.sizes, demand, machines, known.ways
 
     def _machine(self, record: Record, model: Model, trouble: int) -> Machine:
         rank = self._troubles.rank(record.node, time.monotonic())
-        return machine_of(
+        machine = machine_of(
             record,
             digest=model.digest,
             engine=self._node.own.record.engine,
             here=self.here,
             set_aside=rank > trouble,
         )
+        # The model is here, whether or not this machine's record says so already.
+        return structs.replace(machine, holds=True) if record.node == self.here else machine
 
     def _records(self) -> list[Record]:
         """All machines, this one as it is at this moment."""
@@ -134,8 +145,10 @@ class Site:
         load = structs.replace(me.load, ram_free=memory().available)
         return [structs.replace(me, load=load, models=tuple(models)), *others]
 
-    async def _sizes(self, model: Model) -> LayerSizes:
-        return await asyncio.to_thread(file_sizes, model.path, self._kv_cache_type)
+    async def _known(self, model: Model) -> _Known:
+        sizes = await asyncio.to_thread(file_sizes, model.path, self._kv_cache_type)
+        records = self._records()
+        return _Known(model, sizes, records, ways_of(records))
 
     def _may_try(self, sizes: LayerSizes) -> bool:
         """Whether the engine may see for itself: it fits models to GPUs, and maps files.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 
 from msgspec import structs
@@ -15,7 +15,6 @@ from ayllu.deploy.demand import demand_of
 from ayllu.errors import AylluError, BadRequestError, NotFoundError
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import parse_name, short_name
-from ayllu.runner.place import LoadedModel
 from ayllu.server import wire_deployments as wire
 from ayllu.server.openapi import Endpoint
 from ayllu.server.placements import placement, stage_rows
@@ -29,8 +28,7 @@ async def show(request: Request) -> Response:
     state = state_of(request)
     me, *others = state.cluster.records()
     records = (structs.replace(me, deployments=state.deployments.running()), *others)
-    rows = [_row(state, record, one) for record in records for one in record.deployments]
-    return json_response(wire.Deployments(tuple(rows)))
+    return json_response(wire.Deployments(tuple(_rows(state, records))))
 
 
 async def deploy(request: Request) -> Response:
@@ -105,41 +103,37 @@ async def _deploy(state: State, wanted: Deployed) -> AsyncGenerator[wire.DeployL
     async with aclosing(state.pins.deploy(wanted)) as lines:
         async for line in lines:
             yield wire.DeployLine(line)
-    me = state.cluster.own.record
     running = (one for one in state.deployments.running() if one.digest == wanted.digest)
-    found = next(running, None)
-    if found is None:
-        raise AylluError(f"{wanted.model} was let go while it was placed")
-    yield wire.DeployLine("success", _row(state, me, found))
+    me = structs.replace(state.cluster.own.record, deployments=tuple(running))
+    for row in _rows(state, [me]):
+        yield wire.DeployLine("success", row)
+        return
+    raise AylluError(f"{wanted.model} was let go while it was placed")
 
 
-def _row(state: State, record: Record, one: Deployed) -> wire.DeploymentRow:
-    """A deployment of a machine; only this one knows how fast its own are."""
+def _rows(state: State, records: Sequence[Record]) -> Iterator[wire.DeploymentRow]:
+    """The deployments of machines; only this one, the first, knows how fast its own are."""
     names = state.site.names()
-    is_here = record.node == state.site.here
-    loaded = _loaded(state, one.digest) if is_here else None
-    found = placement(loaded, names) if loaded is not None else None
-    return wire.DeploymentRow(
-        id=one.id,
-        model=one.model,
-        digest=one.digest,
-        node=record.node,
-        name=record.name,
-        pinned=one.pinned,
-        tensor_split=one.tensor,
-        placement=found or _told(one, names),
-    )
+    here = {row.model.digest: placement(row, names) for row in reversed(state.pool.loaded())}
+    for record in records:
+        for one in record.deployments:
+            found = here.get(one.digest) if record is records[0] else None
+            yield wire.DeploymentRow(
+                id=one.id,
+                model=one.model,
+                digest=one.digest,
+                node=record.node,
+                name=record.name,
+                pinned=one.pinned,
+                tensor_split=one.tensor,
+                placement=found or _told(one, names),
+            )
 
 
 def _told(one: Deployed, names: Mapping[str, str]) -> wire.Placement:
     """What a record says of where a model runs."""
     stages = stage_rows(one.stages, names)
     return wire.Placement(stages=stages, predicted=round(one.predicted, 2))
-
-
-def _loaded(state: State, digest: str) -> LoadedModel | None:
-    rows = (row for row in state.pool.loaded() if row.model.digest == digest)
-    return next(rows, None)
 
 
 ROUTES = [

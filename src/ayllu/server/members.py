@@ -6,12 +6,11 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 
-import msgspec
 from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ayllu.cluster.peers import PeerAnswer, PeerGoneError
+from ayllu.cluster.peers import PeerGoneError
 from ayllu.cluster.record import HeldModel, Record
 from ayllu.errors import AylluError
 from ayllu.models.create import Progress
@@ -20,7 +19,6 @@ from ayllu.server.models import puller
 from ayllu.server.several import several
 from ayllu.server.state import State, read_body, required, state_of
 from ayllu.server.stream import collect, json_response, ndjson_response, until_left
-from ayllu.server.wire import encode
 from ayllu.server.wire_joining import (
     AylluModel,
     AylluModels,
@@ -28,15 +26,6 @@ from ayllu.server.wire_joining import (
     PullOnLine,
     PullOnRequest,
 )
-
-_LARGEST_ERROR = 1 << 16
-
-
-class _Line(Progress, frozen=True):
-    """A line of another machine's /api/pull."""
-
-    status: str = ""
-    error: str = ""
 
 
 async def models(request: Request) -> Response:
@@ -119,39 +108,14 @@ def _pull_here(state: State, body: PullOnRequest) -> AsyncGenerator[Progress]:
 
 
 async def _pull_there(state: State, body: PullOnRequest, node: str) -> AsyncGenerator[Progress]:
-    wanted = encode({"model": body.model, "insecure": body.insecure})
-    headers = {"content-type": "application/json"}
     peers = state.cluster.peers
     if peers is None:
         raise PeerGoneError("this machine has left the ayllu")
-    answer = await peers.ask(node, "POST", "/api/pull", headers=headers, body=wanted)
-    try:
-        if answer.status != 200:
-            raise AylluError(_line(await answer.read(_LARGEST_ERROR)).error or "it refused")
-        last = ""
-        async with aclosing(_steps(answer)) as steps:
-            async for step in steps:
-                last = step.status
-                yield step
-        if last != "success":
-            raise PeerGoneError("it stopped before it was done")
-    finally:
-        answer.close()
-
-
-async def _steps(answer: PeerAnswer) -> AsyncGenerator[Progress]:
-    async with aclosing(answer.lines()) as lines:
-        async for line in lines:
-            read = _line(line)
-            if read.error:
-                raise AylluError(read.error)
-            fields = structs.asdict(read)
-            del fields["error"]
-            yield Progress(**fields)
-
-
-def _line(data: bytes) -> _Line:
-    try:
-        return msgspec.json.decode(data, type=_Line)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise PeerGoneError("it answers what no Ayllu does") from error
+    wanted = {"model": body.model, "insecure": body.insecure}
+    last = ""
+    async with aclosing(peers.steps(node, "/api/pull", wanted, Progress)) as steps:
+        async for step in steps:
+            last = step.status
+            yield step
+    if last != "success":
+        raise PeerGoneError("it stopped before it was done")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Scope
 
 from ayllu.cluster.peer_server import PEER
+from ayllu.cluster.tasks import Tasks
 
 _KEPT = (
     *("type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "query_string"),
@@ -18,7 +18,6 @@ _KEPT = (
 """What of a request's scope is the client's."""
 _PIECES = 16
 """How many pieces may wait for a slow client."""
-_log = structlog.get_logger(__name__)
 
 
 class OwnAnswer:
@@ -39,8 +38,7 @@ class OwnAnswer:
         pairs = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()]
         scope = {name: request.scope[name] for name in _KEPT if name in request.scope}
         scope |= {"headers": pairs, "state": {PEER: node}}
-        self._task = asyncio.create_task(self._run(request.app, scope))
-        self._task.add_done_callback(_log_bug)
+        self._task = Tasks().start(self._run(request.app, scope))
 
     async def piece(self) -> bytes:
         """The next bytes, none at its end."""
@@ -68,8 +66,3 @@ class OwnAnswer:
         finally:
             if not self._left.is_set():
                 await self._pieces.put(b"")
-
-
-def _log_bug(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("an answer broke", exc_info=error)
