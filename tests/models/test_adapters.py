@@ -10,12 +10,13 @@ from gguf_maker import CHATML, make_adapter, make_successor_model
 from model_maker import make
 
 from ayllu.errors import BadRequestError
-from ayllu.models import describe
+from ayllu.models import describe, siblings
 from ayllu.models.create import CreateRequest
 from ayllu.models.manifest import ADAPTER_TYPE, MODEL_TYPE
 from ayllu.models.model import open_model
 from ayllu.models.modelfile import MOST_ADAPTERS, parse_modelfile
 from ayllu.models.name import parse_name
+from ayllu.models.siblings import sibling_adapters
 from ayllu.models.store import Store
 
 
@@ -89,3 +90,23 @@ def test_a_model_has_no_more_adapters_than_an_engine_takes(store: Store, gguf: s
     request = CreateRequest(files={"x.gguf": gguf}, adapters=named)
     with pytest.raises(BadRequestError, match="may have 16 adapters, and this has 17"):
         make(store, "x", request)
+
+
+def test_an_engine_takes_along_what_other_models_have_for_the_same_weights(
+    store: Store, gguf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, new, old = (adapter(store, a=letter) for letter in "bcd")
+    other = make_successor_model(store.root.parent / "o.gguf", chat_template=CHATML, context=300)
+    make(store, "other", CreateRequest(files={"o": store.add_file(other, MODEL_TYPE).digest}))
+    make(store, "elsewhere", CreateRequest(from_="other", adapters={"b": adapter(store, a="e")}))
+    make(store, "base", CreateRequest(files={"x": gguf}))
+    for name, digest in (("old", old), ("new", new), ("mine", own)):
+        make(store, name, CreateRequest(from_="base", adapters={"a": digest}))
+    model = open_model(store, parse_name("mine"))
+    paths = [store.blob_path(digest) for digest in (own, new, old)]
+    assert sibling_adapters(store, model) == tuple(paths)
+    monkeypatch.setattr(siblings, "LEAST_ROOM", 2 * paths[0].stat().st_size)
+    monkeypatch.setattr(siblings, "SHARE", 0)
+    assert sibling_adapters(store, model) == tuple(paths[:2])
+    paths[1].unlink()
+    assert sibling_adapters(store, model) == (paths[0], paths[2])

@@ -50,6 +50,8 @@ def _digests(stored: StoredManifest, media_type: str) -> list[str]:
 
 def _size(path: Path, model: Model) -> int:
     """The bytes of an adapter's file; 0 where it is gone, or not one for this model."""
+    if not path.is_file():  # a header may be known for longer
+        return 0
     try:
         header = cached_header(path)
         arch.check(header)
