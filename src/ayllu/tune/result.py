@@ -219,7 +219,7 @@ async def _adapter(making: _Making) -> AsyncGenerator[Progress | str]:
                 yield Progress(status, total=step.total, completed=step.completed)
     finally:
         making.made.extend(work.made)
-    (digest,) = work.groups["adapters"].values()
+    (digest,) = work.files()["adapters"].values()
     yield digest
 
 
