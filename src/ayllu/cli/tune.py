@@ -58,6 +58,12 @@ _SETTINGS = (
     click.option("--batch", type=_POSITIVE, help="Examples computed at once."),
     click.option("--accumulate", type=_POSITIVE, help="Batches of a step."),
     click.option("--context", type=_POSITIVE, help="The most tokens of an example."),
+    click.option(
+        "--replay",
+        type=click.FloatRange(0, 100),
+        metavar="N",
+        help="Examples that MODEL makes up for each of yours, to stay what it was: 1.",
+    ),
     click.option("--packing/--no-packing", default=None, help="Several examples in a row, or not."),
     click.option("--validation", type=_SHARE, help="Share of the examples held back: 0.1."),
     click.option(
