@@ -5,38 +5,27 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from reranker_maker import make_reranker
 from serving import Serving, launch, serving, wait_until
 from tune_trainer import CHECKPOINT_EVERY, STEPS, write_program
-
-from ayllu.tune import program
-from ayllu.tune.job import Folder
-
-CLUSTER = {"AYLLU_CLUSTER": "off"}
-OVER = {"done", "failed", "cancelled"}
-ROWS = [
-    {"prompt": f"What is {number} and {number}?", "completion": f"It is {2 * number}."}
-    for number in range(20)
-]
-
-
-def lines(rows: list[Any]) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-
-
-@contextmanager
-def tuning(home: Path, kind: str = "") -> Iterator[Serving]:
-    """A server whose trainer behaves as `kind` says."""
-    home.mkdir(parents=True, exist_ok=True)
-    trainer = str(write_program(home))
-    with serving(home, AYLLU_TORCH_PYTHON=trainer, TRAINER=kind, **CLUSTER) as server:
-        yield server
+from tuning import (
+    CLUSTER,
+    OVER,
+    ROWS,
+    begin,
+    lines,
+    order,
+    post,
+    shown,
+    training,
+    tuning,
+    wait_for,
+    wait_for_step,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,42 +33,6 @@ def tuner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A server whose trainer does what it should."""
     with tuning(tmp_path_factory.mktemp("home")) as server:
         yield server
-
-
-def order(server: Serving, **more: Any) -> dict[str, Any]:
-    data = {"rows.jsonl": server.upload(lines(ROWS))}
-    return {"model": "mini", "data": data, "epochs": 2, "batch": 2, **more}
-
-
-def begin(server: Serving, **more: Any) -> str:
-    answer = server.post("/api/tune", order(server, **more))
-    assert answer.status == 200, answer.body
-    return str(answer.json["job"]["id"])
-
-
-def shown(server: Serving, job: str) -> Any:
-    answer = server.get(f"/api/tune/{job}")
-    assert answer.status == 200, answer.body
-    return answer.json
-
-
-def wait_for(server: Serving, job: str, *states: str) -> Any:
-    wait_until(lambda: shown(server, job)["state"] in {*states, *OVER}, 60, f"the state {states}")
-    found = shown(server, job)
-    assert found["state"] in states, found
-    return found
-
-
-def wait_for_step(server: Serving, job: str, step: int) -> None:
-    wait_until(lambda: shown(server, job)["step"] >= step, 60, f"step {step}")
-
-
-def post(server: Serving, job: str, what: str) -> Any:
-    return server.post(f"/api/tune/{job}/{what}", {})
-
-
-def training(server: Serving, job: str) -> psutil.Process | None:
-    return program.find(Folder(server.home / "tune" / job))
 
 
 def events(server: Serving, job: str, last: str = "") -> list[dict[str, str]]:
@@ -258,6 +211,24 @@ def test_the_data_stays_though_the_store_lets_it_go(tmp_path: Path) -> None:
         post(server, job, "cancel")
 
 
+def test_a_base_that_is_removed_meanwhile_is_asked_for_at_the_end(tmp_path: Path) -> None:
+    with tuning(tmp_path) as server:
+        server.make("other", **{"from": "mini", "system": "Be brief."})
+        job = begin(server, model="other", steps=5)
+        wait_for(server, job, "training")
+        assert server.request("DELETE", "/api/delete", {"model": "other"}).status == 200
+        error = wait_for(server, job, "failed")["error"]
+        assert error == (
+            "other was removed while it was trained: get it back, and then "
+            f"`ayllu tune resume {job}` makes other-tuned:latest of it"
+        )
+        server.make("other", **{"from": "mini", "system": "Be brief."})
+        post(server, job, "resume")
+        again = wait_for(server, job, "failed")["error"]
+        assert again == "the training left no result: train again"
+        assert shown(server, job)["step"] == 5
+
+
 def test_a_second_server_of_the_same_home_begins_nothing(tuner: Serving, tmp_path: Path) -> None:
     tuner.post("/api/tune", order(tuner, preview=True))
     with serving(tmp_path, AYLLU_HOME=str(tuner.home), **CLUSTER) as other:
@@ -277,6 +248,8 @@ def test_a_second_server_of_the_same_home_begins_nothing(tuner: Serving, tmp_pat
         ({"data": {"x": "sha256:" + "0" * 64}}, 404, "upload it first"),
         ({"data": {"x": "nothing"}}, 400, "invalid digest format"),
         ({"name": "a b"}, 400, "invalid model name"),
+        ({"quantize": "q4_k_m"}, 400, "an adapter is not quantized"),
+        ({"quantize": "q99", "merge": True}, 400, "unsupported quantization type Q99"),
         ({"rank": 0}, 400, "`$.rank`"),
         ({"method": "magic"}, 400, "`$.method`"),
     ],

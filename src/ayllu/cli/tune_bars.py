@@ -61,9 +61,12 @@ class TuneBar:
             f"  {event.tokens_per_second:.0f} tok/s  {left}",
         )
 
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
     def close(self) -> None:
-        """Draw a last time."""
-        self._end()
+        """Draw a last time; what is not done stays so."""
         self._progress.stop()
 
     def _end(self) -> None:

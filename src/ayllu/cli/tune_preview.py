@@ -20,7 +20,7 @@ def write_preview(preview: Preview) -> None:
         print(_marked(sample, colours=colours) + "\n")
     how = "bright" if colours else f"in {_OPEN}{_CLOSE}"
     print(f"Only what is {how} is learned; the rest is what the model sees before it.\n")
-    for line in (*_data(preview.examples), *_cost(preview)):
+    for line in (*data_lines(preview.examples), *_cost(preview)):
         print(line)
 
 
@@ -42,7 +42,8 @@ def _marked(sample: Sample, *, colours: bool) -> str:
     return "".join(parts)
 
 
-def _data(examples: Examples) -> list[str]:
+def data_lines(examples: Examples) -> list[str]:
+    """What the data came to, and which of its rows are left out."""
     shapes = ", ".join(f"{count} {clean_line(name)}" for name, count in examples.shapes.items())
     lines = [
         f"rows         {examples.rows} ({shapes})",

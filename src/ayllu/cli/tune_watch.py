@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from ayllu.cli.client import Client, ProtocolError, RefusedError
 from ayllu.cli.print import clean_line, human_duration, note
-from ayllu.cli.wire_tune import Event, Job, Report
+from ayllu.cli.tune_preview import data_lines
+from ayllu.cli.wire_tune import Event, Job, Report, ShownJob
 from ayllu.errors import AylluError
 
 if TYPE_CHECKING:
@@ -69,12 +70,17 @@ async def follow_job(client: Client, id_: str) -> None:
 async def _follow(client: Client, id_: str, shown: Lines | TuneBar) -> Job | None:
     """Show the events of one connection; returns the last that was said of the job."""
     job = None
-    path = f"/api/tune/{quote(id_)}/events"
-    async with aclosing(client.events(path, Event)) as events:
+    path = f"/api/tune/{quote(id_)}"
+    async with aclosing(client.events(f"{path}/events", Event)) as events:
         async for event in events:
             if event.job is not None:
+                was_preparing = job is not None and job.state == "preparing"
                 job = event.job
                 shown.job(job)
+                if was_preparing and job.state not in {"preparing", *OVER}:
+                    examples = (await client.get(path, ShownJob)).examples
+                    for line in data_lines(examples) if examples else ():
+                        shown.say(line)
             if event.report is not None:
                 shown.step(event.report, event)
     return job
@@ -108,8 +114,12 @@ class Lines:
             f"{human_duration(event.seconds_left).lower()} left"
         )
 
+    def say(self, text: str) -> None:
+        """Say a line."""
+        note(text)
+
     def close(self) -> None:
-        """Nothing stays drawn."""
+        """Nothing is drawn."""
 
 
 def _shown() -> Lines | TuneBar:

@@ -104,7 +104,8 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         pool.splitter = deployments
         pool.siblings = partial(sibling_adapters, store)
         pins = Pins(node, pool, store, deployments, settings.home)
-        jobs = Jobs(settings.home, Steps(settings, store, pool, tools))
+        steps = Steps(settings, store, pool, tools)
+        jobs = Jobs(settings.home, steps, on_model=node.note_models)
         app.state.ayllu = State(
             settings=settings,
             engine=engine,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -85,16 +87,18 @@ def _head(path: Path) -> bytes:
 
 
 def _sniff(head: bytes) -> str:
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if start in {b"{", b"["}:
-        return "json"
-    return "" if 0 in head and head[:2] not in {b"\xff\xfe", b"\xfe\xff"} else "text"
+    marked = head[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+    start = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1]
+    if 0 in head and not marked:
+        return ""
+    return "json" if start in {b"{", b"["} else "text"
 
 
 def _read_json(path: Path, name: str) -> Iterator[tuple[int, Value]]:
-    """JSON Lines where the first line is a row, else JSON."""
-    first = next((line for _, line in lines(path, name) if line is None or line.strip()), "")
-    if first is not None and not _is_object(first) and first.lstrip()[:1] in {"[", "{"}:
+    """JSON Lines where the name says so or the first line is a row, else JSON."""
+    start = "".join(islice(characters(path, name), 1)).lstrip()[:1]
+    lined = PurePosixPath(name).suffix.lower() in {".jsonl", ".ndjson"}
+    if start == "[" or (start == "{" and not lined and not _begins_with_row(path, name)):
         yield from json_values(path, name, LISTS)
         return
     for number, line in lines(path, name):
@@ -104,16 +108,14 @@ def _read_json(path: Path, name: str) -> Iterator[tuple[int, Value]]:
             yield number, _decoded(line)
 
 
-def _is_object(line: str) -> bool:
-    value = _decoded(line)
-    wraps = (
-        isinstance(value, dict)
-        and not LISTS & value.keys()
-        and any(
-            isinstance(item, list) and item and isinstance(item[0], dict) for item in value.values()
-        )
-    )
-    return isinstance(value, dict) and not wraps
+def _begins_with_row(path: Path, name: str) -> bool:
+    """Whether the first line is an object, and none around a list of objects."""
+    first = next((line for _, line in lines(path, name) if line is None or line.strip()), None)
+    value = None if first is None else _decoded(first)
+    if not isinstance(value, dict):
+        return False
+    lists = (item for item in value.values() if isinstance(item, list) and item)
+    return bool(LISTS & value.keys()) or not any(isinstance(item[0], dict) for item in lists)
 
 
 def _decoded(line: str) -> Value:

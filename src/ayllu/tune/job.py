@@ -168,10 +168,10 @@ class Folder:
             shutil.rmtree(path, ignore_errors=True)
         self.clear(BASE, spec.BEST)
 
-    def keep(self, name: str, blob: Path) -> Path:
+    def keep(self, name: str, blob: Path, *, copies: bool) -> None:
         """Give a blob a second name here, so that it stays when the store lets it go.
 
-        It is copied where the store is on another disk. Raises StoreError.
+        Where it is on another disk it is copied, if that is wanted. Raises StoreError.
         """
         path = self.path / name
         try:
@@ -180,10 +180,10 @@ class Folder:
             try:
                 os.link(blob, path)
             except OSError:
-                shutil.copyfile(blob, path)
+                if copies:
+                    shutil.copyfile(blob, path)
         except OSError as error:
             raise StoreError(f"{path} cannot be written: {error.strerror}") from error
-        return path
 
     def data(self, order: Order) -> dict[str, Path]:
         """Where the user's files lie, by their relative paths."""

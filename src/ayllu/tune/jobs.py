@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, aclosing
 from pathlib import Path
 
@@ -44,9 +44,11 @@ class Doing(Struct, frozen=True):
 class Jobs:
     """All jobs below a home folder. Whoever starts them closes them; trainings go on then."""
 
-    def __init__(self, home: Path, steps: Steps) -> None:
+    def __init__(self, home: Path, steps: Steps, on_model: Callable[[], None]) -> None:
+        """Have `on_model` called when a job has become a model."""
         self._root = home / FOLDER
         self._steps = steps
+        self._on_model = on_model
         self._jobs: dict[str, Job] = {}
         self._doing: dict[str, Doing] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -57,8 +59,11 @@ class Jobs:
 
     def start(self) -> None:
         """Go on with what is not over, trainings first; another server of this home may do so."""
-        if not self._root.is_dir() or not self._take():
-            return
+        if self._root.is_dir():
+            self._take()
+
+    def _load(self) -> None:
+        """Read the jobs that are there, and go on with them."""
         for path in self._root.glob(f"{_PREVIEW}*"):
             shutil.rmtree(path, ignore_errors=True)
         jobs = [job for path in self._root.iterdir() if (job := Folder(path).job()) is not None]
@@ -107,6 +112,7 @@ class Jobs:
         folder = Folder(self._root / f"{_PREVIEW}{secrets.token_hex(4)}")
         try:
             await asyncio.to_thread(self._steps.take, order, folder)
+            await self._steps.check(order, folder)
             return await self._steps.preview(order, folder)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
@@ -174,6 +180,9 @@ class Jobs:
         """Remove a job and its folder; one that runs is cancelled first. Raises NotFoundError."""
         job = self.find(id_)
         await self._stop(job)
+        job = self.find(id_)
+        if not job.is_over:
+            job = self._change(job, state="cancelled", ended_at=time.time())
         await asyncio.to_thread(self.folder(job).remove)
         self._jobs.pop(id_, None)
         self._tell()
@@ -201,7 +210,9 @@ class Jobs:
             with using(self._root):
                 lock = locked(self._root / ".lock", exclusive=True)
                 self._is_ours = self._lock.enter_context(lock)
-            if not self._is_ours:
+            if self._is_ours:
+                self._load()
+            else:
                 self._lock.close()
                 _log.warning("another server of this home folder trains", folder=str(self._root))
         return self._is_ours
@@ -231,15 +242,15 @@ class Jobs:
             job = await self._work(job)
             job = self._change(job, state="done", ended_at=time.time())
         except AylluError as error:
-            await self._fail(job, error.sentence)
+            self._fail(job, error.sentence)
         except Exception:  # noqa: BLE001 - a bug ends the job, and not in silence
             _log.exception("a job of fine-tuning broke", job=job.id)
-            await self._fail(job, "internal error: see the server's log")
+            self._fail(job, "internal error: see the server's log")
         finally:
             self._doing.pop(job.id, None)
             self._tell()
 
-    async def _fail(self, job: Job, why: str) -> None:
+    def _fail(self, job: Job, why: str) -> None:
         try:
             self._change(self._jobs[job.id], state="failed", error=why, ended_at=time.time())
         except AylluError as error:
@@ -259,6 +270,7 @@ class Jobs:
                 job = await self._train(job, folder)
                 job = self._change(job, state="finishing")
             await self._follow(job, self._steps.finish(job, folder))
+            self._on_model()
             await asyncio.to_thread(folder.slim)
             return job
 
@@ -297,7 +309,7 @@ class Jobs:
             )
         job = self._change(job, starts=starts, checkpoint=checkpoint)
         python = await self._steps.ready(folder)
-        await asyncio.to_thread(program.start, python, folder)
+        program.start(python, folder)  # not in a thread: whoever cancels has to find it
         return job
 
     def _change(self, job: Job, **fields: object) -> Job:

@@ -90,6 +90,7 @@ class _Scan:
 
     def value(self) -> Json:
         """Go past a value."""
+        self.peek()
         if self._at > _PASSED:
             self._text, self._at = self._text[self._at :], 0
         value, end = self._decode(self._at)

@@ -88,9 +88,9 @@ class Skeletons:
 
         prompt = await ask([_with_texts(one, marked) for one in messages])
         pieces = re.split(f"({'|'.join(map(re.escape, marks))})", prompt)
-        rest = "".join(pieces[::2])
+        rest = "".join(pieces[::2]).lower()
         if any(
-            f"Qz{number}{end}" in rest for number in range(len(marks)) for end in ("begin", "end")
+            f"qz{number}{end}" in rest for number in range(len(marks)) for end in ("begin", "end")
         ):
             return None
         return _Skeleton(pieces[::2], [marks.index(mark) for mark in pieces[1::2]])

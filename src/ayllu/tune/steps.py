@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -13,8 +14,10 @@ from ayllu.config import Settings as Config
 from ayllu.errors import BadRequestError, NotFoundError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
+from ayllu.gguf.quantize import parse_quantization
 from ayllu.gguf.tool import Step
 from ayllu.gguf.trainable import untrainable
+from ayllu.models.files import using
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.store import Store
@@ -74,15 +77,13 @@ class Steps:
 
         Raises NotFoundError and BadRequestError for what is not there or cannot be trained.
         """
-        check_paths(order.data)
-        if not order.data:
-            raise BadRequestError("data is required: files to train on, by their digests")
+        _check(order)
         model = self._model(order)
         for name, digest in order.data.items():
             if not self._store.has_blob(digest):
                 raise NotFoundError(f"the blob {digest} of {name} is not here: upload it first")
-            folder.keep(f"{DATA}/{name}", self._store.blob_path(digest))
-        folder.keep(BASE, model.path)
+            folder.keep(f"{DATA}/{name}", self._store.blob_path(digest), copies=True)
+        folder.keep(BASE, model.path, copies=False)
         return Base(model.digest, arch.architecture(cached_header(model.path)))
 
     async def check(self, order: Order, folder: Folder) -> None:
@@ -94,12 +95,11 @@ class Steps:
         """The order with a name for what comes of it: its own, else one that nothing has yet."""
         if order.name:
             return structs.replace(order, name=short_name(parse_name(order.name)))
-        base = parse_name(order.model)
-        plain = structs.replace(base, model=f"{base.model}-tuned", tag="latest")
-        found, count = plain, 1
+        plain = f"{parse_name(order.model).model.lower()}-tuned"
+        found, count = parse_name(plain), 1
         while self._store.find(found) is not None:
             count += 1
-            found = structs.replace(plain, model=f"{plain.model}-{count}")
+            found = parse_name(f"{plain}-{count}")
         return structs.replace(order, name=short_name(found))
 
     async def prepare(self, order: Order, folder: Folder) -> AsyncGenerator[tuple[str, Step]]:
@@ -124,21 +124,24 @@ class Steps:
                     yield "preparing examples", step
         assert made is not None  # noqa: S101 - it comes last
         folder.put(PREPARED, made)
-        header = cached_header(folder.path / BASE)
+        own = folder.path / BASE
+        weights = own if own.exists() else model.path
+        header = cached_header(weights)
         work = Work(
-            model=str(folder.path / BASE),
+            model=str(weights),
             architecture=arch.architecture(header),
             settings=settle(order.settings, header, made),
             threads=usable_cores(),
             room=self._free(),
         )
         folder.put(spec.WORK, work)
+        await asyncio.to_thread(shutil.rmtree, folder.path / _UNPACKED, ignore_errors=True)
 
     async def measure(self, folder: Folder) -> Measured:
         """Have some steps measured. Raises BadRequestError where there is too little memory."""
         python = await self.ready(folder)
         measured = await program.measure(python, folder)
-        self._check(measured.peak, "as was measured", _work(folder))
+        self._check_memory(measured.peak, "as was measured", _work(folder))
         return measured
 
     async def ready(self, folder: Folder) -> Path:
@@ -148,7 +151,7 @@ class Steps:
         """
         python = await program.find_python(self._config.torch_python)
         work, needs = _work(folder), self.needs(folder)
-        self._check(needs, "by the estimate", work)
+        self._check_memory(needs, "by the estimate", work)
         for row in reversed(self._pool.loaded()):
             if memory().available >= needs:
                 break
@@ -160,7 +163,8 @@ class Steps:
         """How many bytes of memory a training takes, by the estimate."""
         prepared = folder.prepared
         assert prepared is not None  # noqa: S101 - it is written before
-        return estimate(_work(folder).settings, cached_header(folder.path / BASE), prepared)
+        work = _work(folder)
+        return estimate(work.settings, cached_header(Path(work.model)), prepared)
 
     async def preview(self, order: Order, folder: Folder) -> Preview:
         """What a training would be, told by its first steps."""
@@ -170,7 +174,7 @@ class Steps:
         prepared, settings, needs = folder.prepared, _work(folder).settings, self.needs(folder)
         assert prepared is not None  # noqa: S101 - it was written just now
         seen = Preview(
-            order=self.named(order),
+            order=await asyncio.to_thread(self.named, order),
             prepared=prepared,
             settings=settings,
             steps=steps_of(settings, prepared),
@@ -187,6 +191,11 @@ class Steps:
         """Make a model of what was trained."""
         order, prepared = job.order, folder.prepared
         assert prepared is not None  # noqa: S101 - it was trained on
+        if await asyncio.to_thread(self._store.find, parse_name(order.model)) is None:
+            raise NotFoundError(
+                f"{order.model} was removed while it was trained: get it back, and then "
+                f"`ayllu tune resume {job.id}` makes {order.name} of it"
+            )
         result = Result(
             folder=folder.path,
             base=parse_name(order.model),
@@ -215,6 +224,11 @@ class Steps:
         except NotFoundError as error:
             raise NotFoundError(f"model '{order.model}' not found") from error
         check_form(model.path)
+        if model.adapters:
+            raise BadRequestError(
+                f"{order.model} is {model.parent or 'a model'} with an adapter, which cannot be "
+                "trained further: train its base on all data, or train with `merge` first"
+            )
         if why := untrainable(cached_header(model.path)):
             raise BadRequestError(f"{order.model} cannot be tuned: {why}")
         if model.adapters:
@@ -226,7 +240,8 @@ class Steps:
 
     async def _read(self, order: Order, folder: Folder) -> Data:
         unpacked = folder.path / _UNPACKED
-        await asyncio.to_thread(unpacked.mkdir, exist_ok=True)
+        with using(folder.path):
+            await asyncio.to_thread(unpacked.mkdir, exist_ok=True)
         python = self._config.torch_python
         return await read(folder.data(order), unpacked, strict=order.strict, python=python)
 
@@ -234,7 +249,7 @@ class Steps:
         """Bytes that a training could have: what is free, and what loaded models would free."""
         return memory().available + self._pool.held
 
-    def _check(self, needs: int, how: str, work: Work) -> None:
+    def _check_memory(self, needs: int, how: str, work: Work) -> None:
         """Raises BadRequestError where there is too little memory."""
         free = self._free()
         if needs > free:
@@ -242,6 +257,19 @@ class Steps:
                 f"this training takes {human_bytes(needs)} of memory {how}, and "
                 f"{human_bytes(free)} are free: {_remedy(work)}"
             )
+
+
+def _check(order: Order) -> None:
+    """Raises BadRequestError for what no base and no data could make right."""
+    if order.name:
+        parse_name(order.name)
+    if order.quantize:
+        parse_quantization(order.quantize)
+        if not (order.merge or order.method == "full"):
+            raise BadRequestError("an adapter is not quantized: give a type with `merge` only")
+    if not order.data:
+        raise BadRequestError("data is required: files to train on, by their digests")
+    check_paths(order.data)
 
 
 def _work(folder: Folder) -> Work:
