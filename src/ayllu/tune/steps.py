@@ -224,11 +224,6 @@ class Steps:
         except NotFoundError as error:
             raise NotFoundError(f"model '{order.model}' not found") from error
         check_form(model.path)
-        if model.adapters:
-            raise BadRequestError(
-                f"{order.model} is {model.parent or 'a model'} with an adapter, which cannot be "
-                "trained further: train its base on all data, or train with `merge` first"
-            )
         if why := untrainable(cached_header(model.path)):
             raise BadRequestError(f"{order.model} cannot be tuned: {why}")
         if model.adapters:
