@@ -110,6 +110,8 @@ def test_events_go_on_where_they_were_left_and_curves_are_drawn(tuner: Serving) 
 
 def test_one_job_trains_and_the_next_waits(tuner: Serving) -> None:
     first, second = begin(tuner), begin(tuner)
+    names = [shown(tuner, job)["name"] for job in (first, second)]
+    assert names == ["mini-tuned:latest", "mini-tuned-2:latest"]
     wait_for(tuner, first, "training")
     wait_for(tuner, second, "waiting")
     assert training(tuner, second) is None
@@ -248,6 +250,7 @@ def test_a_second_server_of_the_same_home_begins_nothing(tuner: Serving, tmp_pat
         ({"data": {"x": "sha256:" + "0" * 64}}, 404, "upload it first"),
         ({"data": {"x": "nothing"}}, 400, "invalid digest format"),
         ({"name": "a b"}, 400, "invalid model name"),
+        ({"method": "full", "dora": True}, 400, "dora and rslora are of adapters"),
         ({"quantize": "q4_k_m"}, 400, "an adapter is not quantized"),
         ({"quantize": "q99", "merge": True}, 400, "unsupported quantization type Q99"),
         ({"rank": 0}, 400, "`$.rank`"),

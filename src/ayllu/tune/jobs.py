@@ -113,7 +113,7 @@ class Jobs:
         try:
             await asyncio.to_thread(self._steps.take, order, folder)
             await self._steps.check(order, folder)
-            return await self._steps.preview(order, folder)
+            return await self._steps.preview(order, folder, self._taken())
         finally:
             await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
 
@@ -127,7 +127,7 @@ class Jobs:
             await self._steps.check(order, folder)
             job = Job(
                 id=id_,
-                order=await asyncio.to_thread(self._steps.named, order),
+                order=await asyncio.to_thread(self._steps.named, order, self._taken()),
                 digest=base.digest,
                 architecture=base.architecture,
                 state="preparing",
@@ -203,6 +203,10 @@ class Jobs:
                 changed.clear()
         finally:
             self._listeners.discard(changed)
+
+    def _taken(self) -> set[str]:
+        """The names that jobs under way will give."""
+        return {job.order.name for job in self._jobs.values() if not job.is_over}
 
     def _take(self) -> bool:
         """Whether the folder is ours, and of no other server that runs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from pathlib import Path
 
@@ -91,13 +91,16 @@ class Steps:
         await program.find_python(self._config.torch_python)
         await self._read(order, folder)
 
-    def named(self, order: Order) -> Order:
-        """The order with a name for what comes of it: its own, else one that nothing has yet."""
+    def named(self, order: Order, taken: Collection[str]) -> Order:
+        """The order with a name for what comes of it: its own, else one that nothing has yet.
+
+        `taken` are those that other jobs will give.
+        """
         if order.name:
             return structs.replace(order, name=short_name(parse_name(order.name)))
         plain = f"{parse_name(order.model).model.lower()}-tuned"
         found, count = parse_name(plain), 1
-        while self._store.find(found) is not None:
+        while short_name(found) in taken or self._store.find(found) is not None:
             count += 1
             found = parse_name(f"{plain}-{count}")
         return structs.replace(order, name=short_name(found))
@@ -166,7 +169,7 @@ class Steps:
         work = _work(folder)
         return estimate(work.settings, cached_header(Path(work.model)), prepared)
 
-    async def preview(self, order: Order, folder: Folder) -> Preview:
+    async def preview(self, order: Order, folder: Folder, taken: Collection[str]) -> Preview:
         """What a training would be, told by its first steps."""
         async with aclosing(self.prepare(order, folder)) as steps:
             async for _ in steps:
@@ -174,7 +177,7 @@ class Steps:
         prepared, settings, needs = folder.prepared, _work(folder).settings, self.needs(folder)
         assert prepared is not None  # noqa: S101 - it was written just now
         seen = Preview(
-            order=await asyncio.to_thread(self.named, order),
+            order=await asyncio.to_thread(self.named, order, taken),
             prepared=prepared,
             settings=settings,
             steps=steps_of(settings, prepared),
@@ -258,6 +261,8 @@ def _check(order: Order) -> None:
     """Raises BadRequestError for what no base and no data could make right."""
     if order.name:
         parse_name(order.name)
+    if order.method == "full" and (order.dora or order.rslora):
+        raise BadRequestError("dora and rslora are of adapters, and full trains all weights")
     if order.quantize:
         parse_quantization(order.quantize)
         if not (order.merge or order.method == "full"):
