@@ -110,6 +110,7 @@ def test_what_cannot_be_is_one_sentence(tuner: Serving, tmp_path: Path) -> None:
         (("mini", "--data", str(tmp_path / "nothing")), "has no files"),
         (("mini", "--data", str(empty)), "empty"),
         (("mini",), "Missing option"),
+        ((str(tmp_path), "--data", str(empty)), "no Modelfile or safetensors files found"),
         (("mini", "--data", str(empty), "--rank", "0"), "'--rank'"),
         (("cancel", "nobody"), "there is no job 'nobody'"),
     ):

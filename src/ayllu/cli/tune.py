@@ -196,9 +196,10 @@ async def _base(client: Client, text: str) -> str:
 
 
 def _folder_name(text: str) -> str | None:
-    """What a folder with a model in it is called as a model; None for what is no such folder."""
+    """What a folder's model is to be called; None for what is no folder, or a model's name."""
     path = Path(text).expanduser()
-    if not (path / "config.json").is_file():
+    is_meant = text.startswith(("/", ".", "~")) or (path / "config.json").is_file()
+    if not (is_meant and path.is_dir()):
         return None
     return file_model_name(path.resolve().name)
 
