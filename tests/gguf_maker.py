@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from gguf_writer import Array, Tensor, write_gguf
 
+from ayllu.gguf.read import read_header
+
 START, END, THINK, THOUGHT = "<|im_start|>", "<|im_end|>", "<think>", "</think>"
 SPECIALS = (START, END, THINK, THOUGHT, "<tool_call>", "</tool_call>")
 CYCLE = "abcdefghijklmnopqrstuvwxyz "
@@ -185,6 +187,29 @@ def make_adapter(
         "adapter.lora.alpha": float(rank),
     }
     return write_gguf(path, kvs, {"output.weight.lora_a": a, "output.weight.lora_b": b})
+
+
+def make_random_adapter(path: Path, model: Path, seed: int, *, strength: float = 1.0) -> Path:
+    """Write a LoRA adapter that changes what all layers of a model keep of each token, at random.
+
+    Unlike those of `make_adapter` it changes what is in the KV cache, too.
+    """
+    header, chance = read_header(model), np.random.default_rng(seed)
+    tensors: dict[str, Tensor] = {}
+    rank = 4
+    for tensor in header.tensors:
+        if tensor.name.endswith(("attn_v.weight", "ffn_down.weight")):
+            width, height = tensor.shape
+            a = chance.standard_normal((rank, width), np.float32) / width**0.5
+            tensors[f"{tensor.name}.lora_a"] = a
+            tensors[f"{tensor.name}.lora_b"] = chance.standard_normal((height, rank), np.float32)
+    kvs = {
+        "general.architecture": header.kvs["general.architecture"],
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "adapter.lora.alpha": float(rank * strength),
+    }
+    return write_gguf(path, kvs, tensors)
 
 
 def walk(count: int, start: str = "a") -> str:

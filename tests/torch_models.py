@@ -64,12 +64,16 @@ def main(what: str, *arguments: str) -> None:
 
 
 def train(gguf: Path, folder: Path) -> None:
-    """Write `adapter/`, `full/`, `examples.npz`, and `losses.json` of both and of the base."""
+    """Write `adapter/`, `full/`, `examples.npz`, and `losses.json` of both and of the base.
+
+    `logits.npz` has the logits of the first example, of the base and with the adapter.
+    """
     examples = write_examples(folder, words=2000, count=6)
-    losses = {}
+    losses, logits = {}, {}
     torch.manual_seed(0)
     model = load(gguf)
     losses["base"] = loss_of(model, examples)
+    logits["base"] = logits_of(model, examples[:1])[0].numpy()
     adapted = get_peft_model(
         model,
         LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"),
@@ -77,6 +81,8 @@ def train(gguf: Path, folder: Path) -> None:
     noise(adapted, 0.05, "lora_B")
     adapted.save_pretrained(folder / "adapter")
     losses["adapter"] = loss_of(adapted, examples)
+    logits["adapter"] = logits_of(adapted, examples[:1])[0].numpy()
+    np.savez(folder / "logits.npz", **logits)
     model = load(gguf)
     noise(model, 0.01, "")
     save(model, folder / "full")
@@ -122,10 +128,15 @@ def write_examples(folder: Path, *, words: int, count: int, size: int = 60) -> A
 def loss_of(model: Any, examples: Any) -> float:
     """The mean of -log p over the second halves, in nats."""
     ids = torch.from_numpy(examples).long()
-    with torch.no_grad():
-        chances = torch.log_softmax(model(ids).logits.double(), -1)
+    chances = torch.log_softmax(logits_of(model, examples).double(), -1)
     taken = chances[:, :-1].gather(-1, ids[:, 1:, None])[..., 0]
     return float(-taken[:, ids.shape[1] // 2 - 1 :].mean())
+
+
+def logits_of(model: Any, examples: Any) -> Any:
+    """What the model says to each token of some examples."""
+    with torch.no_grad():
+        return model(torch.from_numpy(examples).long()).logits
 
 
 def load_child(path: Path, converters: Path) -> Any:

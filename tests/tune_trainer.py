@@ -57,8 +57,9 @@ def train(folder: Path, kind: str) -> int:
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
     sys.stdout.write("ready\n")
+    steps = json.loads((folder / "work.json").read_text("utf-8"))["settings"]["steps"] or STEPS
     begun = max((int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*")), default=0)
-    for step in range(begun + 1, STEPS + 1):
+    for step in range(begun + 1, steps + 1):
         time.sleep(STEP_SECONDS)
         saves = step % CHECKPOINT_EVERY == 0 or bool(ended)
         if saves:
@@ -74,7 +75,7 @@ def train(folder: Path, kind: str) -> int:
             sys.stdout.write("on the brink\n")
             sys.stdout.flush()
             os.kill(os.getpid(), signal.SIGKILL)
-    put(folder, "ended.json", {"outcome": "done", "steps": STEPS, "loss": 1.0})
+    put(folder, "ended.json", {"outcome": "done", "steps": steps, "loss": 1.0})
     return 0
 
 

@@ -17,6 +17,8 @@ from ayllu.tune.job import Folder
 
 CLUSTER = {"AYLLU_CLUSTER": "off"}
 OVER = {"done", "failed", "cancelled"}
+LONG = 300.0
+"""Seconds: on a busy machine PyTorch alone takes many of them to start."""
 ROWS = [
     {"prompt": f"What is {number} and {number}?", "completion": f"It is {2 * number}."}
     for number in range(20)
@@ -54,14 +56,14 @@ def shown(server: Serving, job: str) -> Any:
 
 
 def wait_for(server: Serving, job: str, *states: str) -> Any:
-    wait_until(lambda: shown(server, job)["state"] in {*states, *OVER}, 60, f"the state {states}")
+    wait_until(lambda: shown(server, job)["state"] in {*states, *OVER}, LONG, f"a state {states}")
     found = shown(server, job)
     assert found["state"] in states, found
     return found
 
 
 def wait_for_step(server: Serving, job: str, step: int) -> None:
-    wait_until(lambda: shown(server, job)["step"] >= step, 60, f"step {step}")
+    wait_until(lambda: shown(server, job)["step"] >= step, LONG, f"step {step}")
 
 
 def post(server: Serving, job: str, what: str) -> Any:

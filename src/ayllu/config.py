@@ -345,7 +345,7 @@ SETTINGS = (
         "torch_python",
         str,
         "",
-        "Python that has PyTorch, for importing models; empty: ours, or that of `<ours>-torch`",
+        "Python that has PyTorch, to import and to train; empty: ours, or that of `<ours>-torch`",
     ),
 )
 

@@ -105,6 +105,7 @@ class Options(Struct, frozen=True, omit_defaults=True):
     num_thread: int | None = None
     draft_num_predict: int | None = None
 
+    adapter_scale: tuple[float, ...] | None = None
     num_keep: int | None = None
     seed: int | None = None
     num_predict: int | None = None

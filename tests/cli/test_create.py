@@ -62,14 +62,18 @@ def test_a_wildcard_stands_for_all_parts(shell: Shell) -> None:
     assert fake.asked("POST /api/create") == [wanted]
 
 
-def test_of_several_adapters_the_last_one_counts(shell: Shell) -> None:
+def test_several_adapters_come_in_their_order(shell: Shell) -> None:
     for name in ("a", "b"):
         (shell.folder / f"{name}.gguf").write_bytes(GGUF)
-    (shell.folder / "Modelfile").write_text("FROM x\nADAPTER ./a.gguf\nADAPTER ./b.gguf\n")
+    (shell.folder / "Modelfile").write_text(
+        "FROM x\nADAPTER ./b.gguf\nADAPTER ./a.gguf\n"
+        "PARAMETER adapter_scale 0.5\nPARAMETER adapter_scale -1\n"
+    )
     fake = shell.serve(script(status=200))
     assert shell.run("create", "x").returncode == 0
-    wanted = {"model": "x", "from": "x", "adapters": {"b.gguf": DIGEST}}
-    assert fake.asked("POST /api/create") == [wanted]
+    (asked,) = fake.asked("POST /api/create")
+    assert list(asked["adapters"]) == ["b.gguf", "a.gguf"]
+    assert asked["parameters"] == {"adapter_scale": [0.5, -1.0]}
 
 
 def test_every_instruction_reaches_the_server(shell: Shell) -> None:

@@ -110,6 +110,7 @@ def test_what_cannot_be_is_one_sentence(tuner: Serving, tmp_path: Path) -> None:
         (("mini", "--data", str(tmp_path / "nothing")), "has no files"),
         (("mini", "--data", str(empty)), "empty"),
         (("mini",), "Missing option"),
+        ((str(tmp_path), "--data", str(empty)), "no Modelfile or safetensors files found"),
         (("mini", "--data", str(empty), "--rank", "0"), "'--rank'"),
         (("cancel", "nobody"), "there is no job 'nobody'"),
     ):
@@ -126,5 +127,5 @@ def test_a_failed_job_says_why_and_how_to_go_on(tmp_path: Path, data: Path) -> N
         ran = server.ayllu("tune", "mini", "--data", str(data))
         assert ran.status == 1
         job = wait_for(server, server.get("/api/tune").json["jobs"][0]["id"], "failed")["id"]
-        assert f"Error: the disk is full (`ayllu tune resume {job}` tries again)" in ran.stderr
+        assert f"Error: the disk is full (`ayllu tune resume {job}` tries again" in ran.stderr
         assert "left out" in ran.stderr

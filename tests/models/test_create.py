@@ -152,7 +152,9 @@ def test_adapters_projectors_and_drafts_become_layers(store: Store, gguf: str) -
     kinds = [layer.media_type for layer in store.manifest(parse_name("seeing")).manifest.layers]
     assert kinds == [MODEL_TYPE, PROJECTOR_TYPE]
     kinds = [layer.media_type for layer in store.manifest(parse_name("tuned")).manifest.layers]
-    assert kinds == [MODEL_TYPE, PROJECTOR_TYPE, DRAFT_TYPE, ADAPTER_TYPE]
+    assert kinds == [MODEL_TYPE, PROJECTOR_TYPE, ADAPTER_TYPE, DRAFT_TYPE, ADAPTER_TYPE]
+    make(store, "same", CreateRequest(from_="all", adapters={"b": lora}))
+    assert open_model(store, parse_name("same")).adapters == (store.blob_path(lora),)
 
 
 def test_a_draft_is_a_model_of_the_store_and_stays_with_what_is_made_of_it(
@@ -205,10 +207,6 @@ REFUSED: list[tuple[CreateRequest, str]] = [
     (CreateRequest(from_="m", draft_files={"x": "sha256:12"}), "invalid digest format"),
     (CreateRequest(from_="../../etc/passwd"), "invalid model name"),
     (CreateRequest(from_="/dev/random"), "invalid model name"),
-    (
-        CreateRequest(from_="m", adapters={"a": GOOD["x.gguf"], "b": GOOD["x.gguf"]}),
-        "only one adapter is currently supported",
-    ),
     (CreateRequest(files=GOOD, quantize="q9"), "unsupported quantization type Q9 - supported"),
     (CreateRequest(files=GOOD, quantization="15"), "unsupported quantization type 15 - supported"),
     (CreateRequest(files=GOOD, quantize="copy"), "unsupported quantization type COPY - supported"),

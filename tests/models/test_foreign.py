@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from gguf_maker import make_adapter
 from gguf_writer import gguf_bytes, write_gguf
 from hf_maker import write_safetensors
 
 from ayllu.errors import BadRequestError
 from ayllu.gguf.read import read_header
 from ayllu.models.foreign import (
+    adapter_groups,
     foreign_adapter,
     foreign_base,
     foreign_model,
@@ -228,6 +230,30 @@ def test_an_adapter_is_one_file_and_its_config(store: Store, weights: bytes) -> 
     two = {"a.safetensors": weights, "b.safetensors": weights}
     with pytest.raises(BadRequestError, match="only one adapter is currently supported"):
         foreign_adapter(store, put(store, two))
+
+
+def test_each_folder_is_an_adapter_of_its_own(store: Store, tmp_path: Path, weights: bytes) -> None:
+    gguf = make_adapter(tmp_path / "a.gguf").read_bytes()
+    files = put(
+        store,
+        {
+            "z/adapter_model.safetensors": weights,
+            "z/deep/state.json": b"{}",
+            "other.json": b"{}",
+            "b.gguf": gguf,
+            "a/adapter_config.json": b"{}",
+            "a/adapter_model.bin": b"PK\x03\x04",
+        },
+    )
+    groups = [list(group) for group in adapter_groups(store, files)]
+    assert groups == [
+        ["z/adapter_model.safetensors", "z/deep/state.json"],
+        ["b.gguf"],
+        ["a/adapter_config.json", "a/adapter_model.bin"],
+    ]
+    assert adapter_groups(store, put(store, {"b": gguf, "a": gguf})) == [
+        put(store, {"b": gguf, "a": gguf})
+    ]
 
 
 def test_a_base_is_described_by_its_header(tmp_path: Path) -> None:

@@ -154,6 +154,8 @@ def test_encodings_are_told_by_their_mark() -> None:
         ("stop", ["a"], ["a"]),
         ("stop", ["a", " b"], ["a", " b"]),
         ("draft_num_predict", ["4"], 4),
+        ("adapter_scale", ["1"], [1.0]),
+        ("adapter_scale", ["0.7", "-2"], [0.7, -2.0]),
     ],
 )
 def test_parameters_are_typed_by_their_option(name: str, texts: list[str], value: Any) -> None:
@@ -175,6 +177,8 @@ def test_parameters_are_typed_by_their_option(name: str, texts: list[str], value
         ("temperature", "nan", "invalid float value [nan]"),
         ("temperature", "1_0", "invalid float value [1_0]"),
         ("use_mmap", "yes", "invalid bool value [yes]"),
+        ("adapter_scale", "much", "invalid float value [much]"),
+        ("adapter_scale", "inf", "invalid float value [inf]"),
     ],
 )
 def test_parameters_that_are_none_are_refused(name: str, text: str, sentence: str) -> None:

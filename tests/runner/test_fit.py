@@ -26,7 +26,8 @@ from ayllu.runner.fit import (
 from ayllu.runner.options import LoadOptions
 from ayllu.types import Options
 
-LOADED = LoadOptions(model=Path("m"), context=512, parallel=4, batch=128)
+ADAPTERS = (Path("a"), Path("b"))
+LOADED = LoadOptions(model=Path("m"), context=512, parallel=4, batch=128, adapters=ADAPTERS)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,9 @@ def test_a_model_takes_its_weights_and_a_cache_per_slot() -> None:
         ({"gpu_layers": -1}, Options(num_gpu=-1), True),
         ({"gpu_layers": 3}, Options(num_gpu=3), False),
         ({"threads": 3}, Options(num_thread=3), False),
-        ({"adapters": (Path("a"),)}, Options(), False),
+        ({"adapters": (Path("a"),)}, Options(), True),
+        ({"adapters": (Path("b"), Path("a"))}, Options(), True),
+        ({"adapters": (Path("c"),)}, Options(), False),
         ({"parallel": 1}, Options(), True),
         ({"draft_tokens": 4}, Options(), True),
         ({"draft_tokens": 4}, Options(draft_num_predict=4), False),

@@ -46,7 +46,8 @@ def arguments(**changes: Any) -> str:
         ({"mmap": True}, "--load-mode mmap"),
         ({"mmap": False}, "--load-mode none"),
         ({"projectors": (Path("p.gguf"),)}, "--mmproj p.gguf"),
-        ({"adapters": (Path("a"), Path("b"))}, "--lora a --lora b"),
+        ({"adapters": (Path("a"), Path("b"))}, "--lora a --lora b --lora-init-without-apply"),
+        ({"adapters": (Path("a"),), "cache_ram": 256 << 20}, "--cache-ram 0"),
         (DRAFTS, "--spec-type draft-simple --spec-draft-model d.gguf --spec-draft-n-max 4"),
         (
             DRAFTS | {"kv_cache_type": "q8_0"},

@@ -286,9 +286,11 @@ def test_who_needs_no_slot_waits_for_none(home: Path, base_gguf: Path) -> None:
     with_pool(home, work, num_parallel="1")
 
 
-def test_closing_ends_what_loads_and_what_is_in_use(home: Path, base_gguf: Path) -> None:
+def test_closing_ends_what_loads_and_what_is_in_use(
+    home: Path, base_gguf: Path, chat_gguf: Path
+) -> None:
     async def work(pool: Pool) -> None:
-        a, b = model_of("a", base_gguf), model_of("b", base_gguf)
+        a, b = model_of("a", base_gguf), model_of("b", chat_gguf)
         using = asyncio.create_task(hold(pool, a, 5))
         await asyncio.sleep(0.6)
         loading = asyncio.create_task(hold(pool, b, 5))

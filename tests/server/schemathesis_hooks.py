@@ -30,6 +30,7 @@ SMALL: dict[str, Any] = {
     "main_gpu": 0,
     "use_mmap": True,
     "draft_num_predict": 0,
+    "adapter_scale": [],
     "n": 2,
 }
 """In place of other numbers, so that a model is loaded once and says little."""

@@ -6,6 +6,8 @@ import contextlib
 import http.client
 import json
 import os
+import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,16 +203,27 @@ print(tokenizer.decode(told[0][ids.shape[1]:], skip_special_tokens=True), end=""
 """
 
 
+def weights_of(server: Serving, model: str) -> str:
+    """Where a model's GGUF lies."""
+    modelfile = server.post("/api/show", {"model": model}).json["modelfile"]
+    return str(re.findall(r"(?m)^FROM (.+)$", modelfile)[0])
+
+
 def test_an_adapter_of_pefts_says_what_it_says_in_pytorch(
     server: Serving, tmp_path: Path, exact: Path, torch_python: Path
 ) -> None:
     lora = tmp_path / "lora"
     told = run_torch(torch_python, PEFT, exact, lora, OPENING)
     assert not told.startswith(continued(server, "mini")[:40])
-    # The adapter is converted by the model's own folder, and then by the header of its GGUF.
-    for name, source in (("by-folder", str(exact)), ("by-header", "by-folder")):
+    half = shutil.copytree(lora, tmp_path / "half")
+    config = json.loads((half / "adapter_config.json").read_text("utf-8"))
+    write_json(half / "adapter_config.json", config | {"lora_alpha": config["lora_alpha"] / 2})
+    # It is converted by the model's own folder, and then by the header of its GGUF, in two halves.
+    halves = "ADAPTER ./lora\nADAPTER ./half\nPARAMETER adapter_scale 0.5"
+    for name, adapters in (("by-folder", "ADAPTER ./lora"), ("by-header", halves)):
+        source = weights_of(server, "by-folder") if name == "by-header" else exact
         modelfile = tmp_path / "Modelfile"
-        modelfile.write_text(f"FROM {source}\nADAPTER ./lora\n", "utf-8")
+        modelfile.write_text(f"FROM {source}\n{adapters}\n", "utf-8")
         ran = server.ayllu("create", name, "-f", str(modelfile))
         assert "converting adapter\n" in ran.stderr
         assert ran.status == 0, ran.stderr

@@ -112,6 +112,7 @@ LEFT_OUT = {
     "/v1/responses/input_tokens": "the same",
     "/api/perplexity": "each request that fits measures for seconds; test_quantize.py has the rest",
     "/api/quantizations": "the same: 35 runs of the engine's",
+    "/api/tune": "each request that fits begins a job; test_tune.py has what may be wrong",
     "/api/tune/evaluate": "each that fits computes for seconds; test_tune_evaluate.py has the rest",
     "/api/push": "it asks registries; test_push.py has what may be wrong",
     "/api/cluster/measure": "each request measures for seconds; test_cluster.py has the rest",

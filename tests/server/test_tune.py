@@ -110,6 +110,8 @@ def test_events_go_on_where_they_were_left_and_curves_are_drawn(tuner: Serving) 
 
 def test_one_job_trains_and_the_next_waits(tuner: Serving) -> None:
     first, second = begin(tuner), begin(tuner)
+    names = [shown(tuner, job)["name"] for job in (first, second)]
+    assert names == ["mini-tuned:latest", "mini-tuned-2:latest"]
     wait_for(tuner, first, "training")
     wait_for(tuner, second, "waiting")
     assert training(tuner, second) is None
@@ -211,6 +213,24 @@ def test_the_data_stays_though_the_store_lets_it_go(tmp_path: Path) -> None:
         post(server, job, "cancel")
 
 
+def test_a_base_that_is_removed_meanwhile_is_asked_for_at_the_end(tmp_path: Path) -> None:
+    with tuning(tmp_path) as server:
+        server.make("other", **{"from": "mini", "system": "Be brief."})
+        job = begin(server, model="other", steps=5)
+        wait_for(server, job, "training")
+        assert server.request("DELETE", "/api/delete", {"model": "other"}).status == 200
+        error = wait_for(server, job, "failed")["error"]
+        assert error == (
+            "other was removed while it was trained: get it back, and then "
+            f"`ayllu tune resume {job}` makes other-tuned:latest of it"
+        )
+        server.make("other", **{"from": "mini", "system": "Be brief."})
+        post(server, job, "resume")
+        again = wait_for(server, job, "failed")["error"]
+        assert again == "the training left no result: train again"
+        assert shown(server, job)["step"] == 5
+
+
 def test_a_second_server_of_the_same_home_begins_nothing(tuner: Serving, tmp_path: Path) -> None:
     tuner.post("/api/tune", order(tuner, preview=True))
     with serving(tmp_path, AYLLU_HOME=str(tuner.home), **CLUSTER) as other:
@@ -230,8 +250,9 @@ def test_a_second_server_of_the_same_home_begins_nothing(tuner: Serving, tmp_pat
         ({"data": {"x": "sha256:" + "0" * 64}}, 404, "upload it first"),
         ({"data": {"x": "nothing"}}, 400, "invalid digest format"),
         ({"name": "a b"}, 400, "invalid model name"),
+        ({"method": "full", "dora": True}, 400, "dora and rslora are of adapters"),
         ({"quantize": "q4_k_m"}, 400, "an adapter is not quantized"),
-        ({"quantize": "q99", "merge": True}, 400, "q99"),
+        ({"quantize": "q99", "merge": True}, 400, "unsupported quantization type Q99"),
         ({"rank": 0}, 400, "`$.rank`"),
         ({"method": "magic"}, 400, "`$.method`"),
     ],

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 from gguf_maker import CHATML, END, SPECIALS, START, make_adapter, make_successor_model, walk
+from registries import docker_registry
 from serving import Answer, Serving, serving
 
 from ayllu.models.create import CreateRequest, Trained, create
@@ -68,7 +69,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         folder / "base.gguf", chat_template=CHATML, end_after="z", sharpness=0.5
     )
     adapter = make_adapter(folder / "adapter.gguf", {"c": "x"})
-    with serving(folder / "home") as running:
+    with serving(folder / "home", AYLLU_REGISTRIES="127.0.0.1") as running:
         running.create("base", gguf)
         say_tuned(running, "tuned", "job1", adapter)
         say_tuned(running, "lost", "job-that-is-gone", adapter)
@@ -119,6 +120,13 @@ def test_any_two_models_of_the_same_words_are_compared(server: Serving) -> None:
     said = evaluate(server, model="base", base="tuned", data=rows(server, RIGHT, RIGHT)).json
     assert (said["base"]["model"], said["tuned"]["model"]) == ("tuned:latest", "base:latest")
     assert (said["base"]["exact"], said["tuned"]["exact"]) == (2, 0)
+
+
+def test_an_adapter_counts_as_much_as_it_does_in_answers(server: Serving) -> None:
+    server.make("silent", **{"from": "tuned", "parameters": {"adapter_scale": [0]}})
+    said = evaluate(server, model="silent", base="base", data=rows(server, RIGHT, RIGHT)).json
+    assert said["tuned"]["loss"] == said["base"]["loss"]
+    assert said["tuned"]["exact"] == 0
 
 
 def test_each_step_is_told(server: Serving) -> None:
@@ -219,3 +227,24 @@ def test_the_command_shows_a_table_with_samples_or_json(server: Serving, tmp_pat
     ran = server.ayllu("tune", "eval", "tuned", "--data", str(tmp_path / "none"))
     assert (ran.status, ran.stdout) == (1, "")
     assert f"there is no file {tmp_path / 'none'}" in ran.stderr
+
+
+def test_the_record_of_a_training_survives_a_push_and_a_pull(
+    server: Serving, tmp_path: Path
+) -> None:
+    with docker_registry(tmp_path / "registry") as registry:
+        name = f"{registry.host}/me/tuned"
+        server.post("/api/copy", {"source": "tuned", "destination": name})
+        asked = {"model": name, "insecure": True, "stream": False}
+        assert server.post("/api/push", asked).json == {"status": "success"}
+        with serving(tmp_path / "other", AYLLU_REGISTRIES="127.0.0.1") as other:
+            assert other.post("/api/pull", asked).json == {"status": "success"}
+            shown = [one.post("/api/show", {"model": name}).json for one in (server, other)]
+    assert shown[0]["tuned"] == shown[1]["tuned"]
+    assert shown[1]["tuned"]["base"] == "base:latest"
+
+
+def test_what_was_tuned_is_not_tuned_again_without_its_adapter(server: Serving) -> None:
+    answer = server.post("/api/tune", {"model": "tuned", "data": rows(server, RIGHT, RIGHT)})
+    assert answer.status == 400
+    assert "it has an adapter, which training would not see" in answer.json["error"]

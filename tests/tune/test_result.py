@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from model_maker import files_of, make
 from msgspec import structs
@@ -32,6 +35,7 @@ from ayllu.models.store import Store
 from ayllu.server.wire import encode
 from ayllu.tune.result import Result, publish
 
+LOGITS = Path(__file__).parent.parent / "engine_logits.py"
 Adapters = Sequence[tuple[Path, float]]
 
 
@@ -127,6 +131,22 @@ def test_an_adapter_lies_beside_its_base_and_says_what_it_said_in_pytorch(
     assert abs(trained.losses["adapter"] - trained.losses["base"]) > 0.01
     assert whole(model, trained) == pytest.approx(trained.losses["adapter"], abs=1e-3)
     assert whole(base, trained) == pytest.approx(trained.losses["base"], abs=1e-3)
+
+
+def test_the_adapters_logits_are_pytorchs(
+    models: dict[str, Model], trained: Trained, tmp_path: Path
+) -> None:
+    model = models["adapter"]
+    found = {}
+    for name, adapter in (("base", "-"), ("adapter", model.adapters[0])):
+        target = tmp_path / f"{name}.npy"
+        command = [sys.executable, LOGITS, model.path, adapter, trained.examples, target]
+        subprocess.run(list(map(str, command)), check=True, capture_output=True)
+        found[name] = np.load(target)
+    with np.load(trained.folder / "logits.npz") as wanted:
+        for name, logits in found.items():
+            assert np.abs(logits - wanted[name]).max() < 1e-3
+    assert np.abs(found["adapter"] - found["base"]).max() > 0.1
 
 
 def test_the_card_says_how_a_model_was_trained(models: dict[str, Model]) -> None:

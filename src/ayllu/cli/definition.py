@@ -51,7 +51,7 @@ def _apply(definition: Definition, command: Command, folder: Path) -> None:
         case "from":
             _apply_from(definition, value, folder)
         case "adapter":
-            definition.adapters = model_files(_existing(value, folder))  # the last one counts
+            definition.adapters += model_files(_existing(value, folder))
         case "license":
             body.setdefault("license", []).append(value)
         case "message":

@@ -58,6 +58,12 @@ _SETTINGS = (
     click.option("--batch", type=_POSITIVE, help="Examples computed at once."),
     click.option("--accumulate", type=_POSITIVE, help="Batches of a step."),
     click.option("--context", type=_POSITIVE, help="The most tokens of an example."),
+    click.option(
+        "--replay",
+        type=click.FloatRange(0, 100),
+        metavar="N",
+        help="Examples that MODEL makes up for each of yours, to stay what it was: 1.",
+    ),
     click.option("--packing/--no-packing", default=None, help="Several examples in a row, or not."),
     click.option("--validation", type=_SHARE, help="Share of the examples held back: 0.1."),
     click.option(
@@ -191,9 +197,10 @@ async def _base(client: Client, text: str) -> str:
 
 
 def _folder_name(text: str) -> str | None:
-    """What a folder with a model in it is called as a model; None for what is no such folder."""
+    """What a folder's model is to be called; None for what is no folder, or a model's name."""
     path = Path(text).expanduser()
-    if not (path / "config.json").is_file():
+    is_meant = text.startswith(("/", ".", "~")) or (path / "config.json").is_file()
+    if not (is_meant and path.is_dir()):
         return None
     return file_model_name(path.resolve().name)
 

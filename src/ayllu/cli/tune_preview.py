@@ -56,6 +56,11 @@ def data_lines(examples: Examples) -> list[str]:
             f"too long     {examples.truncated} cut to {examples.context} tokens, "
             f"{examples.dropped} left out, for nothing to learn would be left"
         )
+    if examples.unthought:
+        lines.append(
+            f"thoughts     left out of {examples.unthought} examples: the model's template has no "
+            "place for them"
+        )
     if examples.bad_count:
         lines.append(f"bad rows     {examples.bad_count}, which are left out:")
         lines += [

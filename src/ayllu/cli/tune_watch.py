@@ -61,7 +61,8 @@ async def follow_job(client: Client, id_: str) -> None:
     finally:
         shown.close()
     if job.state == "failed":
-        raise AylluError(f"{job.error} (`ayllu tune resume {job.id}` tries again)")
+        again = f"`ayllu tune resume {job.id}` tries again once that is mended"
+        raise AylluError(f"{job.error} ({again})")
     if job.state == "cancelled":
         raise AylluError(f"the job was cancelled: `ayllu tune resume {job.id}` goes on with it")
     print(f"{clean_line(job.name)} is ready: try `ayllu run {clean_line(job.name)}`")

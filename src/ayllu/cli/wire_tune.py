@@ -99,6 +99,7 @@ class Examples(Struct, frozen=True, kw_only=True):
     bad_count: int = 0
     truncated: int = 0
     dropped: int = 0
+    unthought: int = 0
     tokens: int = 0
     trained_tokens: int = 0
     longest: int = 0

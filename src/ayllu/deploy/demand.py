@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ayllu.deploy.types import Demand
+from ayllu.runner.fit import file_bytes
 from ayllu.runner.options import LoadOptions
 
 ACCEPTED = 2.5
@@ -20,5 +21,6 @@ def demand_of(load: LoadOptions) -> Demand:
         slots=load.parallel,
         batch=load.batch,
         draft=draft.stat().st_size if draft else 0,
+        adapters=file_bytes(load.adapters),
         accepted=ACCEPTED if draft else 1.0,
     )

@@ -76,6 +76,10 @@ class Deployments:
         finally:
             self._listeners[digest].remove(tell)
 
+    def is_pinned(self, model: Model) -> bool:
+        """Whether the owner said where a model runs."""
+        return model.digest in self.pins
+
     async def split(self, model: Model, load: LoadOptions) -> Deployment | None:
         """The parts that other machines hold of a model; None where it is loaded here as a whole.
 

@@ -27,7 +27,7 @@ class Needs:
 
     def __init__(self, sizes: LayerSizes, demand: Demand) -> None:
         tokens = demand.context * demand.slots
-        buffer = PROCESS + demand.batch * sizes.width * FLOAT * BUFFER_ROWS
+        buffer = PROCESS + demand.adapters + demand.batch * sizes.width * FLOAT * BUFFER_ROWS
         self.count = sizes.layers
         self.head = sizes.head + demand.draft + buffer
         self.worker = sizes.largest + buffer

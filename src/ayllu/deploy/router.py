@@ -64,7 +64,7 @@ class Router:
         if self._cluster.peers is None:
             return None
         coming = self._here[model.digest]
-        if any(place.has_room(coming) for place in self._pool.places_of(model.digest)):
+        if any(place.has_room(model, coming) for place in self._pool.places_of(model.digest)):
             return None
         wanted = Wanted(short_name(model.name), Work(), model.digest, model)
         if not any(self._others(wanted)):

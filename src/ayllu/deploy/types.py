@@ -20,6 +20,7 @@ Kind = Literal["local", "route", "replicate", "split"]
 class Demand(Struct, frozen=True):
     """What is asked of a model: tokens of context per slot, slots, a draft model beside it.
 
+    Sizes are in bytes; any machine may get all of the `adapters`.
     `batch` is how many tokens of a prompt the engine takes at a time, `accepted` how many tokens a
     step yields with the draft model (1 without).
     """
@@ -28,6 +29,7 @@ class Demand(Struct, frozen=True):
     slots: int = 1
     batch: int = 128
     draft: int = 0
+    adapters: int = 0
     accepted: float = 1.0
 
 

@@ -23,6 +23,7 @@ from ayllu.models.create_request import VERSION, CreateRequest, Trained, checked
 from ayllu.models.found_format import find_format
 from ayllu.models.import_hf import Import
 from ayllu.models.manifest import (
+    ADAPTER_TYPE,
     CONFIG_TYPE,
     DRAFT_TYPE,
     LICENSE_TYPE,
@@ -41,6 +42,7 @@ from ayllu.models.manifest import (
     parse_params,
 )
 from ayllu.models.model import MAX_LAYER_BYTES, read_config
+from ayllu.models.modelfile import MOST_ADAPTERS, check_scales, typed_parameters
 from ayllu.models.name import parse_name, short_name
 from ayllu.models.parts import merge_parts
 from ayllu.models.quantizing import Task, quantize_layer, quantizing
@@ -114,7 +116,7 @@ async def create(
             async with aclosing(_import(work, request)) as lines:
                 async for line in lines:
                     yield line
-        request = structs.replace(request, **work.groups)
+        request = structs.replace(request, **work.files())
         async with aclosing(_make(store, name, request, tools, trained)) as lines:
             async for line in lines:
                 yield line
@@ -134,9 +136,9 @@ def _is_here(store: Store, source: str) -> bool:
 async def _import(work: Import, request: CreateRequest) -> AsyncGenerator[Progress]:
     """Make GGUFs of what is none. FP8 is what llama-quantize cannot start from."""
     kinds = {"files": request.quantize, "draft_files": request.draft_quantize, "adapters": ""}
-    for group, wanted in kinds.items():
+    for kind, wanted in kinds.items():
         fp8 = "bf16" if wanted else "q8_0"
-        await asyncio.to_thread(work.add, group, getattr(request, group), fp8=fp8)
+        await asyncio.to_thread(work.add, kind, getattr(request, kind), fp8=fp8)
     async with aclosing(work.run()) as steps:
         async for status, step in steps:
             yield Progress(status, total=step.total, completed=step.completed)
@@ -204,10 +206,17 @@ class _Recipe(Struct):
         self.layers = [layer for layer in self.layers if layer.media_type not in media_types]
 
     def add(self, layer: Layer) -> None:
-        """A file's layer in place of all of its kind."""
-        self.drop(layer.media_type)
-        self.layers.append(layer)
+        """A file's layer in place of all of its kind; an adapter beside the others."""
+        if layer.media_type != ADAPTER_TYPE:
+            self.drop(layer.media_type)
+        if all(layer.digest != own.digest for own in self.adapters):
+            self.layers.append(layer)
         self.parses = True
+
+    @property
+    def adapters(self) -> list[Layer]:
+        """The adapters' layers, in their order."""
+        return [layer for layer in self.layers if layer.media_type == ADAPTER_TYPE]
 
     def replace(self, data: str | bytes, media_type: str, *others: str) -> None:
         """A new layer in place of all of its kind."""
@@ -224,6 +233,7 @@ def _prepare(
         _add_trained(store, recipe, trained)
     _add_files(store, recipe, request)
     _add_texts(recipe, request)
+    _check_adapters(recipe)
     _add_config(recipe, request)
     for media_type, data in recipe.texts:
         if len(data) > MAX_LAYER_BYTES:
@@ -327,10 +337,20 @@ def _add_texts(recipe: _Recipe, request: CreateRequest) -> None:
         if digest_of(data) not in known:
             recipe.texts.append((LICENSE_TYPE, data))
     params = recipe.params | request.parameters
-    if request.parameters or (recipe.params and not request.from_):
+    recipe.params = params
+    if request.parameters or (params and not request.from_):
         recipe.replace(msgspec.json.encode(params, order="sorted"), PARAMS_TYPE)
     if request.messages:
         recipe.replace(msgspec.json.encode(request.messages), MESSAGES_TYPE)
+
+
+def _check_adapters(recipe: _Recipe) -> None:
+    """Not more than a model may have, and no scale without one."""
+    count = len(recipe.adapters)
+    if count > MOST_ADAPTERS:
+        raise BadRequestError(f"a model may have {MOST_ADAPTERS} adapters, and this has {count}")
+    scales = typed_parameters({"adapter_scale": recipe.params.get("adapter_scale")})
+    check_scales(scales.get("adapter_scale", ()), count)
 
 
 def _add_config(recipe: _Recipe, request: CreateRequest) -> None:

@@ -100,6 +100,26 @@ def foreign_adapter(store: Store, files: Mapping[str, str]) -> Foreign | None:
     return Foreign(links, {_ADAPTER_CONFIG: msgspec.json.encode(_plain_lora(config))})
 
 
+def adapter_groups(store: Store, files: Mapping[str, str]) -> list[dict[str, str]]:
+    """The files of each adapter, in their order, where some are to be converted; else all at once.
+
+    What lies in the folder of an adapter's weights, or below it, is that adapter's.
+    """
+    weights = [name for name, digest in files.items() if _is_foreign(store, name, digest)]
+    tops = {PurePosixPath(name).parent for name in weights}
+    groups: dict[PurePosixPath, dict[str, str]] = {}
+    for name, digest in files.items():
+        path = PurePosixPath(name)
+        owner = (
+            path
+            if name.endswith(".gguf")
+            else next((folder for folder in path.parents if folder in tops), None)
+        )
+        if owner is not None:
+            groups.setdefault(owner, {})[name] = digest
+    return list(groups.values()) if weights else [dict(files)]
+
+
 def foreign_base(model: Header) -> Foreign:
     """What stands for the folder of the model that an adapter is for. Raises BadRequestError."""
     config = base_config(model)

@@ -138,19 +138,22 @@ def quote(value: str) -> str:
 
 
 def parse_parameter(name: str, values: Sequence[str]) -> Json:
-    """A parameter's value, typed as the option of that name: a list for `stop`, else the last one.
+    """A parameter's value, typed as the option of that name: of a list all values, else the last.
 
     Raises BadRequestError in Ollama's words.
     """
     if name not in _PARAMETERS:
         raise BadRequestError(f"unknown parameter '{name}'")
     kind, parse = _PARAMETERS[name]
-    if kind == "list":
-        return list(values)
-    try:
-        return parse(values[-1])
-    except ValueError as error:
-        raise BadRequestError(f"invalid {kind} value [{values[-1]}]") from error
+    parsed = []
+    for value in values if kind in LIST_KINDS else values[-1:]:
+        try:
+            parsed.append(parse(value))
+        except ValueError as error:
+            raise BadRequestError(
+                f"invalid {LIST_KINDS.get(kind, kind)} value [{value}]"
+            ) from error
+    return parsed if kind in LIST_KINDS else parsed[0]
 
 
 def typed_parameters(parameters: Mapping[str, Json]) -> dict[str, Json]:
@@ -165,22 +168,37 @@ def typed_parameters(parameters: Mapping[str, Json]) -> dict[str, Json]:
     }
 
 
+def check_scales(scales: Sequence[float], adapters: int) -> None:
+    """Raises BadRequestError for more scales than adapters, and for one that is out of range."""
+    if len(scales) > adapters:
+        raise BadRequestError(
+            f"adapter_scale names more scales ({len(scales)}) than the model has adapters "
+            f"({adapters})"
+        )
+    if not all(abs(scale) <= LARGEST_SCALE for scale in scales):
+        raise BadRequestError(f'option "adapter_scale" is out of range: at most {LARGEST_SCALE}')
+
+
 def _typed(name: str, value: Json) -> Json:
     if name not in _PARAMETERS:
         raise BadRequestError(f"unknown parameter '{name}'")
     kind = _PARAMETERS[name][0]
-    if kind == "list":
-        items = [value] if isinstance(value, str) else value
-        if isinstance(items, list) and all(isinstance(item, str) for item in items):
-            return items
-    elif kind in {"bool", "string"}:
+    if kind in LIST_KINDS:
+        items = value if isinstance(value, list) else [value]
+        return [_typed_as(LIST_KINDS[kind], kind, name, item) for item in items]
+    return _typed_as(kind, kind, name, value)
+
+
+def _typed_as(kind: str, whole: str, name: str, value: Json) -> Json:
+    """One value of a parameter that is of the kind `whole`."""
+    if kind in {"bool", "string"}:
         if isinstance(value, bool if kind == "bool" else str):
             return value
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if not abs(value) < 1 << 63:
             raise BadRequestError(f'option "{name}" is out of range')
         return int(value) if kind == "int" else float(value)
-    raise BadRequestError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
+    raise BadRequestError(f'option "{name}" must be of type {KIND_WORDS[whole]}')
 
 
 class _Reader:
@@ -316,10 +334,11 @@ def _float(text: str) -> float:
 
 
 _PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "tuple[float": ("floats", _float),
     "int": ("int", _int),
     "float": ("float", _float),
     "bool": ("bool", _bool),
-    "tuple": ("list", str),
+    "tuple[str": ("list", str),
     "str": ("string", str),
 }
 _PARAMETERS = {
@@ -329,13 +348,23 @@ _PARAMETERS = {
 """What each parameter is called when it is wrong, and how it is read."""
 
 PARAMETER_KINDS = {name: kind for name, (kind, _) in _PARAMETERS.items()}
-"""The parameters there are: `int`, `float`, `bool`, `list` or `string`."""
+"""The parameters there are: `int`, `float`, `bool`, `string`, `list` (of texts) or `floats`."""
+
+LIST_KINDS = {"list": "string", "floats": "float"}
+"""The kinds of which a Modelfile names a value a line, and the kind of one."""
+
+LARGEST_SCALE = 100
+"""Of an adapter, in either direction; 1 is as it was trained."""
+
+MOST_ADAPTERS = 16
+"""Of one model, and of models that share an engine."""
 
 KIND_WORDS = {
     "int": "integer",
     "float": "float32",
     "bool": "boolean",
     "list": "array",
+    "floats": "array",
     "string": "string",
 }
 """What Ollama calls the kinds in its messages."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from io import BytesIO
 
 import msgspec
@@ -46,7 +45,7 @@ _encoder = msgspec.json.Encoder()
 _error_line = msgspec.json.Decoder(_ErrorLine)
 
 
-def payload(body: Mapping[str, Json]) -> bytes | BytesIO:
+def payload(body: Json) -> bytes | BytesIO:
     """A body as JSON. Raises TooLargeError where the engine would not take it."""
     data = _encoder.encode(body)
     if len(data) > MAX_BODY:

@@ -7,6 +7,7 @@ because /health stays well in a child that hangs.
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
@@ -66,6 +67,8 @@ class RunnerClient:
         self._far = far
         self._paces: dict[Watch, Pace] = {}
         self._grammars: dict[bytes, str] = {}
+        self.lora: list[Json] = []
+        """How much of each adapter requests want, in the engine's form."""
         connector: aiohttp.BaseConnector
         if process.socket_path is None:
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
@@ -90,6 +93,19 @@ class RunnerClient:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+    def adapted(self, scales: Sequence[float]) -> RunnerClient:
+        """This client for requests with some adapters, by how much of each they want.
+
+        To be closed with the client that it comes from.
+        """
+        client = copy.copy(self)
+        client.lora = _lora(scales)
+        return client
+
+    async def set_adapters(self, scales: Sequence[float]) -> None:
+        """Say how much of each adapter counts in requests that cannot say so."""
+        await self._quick("/lora-adapters", _lora(scales), Json)
 
     async def wait_ready(self, stall_seconds: float) -> None:
         """Wait until the model is loaded, for as long as the engine's log keeps moving.
@@ -176,7 +192,7 @@ class RunnerClient:
         """The grammar that the engine makes of a JSON schema. Takes a slot, but no model step."""
         key = msgspec.json.encode(schema)
         if key not in self._grammars:
-            body = {"prompt": "", "n_predict": 0, "json_schema": schema}
+            body = {"prompt": "", "n_predict": 0, "json_schema": schema, **self._adapters()}
             formed = await self._quick("/completion", body, Formed)
             if len(self._grammars) >= _MOST_GRAMMARS:
                 self._grammars.clear()
@@ -207,7 +223,14 @@ class RunnerClient:
             answer = await self._call("/v1/rerank", body, Ranked)
         return Ranked(tuple(sorted(answer.results, key=lambda row: row.index)), answer.usage)
 
-    async def _call(self, path: str, body: Mapping[str, Json], kind: type[T]) -> T:
+    def _adapters(self) -> dict[str, Json]:
+        """What every request that takes a slot has to say where the engine has adapters.
+
+        A slot that is told nothing takes what it has read with one adapter for another's.
+        """
+        return {"lora": self.lora} if self.lora else {}
+
+    async def _call(self, path: str, body: Json, kind: type[T]) -> T:
         """A request with one answer."""
         self._check_open()
         try:
@@ -221,7 +244,7 @@ class RunnerClient:
             raise refusal(data)
         return msgspec.json.decode(data, type=kind)
 
-    async def _quick(self, path: str, body: Mapping[str, Json], kind: type[T]) -> T:
+    async def _quick(self, path: str, body: Json, kind: type[T]) -> T:
         """A request that needs no model step, so it is answered even beside busy ones.
 
         An engine that does not is ended: it would go on with what it hangs at.
@@ -236,6 +259,7 @@ class RunnerClient:
     async def _stream(self, path: str, body: Mapping[str, Json]) -> AsyncGenerator[bytes]:
         """The payloads of the event stream; an engine that falls silent is ended."""
         full = {**body, "stream": True, "return_progress": True, "sse_ping_interval": -1}
+        full |= self._adapters()
         self._check_open()
         hung = False
 
@@ -315,3 +339,8 @@ class RunnerClient:
         except TimeoutError:
             return EngineError(f"the connection to the engine broke: {error}")
         return EngineDiedError(self._process.reason(), hung=hung)
+
+
+def _lora(scales: Sequence[float]) -> list[Json]:
+    """The engine's form of scales, all of which it has to be told."""
+    return [{"id": number, "scale": scale} for number, scale in enumerate(scales)]

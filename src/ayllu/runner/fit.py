@@ -6,6 +6,8 @@ much memory is free.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from ayllu.gguf import arch
 from ayllu.gguf.cache import Stamp, cached_header, stamp
 from ayllu.gguf.shards import shards_of
 from ayllu.models.model import Model
+from ayllu.models.modelfile import check_scales
 from ayllu.runner.options import DRAFT_TOKENS, LoadOptions
 from ayllu.system import memory
 from ayllu.types import Options
@@ -85,10 +88,19 @@ def _image_step(path: Path, _stamp: Stamp) -> int:
     return arch.image_step(header)
 
 
+def file_bytes(paths: Iterable[Path]) -> int:
+    """The size of all files; those that are gone have none."""
+    sizes = 0
+    for path in paths:
+        with suppress(FileNotFoundError):
+            sizes += path.stat().st_size
+    return sizes
+
+
 def load_facts(load: LoadOptions) -> ModelFacts:
     """The facts of all that is loaded together: the model, what is added to it, and its draft."""
     facts = model_facts(load.model, load.kv_cache_type)
-    added = sum(path.stat().st_size for path in (*load.projectors, *load.adapters))
+    added = file_bytes((*load.projectors, *load.adapters))
     if load.draft is None or not load.draft_tokens:
         return structs.replace(facts, weights=facts.weights + added)
     draft = model_facts(load.draft, load.kv_cache_type)
@@ -103,6 +115,7 @@ def plan_load(
     model: Model, options: Options, settings: Settings, *, gpus: int, embedding: bool
 ) -> LoadOptions:
     """The load options for a request, with one slot (`choose_parallel` decides how many)."""
+    scales = adapter_scales(model, options)
     facts = model_facts(model.path, settings.kv_cache_type)
     context = choose_context(
         options.num_ctx,
@@ -122,6 +135,7 @@ def plan_load(
         pooling=_pooling(facts) if embedding else None,
         projectors=model.projectors,
         adapters=model.adapters,
+        adapter_scales=tuple(scales.values()) if embedding else (),
         overrides=model.overrides,
         draft=draft,
         speculation=model_facts(draft, settings.kv_cache_type).speculation if draft else "",
@@ -157,10 +171,22 @@ def _draft_tokens(options: Options) -> int:
     return DRAFT_TOKENS if wanted is None else max(wanted, 0)
 
 
+def adapter_scales(model: Model, options: Options) -> dict[Path, float]:
+    """How much of each of a model's adapters counts: 1 where nothing is said.
+
+    Raises BadRequestError for more scales than adapters.
+    """
+    given = options.adapter_scale or ()
+    check_scales(given, len(model.adapters))
+    ones = (1.0,) * (len(model.adapters) - len(given))
+    return dict(zip(model.adapters, (*given, *ones), strict=True))
+
+
 def serves(loaded: LoadOptions, wanted: LoadOptions, options: Options) -> bool:
     """Whether a loaded model fits a request; what the request leaves open may differ."""
     left_open = {
         "parallel": True,
+        "adapters": not wanted.embedding and {*wanted.adapters} <= {*loaded.adapters},
         "context": options.num_ctx is None,
         "batch": options.num_batch is None,
         "threads": not options.num_thread,

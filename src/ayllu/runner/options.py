@@ -5,7 +5,7 @@ Pure. Every flag that llama-server is started with is chosen in `engine_argument
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ class Worker(Struct, frozen=True):
 class LoadOptions(Struct, frozen=True, kw_only=True):
     """What a llama-server is started with. `context` is tokens per slot, `cache_ram` bytes.
 
+    The `adapters` act at `adapter_scales` where a request says nothing, which embeddings cannot; no
+    scales: not at all.
     `embedding` makes vectors in place of texts, or scores where the `pooling` is "rank".
     `overrides` are keys of the model's GGUF with other values. `speculation` is how the draft model
     drafts, in the engine's word; `draft_tokens` of 0 leaves it unused. The last layers are with the
@@ -73,6 +75,7 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     pooling: str | None = None
     projectors: tuple[Path, ...] = ()
     adapters: tuple[Path, ...] = ()
+    adapter_scales: tuple[float, ...] = ()
     overrides: dict[str, str | int | float | bool] = {}
     draft: Path | None = None
     speculation: str = ""
@@ -86,6 +89,18 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     cache_ram: int = 0
     workers: tuple[Worker, ...] = ()
     tensor_split: bool = False
+
+
+LOADING = (
+    "num_ctx",
+    "num_batch",
+    "num_gpu",
+    "main_gpu",
+    "use_mmap",
+    "num_thread",
+    "draft_num_predict",
+)
+"""The options that take effect when a model is loaded."""
 
 
 def parse_options(values: Mapping[str, Json]) -> Options:
@@ -102,7 +117,7 @@ def parse_options(values: Mapping[str, Json]) -> Options:
 
 def _typed(name: str, value: Json) -> Any:  # noqa: ANN401 - one of the option types
     kind = PARAMETER_KINDS[name]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = _is_number(value)
     if number and name == "seed" and abs(value) < 1 << 64:
         return int(value) & LARGEST if value >= 0 else -1
     if number and not LEAST.get(name, -LARGEST) <= value <= LARGEST:
@@ -115,11 +130,27 @@ def _typed(name: str, value: Json) -> Any:  # noqa: ANN401 - one of the option t
         return value
     if kind == "string" and isinstance(value, str):
         return value
-    if kind == "list" and isinstance(value, list):
-        if not all(isinstance(item, str) for item in value):
-            raise BadRequestError(f'option "{name}" must be of type an array of strings')
+    if kind in _ITEMS and isinstance(value, list):
+        is_one, words = _ITEMS[kind]
+        if not all(map(is_one, value)):
+            raise BadRequestError(f'option "{name}" must be of type an array of {words}')
         return tuple(value)
     raise BadRequestError(f'option "{name}" must be of type {KIND_WORDS[kind]}')
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def loading_options(values: Mapping[str, Json]) -> Options:
+    """Those of a map's options that take effect when a model is loaded."""
+    return parse_options({name: values[name] for name in LOADING if name in values})
+
+
+_ITEMS: dict[str, tuple[Callable[[Json], bool], str]] = {
+    "list": (lambda item: isinstance(item, str), "strings"),
+    "floats": (_is_number, "numbers"),
+}
 
 
 def merge_options(*layers: Options) -> Options:
@@ -178,7 +209,8 @@ def engine_arguments(load: LoadOptions, *, host: str, slots: Path) -> list[str]:
         arguments += ["--port", "0"]
     arguments += ["-c", str(load.context * load.parallel), "-np", str(load.parallel)]
     arguments += ["-b", str(load.batch), "-ub", str(load.batch)]
-    arguments += ["--cache-ram", str(load.cache_ram >> 20), "--slot-save-path", str(slots)]
+    cache_ram = 0 if load.adapters else load.cache_ram  # it would give one adapter's to another
+    arguments += ["--cache-ram", str(cache_ram >> 20), "--slot-save-path", str(slots)]
     arguments += ["--flash-attn", load.flash_attention]
     # An answer goes on where a request says so; one that has ended can be rendered as such.
     arguments += ["--no-prefill-assistant"]
@@ -225,6 +257,8 @@ def _file_arguments(load: LoadOptions) -> list[str]:
     for flag, paths in (("--mmproj", load.projectors), ("--lora", load.adapters)):
         for path in paths:
             arguments += [flag, str(path)]
+    if load.adapters:
+        arguments += ["--lora-init-without-apply"]  # whoever starts it says which apply
     for item in load.overrides.items():
         arguments += ["--override-kv", _override(*item)]
     return arguments

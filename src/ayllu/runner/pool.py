@@ -11,21 +11,23 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from itertools import chain
+from pathlib import Path
 
 from msgspec import structs
 
 from ayllu.config import Settings
 from ayllu.errors import BusyError, EngineError
-from ayllu.gotime import FOREVER
 from ayllu.models.corrected import Corrector
 from ayllu.models.model import Model
+from ayllu.models.modelfile import MOST_ADAPTERS
 from ayllu.models.name import short_name
 from ayllu.runner import fit
 from ayllu.runner.client import RunnerClient
 from ayllu.runner.engine import Engine
 from ayllu.runner.options import LoadOptions
-from ayllu.runner.place import Key, Lease, LoadedModel, Place, Runner
-from ayllu.runner.process import EngineDiedError, RunnerProcess, start_runner
+from ayllu.runner.place import Key, Lease, LoadedModel, Place, Runner, Tenant, key_of
+from ayllu.runner.process import EngineDiedError, RunnerProcess, kill_unwanted, start_runner
 from ayllu.runner.split import Share, Splitter
 from ayllu.system import memory
 from ayllu.types import Options
@@ -39,6 +41,8 @@ class Pool:
     def __init__(self, settings: Settings, engine: Engine, *, gpus: int = 0) -> None:
         self.splitter: Splitter | None = None
         """Asked of each model before it is loaded, once there is one."""
+        self.siblings: Callable[[Model], tuple[Path, ...]] = lambda _: ()
+        """More adapters to load where a model's are, for models that may be asked for next."""
         self.most = 0
         """Bytes that models may take on this machine in all; 0: as many as it has."""
         self._settings = settings
@@ -80,17 +84,18 @@ class Pool:
         self._waiting += 1
         try:
             take = self._take_slot if slot else self._enter
-            place, runner = await take(model, options, keep_alive, embedding)
+            tenant, runner = await take(model, options, keep_alive, embedding)
         finally:
             self._waiting -= 1
         self._running += slot
         try:
-            yield Lease(runner, time.monotonic_ns() - started)
+            client = runner.client.adapted(runner.scales(fit.adapter_scales(model, options)))
+            yield Lease(runner, client, time.monotonic_ns() - started)
         finally:
             self._running -= slot
             if slot:
                 runner.slots.release()
-            self._leave(place)
+            self._leave(tenant)
 
     @property
     def running(self) -> int:
@@ -110,31 +115,23 @@ class Pool:
 
     def places_of(self, digest: str) -> list[Place]:
         """Where a model is loaded, or about to be, by its manifest's digest."""
-        return [place for key, place in self._places.items() if key.digest == digest]
+        return [place for place in self._places.values() if digest in place.tenants]
 
     def loaded(self) -> list[LoadedModel]:
         """What is in memory now, the longest-lasting first."""
-        rows = [
-            LoadedModel(
-                model=place.model,
-                size=place.runner.size,
-                size_vram=self._size_vram(place.runner),
-                expires_at=place.expires_at,
-                context_length=place.runner.load.context,
-                share=place.runner.share,
-                rate=place.runner.rate,
-            )
-            for place in self._places.values()
-            if place.runner is not None and place.runner.process.alive
-        ]
+        places = self._places.values()
+        rows = chain.from_iterable(place.rows(gpus=self._gpus) for place in places)
         return sorted(rows, key=lambda row: row.expires_at, reverse=True)
 
     async def unload(self, digest: str) -> None:
         """Let a model go, by its manifest's digest: now, or when its last user leaves."""
         for place in self.places_of(digest):
-            place.keep_alive = 0.0
-            if place.users == 0 and not place.loading:
-                await self._end(place)
+            tenant = place.tenants[digest]
+            tenant.keep_alive = 0.0
+            is_coming = place.loading and place.model.digest == digest
+            runner = None if tenant.users or is_coming else self._move_out(tenant)
+            if runner is not None:
+                await asyncio.shield(self._stop(runner))
 
     async def clear(self, digest: str) -> None:
         """Let a model go once its users are done, nobody new coming in; then it is loaded anew."""
@@ -164,83 +161,94 @@ class Pool:
 
     async def _take_slot(
         self, model: Model, options: Options, keep_alive: float | None, embedding: bool
-    ) -> tuple[Place, Runner]:
+    ) -> tuple[Tenant, Runner]:
         """A slot of the model, to be given back; asked for anew where the engine dies meanwhile."""
         while True:
-            place, runner = await self._enter(model, options, keep_alive, embedding)
+            tenant, runner = await self._enter(model, options, keep_alive, embedding)
             try:
-                await runner.slots.acquire()
+                await runner.slots.acquire(runner.scales(fit.adapter_scales(model, options)))
             except BaseException:
-                self._leave(place)
+                self._leave(tenant)
                 raise
             if runner.process.alive:
-                return place, runner
+                return tenant, runner
             runner.slots.release()
-            self._leave(place)
+            self._leave(tenant)
 
     async def _enter(
         self, model: Model, options: Options, keep_alive: float | None, embedding: bool
-    ) -> tuple[Place, Runner]:
+    ) -> tuple[Tenant, Runner]:
         """Become a user of a child that serves the request, loaded where need be."""
         model = await self._corrector.correct(model)
         load = fit.plan_load(model, options, self._settings, gpus=self._gpus, embedding=embedding)
-        key = Key(model.digest, embedding)
+        alone = self.splitter is not None and self.splitter.is_pinned(model)
+        key = key_of(model, embedding=embedding, alone=alone)
         place = self._places.get(key)
         if place is not None and place.serves(load, options):
-            return place, self._join(place, model, keep_alive)
+            return self._join(place, model, keep_alive)
         async with self._admission:
             place = self._places.setdefault(key, Place(key, model))
-            if keep_alive is not None:
-                place.keep_alive = keep_alive
             if not place.serves(load, options):
-                await self._load(place, load)
+                await self._load(place, model, load)
             if place.runner is None or not place.runner.process.alive:
                 raise EngineDiedError("the engine ended right after it had loaded the model")
-            return place, self._join(place, model, keep_alive)
+            return self._join(place, model, keep_alive)
 
-    def _join(self, place: Place, model: Model, keep_alive: float | None) -> Runner:
+    def _join(self, place: Place, model: Model, keep_alive: float | None) -> tuple[Tenant, Runner]:
         """Count one more user. Nothing may happen between `serves` and this."""
         assert place.runner is not None  # noqa: S101 - a place that serves has one
-        place.model = model
+        is_new = model.digest not in place.tenants
+        tenant = place.admit(model)
         if keep_alive is not None:
-            place.keep_alive = keep_alive
-        place.users += 1
-        place.idle.clear()
-        place.last_used = time.monotonic()
-        place.expires_at = time.time() + self._keep_alive(place)
-        self._cancel_timer(place)
-        return place.runner
+            tenant.keep_alive = keep_alive
+        tenant.count(1)
+        tenant.stay(self._keep_alive(tenant))
+        if is_new:
+            self._tell()
+        return tenant, place.runner
 
-    def _leave(self, place: Place) -> None:
+    def _leave(self, tenant: Tenant) -> None:
         """Count one user less and start the clock of an idle model."""
-        place.users -= 1
-        place.last_used = time.monotonic()
-        if place.users:
+        tenant.count(-1)
+        if tenant.users:
             return
-        place.idle.set()
-        seconds = self._keep_alive(place)
-        if place.runner is None:
-            self._forget(place)
-        elif seconds != FOREVER and not self._closed:
-            place.expires_at = time.time() + seconds
-            place.timer = asyncio.get_running_loop().call_later(seconds, self._expire, place)
+        if tenant.place.runner is None and not tenant.place.loading:
+            tenant.move_out()
+            self._forget(tenant.place)
+        elif not self._closed:
+            tenant.stay(self._keep_alive(tenant), self._expire)
 
-    def _keep_alive(self, place: Place) -> float:
-        return self._settings.keep_alive if place.keep_alive is None else place.keep_alive
+    def _keep_alive(self, tenant: Tenant) -> float:
+        return self._settings.keep_alive if tenant.keep_alive is None else tenant.keep_alive
 
-    def _expire(self, place: Place) -> None:
-        place.timer = None
-        if place.users == 0 and (runner := self._take(place)) is not None:
+    def _expire(self, tenant: Tenant) -> None:
+        tenant.timer = None
+        if tenant.users == 0 and (runner := self._move_out(tenant)) is not None:
             self._stop(runner)
 
-    async def _load(self, place: Place, load: LoadOptions) -> None:
-        """Put a child with these options in the place of what is there. Under the lock."""
-        await self._clear(place)
-        if self._closed:
-            raise BusyError(CLOSING)
-        self._places[place.key] = place
-        place.loading = True
+    def _move_out(self, tenant: Tenant) -> Runner | None:
+        """Take a model out of its place; where none is left, the child, to be stopped."""
+        tenant.move_out()
+        if not tenant.place.tenants:
+            return self._take(tenant.place)
+        self._tell()
+        return None
+
+    async def _load(self, place: Place, model: Model, load: LoadOptions) -> None:
+        """Put a child with these options in the place of what is there. Under the lock.
+
+        Models that were there stay, as long as their time runs.
+        """
         try:
+            await self._clear(place, stay=True)
+            if self._closed:
+                raise BusyError(CLOSING)
+            self._places[place.key] = place
+            place.loading, place.model = True, model
+            place.admit(model)
+            if not load.embedding and (wanted := place.adapters(load.adapters)):
+                wanted += await asyncio.to_thread(self.siblings, model)
+                load = structs.replace(load, adapters=tuple(dict.fromkeys(wanted))[:MOST_ADAPTERS])
             slots = fit.slots_for(load, self._settings, gpus=self._gpus)
             load = structs.replace(load, parallel=slots)
             size = fit.footprint(fit.load_facts(load), load)
@@ -251,7 +259,7 @@ class Pool:
         finally:
             place.loading = False
             if place.runner is None:
-                self._forget(place)
+                self._take(place)
         self._tell()
 
     async def _start_in_room(
@@ -283,6 +291,8 @@ class Pool:
         runner = Runner(load, process, client, size, share)
         try:
             await client.wait_ready(self._settings.load_timeout)
+            if load.adapters:
+                await client.set_adapters(load.adapter_scales or (0.0,) * len(load.adapters))
         except BaseException as error:
             await asyncio.shield(self._stop(runner))
             if isinstance(error, EngineError):
@@ -312,7 +322,7 @@ class Pool:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(_kill_unwanted)
+            task.add_done_callback(kill_unwanted)
             raise
 
     def _on_exit(self, place: Place, process: RunnerProcess) -> None:
@@ -339,27 +349,32 @@ class Pool:
             idle = [place for place in others if place.users == 0]
             await self._clear(min(idle or others, key=lambda place: place.last_used))
 
-    async def _clear(self, place: Place) -> None:
-        """Let the users of a place finish, nobody new coming in, and end its child."""
+    async def _clear(self, place: Place, *, stay: bool = False) -> None:
+        """Let the users of a place finish, nobody new coming in, and end its child.
+
+        Its models `stay` where another child comes.
+        """
         place.leaving = True
         try:
             if place.runner is not None and place.runner.process.alive:
                 await place.idle.wait()
-            await self._end(place)
+            await self._end(place, stay=stay)
         finally:
             place.leaving = False
 
-    async def _end(self, place: Place) -> None:
+    async def _end(self, place: Place, *, stay: bool = False) -> None:
         """End the child of a place, if there is one."""
-        runner = self._take(place)
+        runner = self._take(place, stay=stay)
         if runner is not None:
             await asyncio.shield(self._stop(runner))
 
-    def _take(self, place: Place) -> Runner | None:
+    def _take(self, place: Place, *, stay: bool = False) -> Runner | None:
         """Take a place's child out of the pool; whoever does so stops it."""
         runner, place.runner = place.runner, None
-        place.keep_alive = None
-        self._cancel_timer(place)
+        for tenant in () if stay else [*place.tenants.values()]:
+            tenant.keep_alive = None
+            if not tenant.users:
+                tenant.move_out()
         self._forget(place)
         if runner is not None:
             self._tell()
@@ -371,7 +386,7 @@ class Pool:
 
     def _forget(self, place: Place) -> None:
         """Drop an empty place."""
-        if not place.users and not place.loading and self._places.get(place.key) is place:
+        if not place.tenants and not place.loading and self._places.get(place.key) is place:
             del self._places[place.key]
 
     def _stop(self, runner: Runner) -> asyncio.Task[None]:
@@ -380,18 +395,3 @@ class Pool:
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
         return task
-
-    def _cancel_timer(self, place: Place) -> None:
-        if place.timer is not None:
-            place.timer.cancel()
-            place.timer = None
-
-    def _size_vram(self, runner: Runner) -> int:
-        """Bytes on graphics cards: all of the model where there is one, unless told otherwise."""
-        return runner.size if self._gpus and runner.load.gpu_layers != 0 else 0
-
-
-def _kill_unwanted(task: asyncio.Task[RunnerProcess]) -> None:
-    """End a child whose start nobody waits for any more."""
-    if not task.cancelled() and task.exception() is None:
-        task.result().kill("the request was canceled while the model was loading")

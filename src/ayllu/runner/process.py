@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import shutil
@@ -135,3 +136,9 @@ def sweep_runtime_folders() -> None:
         pid = folder.name.removeprefix(USERS_PREFIX).partition("-")[0]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def kill_unwanted(task: asyncio.Task[RunnerProcess]) -> None:
+    """End a child whose start nobody waits for any more."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().kill("the request was canceled while the model was loading")

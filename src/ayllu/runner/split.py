@@ -34,6 +34,9 @@ class Share(Protocol):
 class Splitter(Protocol):
     """Decides whether a model is loaded here alone."""
 
+    def is_pinned(self, model: Model) -> bool:
+        """Whether the owner said where this one runs: it then shares its engine with no other."""
+
     async def split(self, model: Model, load: LoadOptions) -> Share | None:
         """The share of other machines; None where the model is to be loaded here as a whole.
 

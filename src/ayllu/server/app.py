@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 
 import structlog
@@ -32,6 +33,7 @@ from ayllu.models.create import Progress
 from ayllu.models.extra import OllamaShelf, extra_shelves
 from ayllu.models.gguf_shelf import GgufShelf
 from ayllu.models.shelf import PackagedShelf
+from ayllu.models.siblings import sibling_adapters
 from ayllu.models.store import Store
 from ayllu.models.tools import Tools
 from ayllu.registry.client import Registries
@@ -102,11 +104,13 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             on_change=lambda: node.own.change(deployments=deployments.running()),
         )
         pool.splitter = deployments
+        pool.siblings = partial(sibling_adapters, store)
         pins = Pins(node, pool, store, deployments, settings.home)
         jobs = Jobs(
             settings.home,
             Steps(settings, store, pool, tools),
-            lambda count: node.own.change(training=count),
+            on_model=node.note_models,
+            on_count=lambda count: node.own.change(training=count),
         )
         away = Away(
             settings, node, store, lambda name: puller(app.state.ayllu).pull(Order(text=name))

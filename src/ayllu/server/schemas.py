@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from ayllu.models.modelfile import PARAMETER_KINDS
+from ayllu.models.modelfile import LARGEST_SCALE, PARAMETER_KINDS
 from ayllu.runner.options import LARGEST, LEAST
 from ayllu.types import Json
 
@@ -56,6 +56,7 @@ _OPTIONS: dict[str, Schema] = {
     "bool": {"type": "boolean"},
     "string": TEXT,
     "list": list_of(TEXT),
+    "floats": list_of({"type": "number", "minimum": -LARGEST_SCALE, "maximum": LARGEST_SCALE}),
 }
 
 

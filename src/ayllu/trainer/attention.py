@@ -57,7 +57,7 @@ def attend(  # noqa: PLR0913 - transformers calls it
             *parts,
             attn_mask=mask,
             dropout_p=dropout,
-            is_causal=mask is None,
+            is_causal=mask is None and parts[0].shape[2] == parts[1].shape[2],
             scale=scaling,
             enable_gqa=parts[0].shape[1] != parts[1].shape[1],
         )

@@ -17,7 +17,6 @@ import threading
 import warnings
 from pathlib import Path
 
-
 _MMAP_THRESHOLD = -3
 """M_MMAP_THRESHOLD of glibc's malloc.h."""
 

@@ -21,6 +21,7 @@ from ayllu.trainer.loop import Trainer
 from ayllu.trainer.measure import measure_steps
 from ayllu.trainer.memory import bound
 from ayllu.trainer.network import Network, read_network, write_result
+from ayllu.trainer.replay import replays
 from ayllu.trainer.spec import (
     ENDED,
     EXAMPLES,
@@ -132,7 +133,8 @@ def _ready(folder: Path, work: Work) -> tuple[Network, Examples]:
         context=work.settings.context,
         vocabulary=network.model.config.vocab_size,
     )
-    return network, examples
+    own = replays(folder, network, examples.training)
+    return network, examples._replace(training=(*examples.training, *own))
 
 
 def _threads(folder: Path, work: Work) -> int:
@@ -151,7 +153,13 @@ def _is_full(error: OSError, folder: Path) -> bool:
 
 
 def _is_memory(error: Exception) -> bool:
-    words = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
+    words = (
+        "can't allocate memory",
+        "not enough memory",
+        "out of memory",
+        "bad_alloc",
+        "start new thread",
+    )
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(word in str(error) for word in words)
     )

@@ -146,6 +146,22 @@ def _stretch(model: Module, reader: Any) -> None:  # noqa: ANN401 - of gguf
 
 
 def _with_adapter(model: Module, settings: Settings) -> Module:
+    head = model.get_output_embeddings() if model.config.tie_word_embeddings else None
+    linear = {
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    unknown = [
+        target
+        for target in settings.targets
+        if not any(f".{name}".endswith(f".{target}") for name in linear)
+    ]
+    if unknown:
+        raise BadRequestError(
+            f"this model has no layers {', '.join(unknown)}: those that can be trained are "
+            + ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+        )
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -155,18 +171,7 @@ def _with_adapter(model: Module, settings: Settings) -> Module:
         use_dora=settings.dora,
         task_type="CAUSAL_LM",
     )
-    try:
-        return get_peft_model(model, config)
-    except ValueError as error:
-        layers = {
-            name.rpartition(".")[2]
-            for name, module in model.named_modules()
-            if isinstance(module, torch.nn.Linear)
-        }
-        raise BadRequestError(
-            f"the layers {', '.join(settings.targets)} cannot be trained: this model has "
-            + ", ".join(sorted(layers))
-        ) from error
+    return get_peft_model(model, config)
 
 
 def _quantize(model: Module) -> None:

@@ -11,6 +11,7 @@ whole: all but `progress.jsonl` are written under another name first.
     measured.json     Measured, of a few steps that changed nothing
     progress.jsonl    a Report a line
     checkpoint-N/     after N steps: all that going on takes
+    replay.npy        what the base made up, to be learned beside the examples
     best.pt           the best weights so far, where training may stop early
     result/           an adapter as PEFT saves it, or `model.safetensors` with all weights
     ended.json        Ended, at the very end
@@ -28,10 +29,14 @@ EXAMPLES = "examples.npz"
 MEASURED = "measured.json"
 PROGRESS = "progress.jsonl"
 CHECKPOINT = "checkpoint-"
+REPLAY = "replay.npy"
 BEST = "best.pt"
 RESULT = "result"
 ENDED = "ended.json"
 LOG = "log.txt"
+
+_MOST_REPLAYS = 512
+_LONGEST_REPLAY = 256
 
 Method = Literal["lora", "full", "qlora"]
 Schedule = Literal["cosine", "linear", "constant"]
@@ -46,6 +51,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     `rank`, `alpha`, `dropout`, `targets` (names of linear layers as PEFT takes them; none: all),
     `rslora` and `dora` are of adapters. `epochs` are passes over the data, `steps` bounds them
     where it is not 0. A step takes `batch` times `accumulate` examples of at most `context` tokens.
+    For each example there are `replay` others that the base makes up (512 at most), for it forgets
+    what it is not reminded of.
     `warmup` is a share of all steps, `clip` the norm that gradients are cut to. `validation` is the
     share of the examples that is held back; there is an evaluation each `evaluate_every` steps, and
     after `patience` of them without a better loss training ends, and the best weights are the
@@ -70,6 +77,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     batch: _Count = 0
     accumulate: _Count = 0
     context: _Count = 0
+    replay: Annotated[float, Meta(ge=0, le=100)] = 1.0
     packing: bool = True
     validation: _Share = 0.1
     evaluate_every: _Count = 0
@@ -146,7 +154,7 @@ class Ended(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def step_count(settings: Settings, examples: int) -> int:
-    """How many steps so many examples take, in all epochs."""
+    """How many steps so many examples take in all epochs, the base's among them."""
     every = settings.batch * settings.accumulate
     steps = -(-example_count(settings, examples) // every)
     return min(steps, settings.steps) if settings.steps else steps
@@ -155,3 +163,13 @@ def step_count(settings: Settings, examples: int) -> int:
 def example_count(settings: Settings, examples: int) -> int:
     """How many examples are gone through in all epochs, the last of which may be a part of one."""
     return max(1, round(settings.epochs * examples))
+
+
+def replay_count(settings: Settings, examples: int) -> int:
+    """How many examples the base makes up beside so many of the user's."""
+    return min(_MOST_REPLAYS, round(settings.replay * examples))
+
+
+def replay_length(settings: Settings, mean: float) -> int:
+    """How many tokens each of those has, where the user's have `mean` tokens."""
+    return max(2, min(settings.context, _LONGEST_REPLAY, max(64, round(2 * mean))))

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from ayllu.gguf import arch
 from ayllu.gguf.read import Header
-from ayllu.trainer.spec import Settings, step_count
+from ayllu.trainer.spec import Settings, replay_count, replay_length, step_count
 from ayllu.tune.prepare import Prepared
 
 BATCH_TOKENS = 2048
@@ -51,7 +51,13 @@ def settle(settings: Settings, model: Header, prepared: Prepared) -> Settings:
 
 def steps_of(settings: Settings, prepared: Prepared) -> int:
     """How many steps a training has."""
-    return step_count(settings, prepared.examples - prepared.held)
+    return step_count(settings, _all_examples(settings, prepared))
+
+
+def _all_examples(settings: Settings, prepared: Prepared) -> int:
+    """Those to train on: the user's, and what the base makes up."""
+    examples = max(1, prepared.examples - prepared.held)
+    return examples + replay_count(settings, examples)
 
 
 def _learning_rate(settings: Settings, model: Header) -> float:
@@ -86,7 +92,8 @@ def _epochs(settings: Settings, examples: int) -> float:
     Few examples are few steps, and nothing is learned in those; many are learned in one pass.
     """
     if settings.steps:
-        return settings.steps * settings.batch * settings.accumulate / examples
+        every = settings.batch * settings.accumulate
+        return settings.steps * every / (examples + replay_count(settings, examples))
     return float(max(1, min(10, round(3 * math.sqrt(200 / examples)))))
 
 
@@ -102,15 +109,29 @@ def _evaluate_every(settings: Settings, prepared: Prepared) -> int:
 
 
 def _checkpoint_every(settings: Settings, model: Header, prepared: Prepared) -> int:
-    """Ten times in all, or each ten minutes, and so that it takes less than a twentieth of the time.
+    """Ten times in all, or each ten minutes; it takes less than a twentieth of the time.
 
     What is written are the trained weights and two numbers of the optimizer's for each.
     """
-    per_step = settings.batch * settings.accumulate * prepared.tokens / max(1, prepared.examples)
+    per_step = settings.batch * settings.accumulate * mean_tokens(settings, prepared)[0]
     seconds = max(1e-3, 6 * arch.parameter_count(model) * per_step / _FLOPS)
     writing = 12 * trained_count(settings, model) / _DISK
     often = min(math.ceil(steps_of(settings, prepared) / LOOKS), math.ceil(600 / seconds))
     return max(1, often, math.ceil(20 * writing / seconds))
+
+
+def mean_tokens(settings: Settings, prepared: Prepared) -> tuple[float, float]:
+    """How many tokens an example has, the base's own among them, and how many of them count."""
+    examples = max(1, prepared.examples - prepared.held)
+    own = replay_count(settings, examples)
+    mean = prepared.tokens / max(1, prepared.examples)
+    counted = prepared.trained_tokens / max(1, prepared.examples)
+    length = replay_length(settings, mean)
+    total = examples + own
+    return (
+        (examples * mean + own * length) / total,
+        (examples * counted + own * (length - 1)) / total,
+    )
 
 
 def trained_count(settings: Settings, model: Header) -> int:

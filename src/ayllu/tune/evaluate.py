@@ -25,6 +25,8 @@ from ayllu.gguf.tool import Step
 from ayllu.models.model import Model
 from ayllu.models.name import short_name
 from ayllu.models.tools import Tools, check_form
+from ayllu.runner.fit import adapter_scales
+from ayllu.runner.options import parse_options
 
 _SPACE = re.compile(r"\s+")
 _MOST = 700.0
@@ -85,13 +87,14 @@ class Comparison(Struct, frozen=True):
 
 
 def subject(model: Model, *, bare: bool = False) -> Subject:
-    """A model as it is evaluated; `bare` leaves out its adapters. Raises BadRequestError."""
+    """A model as it is served; `bare` leaves out its adapters. Raises BadRequestError."""
     header = cached_header(model.path)
     arch.check(header)
     if "completion" not in arch.capabilities(header):
         raise BadRequestError(f"{short_name(model.name)} writes no text: it cannot be evaluated")
     check_form(model.path)
-    adapters = () if bare else tuple((path, 1.0) for path in model.adapters)
+    scales = adapter_scales(model, parse_options(model.params))
+    adapters = () if bare else tuple(scales.items())
     return Subject(short_name(model.name), model.path, adapters)
 
 

@@ -42,7 +42,7 @@ _FOREIGN = (
     (b"\xfd7zXZ", "compressed with xz: unpack it first"),
     (b"GGUF", "a model, not data"),
 )
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 """Characters of a document that are tokenized at a time."""
 
 
@@ -158,8 +158,9 @@ def _read_text(path: Path, name: str) -> Iterator[tuple[int, Value]]:
     begins = True
     for block in characters(path, name):
         if held is not None and len(held) + len(block) > _BLOCK and held.strip():
-            yield 0, Text(held, begins=begins, ends=False)
-            held, begins = "", False
+            cut = held.rfind("\n") + 1 or len(held)
+            yield 0, Text(held[:cut], begins=begins, ends=False)
+            held, begins = held[cut:], False
         held = ((held or "") + block).replace("\r\n", "\n")
     if held is None or not (held.strip() or not begins):
         yield 0, Unusable("the file has no text")

@@ -168,7 +168,7 @@ class Folder:
         """Remove what only going on would take, checkpoints above all: the job is done."""
         for path in self._checkpoints():
             shutil.rmtree(path, ignore_errors=True)
-        self.clear(BASE, spec.BEST)
+        self.clear(BASE, spec.BEST, spec.REPLAY)
 
     def keep(self, name: str, blob: Path, *, copies: bool) -> None:
         """Give a blob a second name here, so that it stays when the store lets it go.

@@ -45,11 +45,19 @@ class Doing(Struct, frozen=True):
 class Jobs:
     """All jobs below a home folder. Whoever starts them closes them; trainings go on then."""
 
-    def __init__(self, home: Path, steps: Steps, note: Callable[[int], object]) -> None:
-        """`note` is told how many jobs are not over."""
-        self._note = note
+    def __init__(
+        self,
+        home: Path,
+        steps: Steps,
+        *,
+        on_model: Callable[[], None],
+        on_count: Callable[[int], object],
+    ) -> None:
+        """Have `on_model` called when a job has become a model, `on_count` with the open ones."""
+        self._on_count = on_count
         self._root = home / FOLDER
         self._steps = steps
+        self._on_model = on_model
         self._jobs: dict[str, Job] = {}
         self._doing: dict[str, Doing] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -60,8 +68,11 @@ class Jobs:
 
     def start(self) -> None:
         """Go on with what is not over, trainings first; another server of this home may do so."""
-        if not self._root.is_dir() or not self._take():
-            return
+        if self._root.is_dir():
+            self._take()
+
+    def _load(self) -> None:
+        """Read the jobs that are there, and go on with them."""
         for path in self._root.glob(f"{_PREVIEW}*"):
             shutil.rmtree(path, ignore_errors=True)
         jobs = [job for path in self._root.iterdir() if (job := Folder(path).job()) is not None]
@@ -120,7 +131,7 @@ class Jobs:
         try:
             await asyncio.to_thread(self._steps.take, order, folder)
             await self._steps.check(order, folder)
-            return await self._steps.preview(order, folder)
+            return await self._steps.preview(order, folder, self._taken())
         finally:
             await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
 
@@ -137,7 +148,7 @@ class Jobs:
             await self._steps.check(order, folder, base=digest)
             job = Job(
                 id=id_,
-                order=await asyncio.to_thread(self._steps.named, order),
+                order=await asyncio.to_thread(self._steps.named, order, self._taken()),
                 digest=base.digest,
                 architecture=base.architecture,
                 state="preparing",
@@ -191,6 +202,9 @@ class Jobs:
         """Remove a job and its folder; one that runs is cancelled first. Raises NotFoundError."""
         job = self.find(id_)
         await self._stop(job)
+        job = self.find(id_)
+        if not job.is_over:
+            job = self._change(job, state="cancelled", ended_at=time.time())
         await asyncio.to_thread(self.folder(job).remove)
         self._jobs.pop(id_, None)
         self._tell()
@@ -212,13 +226,19 @@ class Jobs:
         finally:
             self._listeners.discard(changed)
 
+    def _taken(self) -> set[str]:
+        """The names that jobs under way will give."""
+        return {job.order.name for job in self._jobs.values() if not job.is_over}
+
     def _take(self) -> bool:
         """Whether the folder is ours, and of no other server that runs."""
         if not self._is_ours:
             with using(self._root):
                 lock = locked(self._root / ".lock", exclusive=True)
                 self._is_ours = self._lock.enter_context(lock)
-            if not self._is_ours:
+            if self._is_ours:
+                self._load()
+            else:
                 self._lock.close()
                 _log.warning("another server of this home folder trains", folder=str(self._root))
         return self._is_ours
@@ -248,15 +268,15 @@ class Jobs:
             job = await self._work(job)
             job = self._change(job, state="done", ended_at=time.time())
         except AylluError as error:
-            await self._fail(job, error.sentence)
+            self._fail(job, error.sentence)
         except Exception:  # noqa: BLE001 - a bug ends the job, and not in silence
             _log.exception("a job of fine-tuning broke", job=job.id)
-            await self._fail(job, "internal error: see the server's log")
+            self._fail(job, "internal error: see the server's log")
         finally:
             self._doing.pop(job.id, None)
             self._tell()
 
-    async def _fail(self, job: Job, why: str) -> None:
+    def _fail(self, job: Job, why: str) -> None:
         try:
             self._change(self._jobs[job.id], state="failed", error=why, ended_at=time.time())
         except AylluError as error:
@@ -276,6 +296,7 @@ class Jobs:
                 job = await self._train(job, folder)
                 job = self._change(job, state="finishing")
             await self._follow(job, self._steps.finish(job, folder))
+            self._on_model()
             await asyncio.to_thread(folder.slim)
             return job
 
@@ -314,7 +335,7 @@ class Jobs:
             )
         job = self._change(job, starts=starts, checkpoint=checkpoint)
         python = await self._steps.ready(folder)
-        await asyncio.to_thread(program.start, python, folder)
+        program.start(python, folder)  # not in a thread: whoever cancels has to find it
         return job
 
     def _change(self, job: Job, **fields: object) -> Job:
@@ -326,6 +347,6 @@ class Jobs:
         return job
 
     def _tell(self) -> None:
-        self._note(sum(not job.is_over for job in self._jobs.values()))
+        self._on_count(sum(not job.is_over for job in self._jobs.values()))
         for listener in self._listeners:
             listener.set()

@@ -15,7 +15,7 @@ from ayllu.errors import BadRequestError
 LONGEST = 8_000_000
 """Characters of a line, or of a JSON value in a list."""
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 _HEAD = 4096
 _MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),

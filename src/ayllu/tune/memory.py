@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from ayllu.gguf import arch
 from ayllu.gguf.read import Header
 from ayllu.trainer.hardware import prefers_bfloat16
-from ayllu.trainer.spec import Settings
-from ayllu.tune.defaults import trained_count
+from ayllu.trainer.spec import Settings, replay_length
+from ayllu.tune.defaults import mean_tokens, trained_count
 from ayllu.tune.prepare import Prepared
 
 PROGRAM = 420_000_000
@@ -67,14 +69,16 @@ def _layer_numbers(model: Header) -> int:
 def _heaviest(settings: Settings, prepared: Prepared) -> tuple[float, float]:
     """The tokens of the largest batch that may come, and those that count.
 
-    Padded, all are as long as the longest; otherwise one may be, beside others that are usual.
+    Padded, all are as long as the longest; otherwise chance brings more long ones than usual.
     """
-    count = max(1, min(settings.batch, prepared.examples - prepared.held))
-    mean = prepared.tokens / max(1, prepared.examples)
+    count = settings.batch
+    mean, counted = mean_tokens(settings, prepared)
     longest = min(prepared.longest, settings.context)
-    tokens = mean * (count - 1) + longest if settings.packing else longest * count
-    share = prepared.trained_tokens / max(1, prepared.tokens)
-    return tokens, tokens * share
+    if settings.replay:
+        longest = max(longest, replay_length(settings, prepared.tokens / max(1, prepared.examples)))
+    usual = mean * count + (longest - mean) * math.sqrt(count)
+    tokens = min(longest * count, usual if settings.packing else longest * count)
+    return tokens, tokens * counted / mean
 
 
 def _vocabulary(model: Header) -> int:

@@ -49,7 +49,7 @@ _UNTRAINED = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_sho
 
 _FILE_TYPE, _F16, _MATRIX = "general.file_type", 1, "quantize.imatrix."
 _TYPES = "types.json"
-_CONVERTING = "converting the trained model"
+_CONVERTING, _WRITING = "converting the trained model", "writing the trained model"
 _WANT_MATRIX = ("IQ1", "IQ2", "IQ3", "Q2_K_S")
 """Beginnings of types that the engine makes with an importance matrix only, or badly without."""
 
@@ -145,56 +145,63 @@ def _is_blob(store: Store, layer: Layer, path: Path) -> bool:
 
 
 async def _make(making: _Making, name: ModelName) -> AsyncGenerator[Progress]:
-    """The weights or the adapter first, then the model."""
-    result, kind, parts = making.result, _kind(making), []
-    if result.quantize:
-        parse_quantization(result.quantize)
-        if kind == "adapter":
-            raise BadRequestError("an adapter is not quantized: give a type with `merge` only")
-    steps = _adapter(making) if kind != "full" else _weights(making)
-    async with aclosing(steps) as lines:
+    """The adapter or the weights first, then the model."""
+    kind, digest = _kind(making), ""
+    async with aclosing(_trained(making, kind)) as lines:
         async for line in lines:
             if isinstance(line, str):
-                parts.append(line)
+                digest = line
             else:
                 yield line
-    if kind == "merged":
-        async with aclosing(_merge(making, parts.pop())) as lines:
-            async for line in lines:
-                if isinstance(line, str):
-                    parts.append(line)
-                else:
-                    yield line
-    (digest,) = parts
-    card = msgspec.json.encode(_card(making, kind))
-    adapters = {"the trained adapter": digest} if kind == "adapter" else {}
+    result = making.result
     wanted = "" if kind == "adapter" else _type(making.header, result.quantize)
     request = CreateRequest(
         from_=full_name(result.base),
-        adapters=adapters,
+        adapters={"the trained adapter": digest} if kind == "adapter" else {},
         system=result.system or "",
         quantize=wanted,
         requantize=bool(wanted),
         imatrix=wanted.upper().startswith(_WANT_MATRIX),
     )
     trained = Trained(
-        card=card,
-        weights="" if adapters else digest,
+        card=msgspec.json.encode(_card(making, kind)),
+        weights="" if kind == "adapter" else digest,
         without_system=result.system == "",
     )
     work = create(making.store, name, request, tools=making.tools, trained=trained)
-    async with aclosing(work) as lines:
-        async for progress in lines:
+    async with aclosing(work) as created:
+        async for progress in created:
             yield progress
 
 
+async def _trained(making: _Making, kind: Kind) -> AsyncGenerator[Progress | str]:
+    """Make what was trained a GGUF; its digest comes last."""
+    adapter = ""
+    async with aclosing(_weights(making) if kind == "full" else _adapter(making)) as lines:
+        async for line in lines:
+            if kind == "merged" and isinstance(line, str):
+                adapter = line
+            else:
+                yield line
+    if kind == "merged":
+        async with aclosing(_merge(making, adapter)) as lines:
+            async for line in lines:
+                yield line
+
+
 def _kind(making: _Making) -> Kind:
-    """What the training left. Raises BadRequestError where that is nothing."""
+    """What is to be made. Raises BadRequestError where the training left nothing, or not that."""
+    if making.result.quantize:
+        parse_quantization(making.result.quantize)
     if (making.trained / WEIGHTS_FILE).is_file():
         return "full"
     if not all((making.trained / name).is_file() for name in ADAPTER_FILES):
         raise BadRequestError("the training left no result: train again")
-    return "merged" if making.result.merge else "adapter"
+    if making.result.merge:
+        return "merged"
+    if making.result.quantize:
+        raise BadRequestError("an adapter is not quantized: give a type with `merge` only")
+    return "adapter"
 
 
 def _type(base: Header, wanted: str) -> str:
@@ -219,7 +226,7 @@ async def _adapter(making: _Making) -> AsyncGenerator[Progress | str]:
                 yield Progress(status, total=step.total, completed=step.completed)
     finally:
         making.made.extend(work.made)
-    (digest,) = work.groups["adapters"].values()
+    (digest,) = work.files()["adapters"].values()
     yield digest
 
 
@@ -257,9 +264,10 @@ async def _weights(making: _Making) -> AsyncGenerator[Progress | str]:
             async for step in steps:
                 yield Progress(_CONVERTING, total=step.total, completed=step.completed)
         keys, parts = await asyncio.to_thread(_assemble, making, tensors.path)
+        total = sum(part.size for part in parts)
         async with aclosing(write_gguf(new.path, keys, parts, alignment=header.alignment)) as sizes:
             async for size in sizes:
-                yield Progress("writing the trained model", completed=size)
+                yield Progress(_WRITING, total=total, completed=min(size, total))
         yield await _publish(making, new)
 
 

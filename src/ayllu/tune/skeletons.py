@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 from msgspec import Struct, structs
 
-from ayllu.types import Message
+from ayllu.types import Json, Message, ToolCall
 
 Ask = Callable[[Sequence[Message]], Awaitable[str]]
 
@@ -29,6 +29,15 @@ _MOST = 1024
 
 _ALIKE = """ "q" 'r' \\s <t> &u; {{v}} {w} [x] (y) %z% #1 $2 *_~`^=+-/:;,.?!@|3 é\t4\n\n  5\r\n"""
 """What stands in for a text: all that a template might escape, replace or strip."""
+
+_WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 _.,:;/()+-]*[A-Za-z0-9_.)])?")
+"""An argument of a call that is written in JSON, or anywhere, as it is."""
+
+_NUMBER = 918_273_640_000_000
+_LEAST_ID = 6
+
+_HOLE = r"\u0000"
+"""How JSON writes what begins what stands for a leaf in a form."""
 
 _LITERAL = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 _ESCAPE = re.compile(r"\\(.)")
@@ -53,15 +62,20 @@ class Skeletons:
 
         Raises OtherwiseError where it turns out that prompts were not the engine's.
         """
-        texts = [text for one in messages if _is_plain(one) for text in _texts(one)]
-        forms = [*map(self._form, messages)]
-        known = [text for text in texts if self._passes(text)]
-        if not (self._quick and known) or len(set(known)) < len(known):
+        forms: list[str] = []
+        leaves: list[_Leaf] = []
+        for one in messages:
+            shown, found = self._taken_apart(one, _hole)
+            forms.append(msgspec.json.encode(shown).decode())
+            leaves += found
+        texts = [leaf.value for leaf in leaves if leaf.kind == "text"]
+        holes = sum(form.count(_HOLE) for form in forms)
+        if not self._quick or not leaves or holes > len(leaves) or len(set(texts)) < len(texts):
             return await ask(messages)
         skeleton = await self._skeleton((*way, *forms), messages, ask)
         if skeleton is None:
             return await ask(messages)
-        prompt = skeleton.fill(known)
+        prompt = skeleton.fill([str(leaf.value) for leaf in leaves])
         skeleton.used += 1
         compared = skeleton.used <= _FIRST or skeleton.used % _EACH == 0
         if compared and await ask(messages) != prompt:
@@ -78,27 +92,61 @@ class Skeletons:
         return self._kept.get(key)
 
     async def _learn(self, messages: Sequence[Message], ask: Ask) -> _Skeleton | None:
-        marks: list[str] = []
-
-        def marked(text: str) -> str:
-            if not self._passes(text):
-                return text
-            marks.append(f"Qz{len(marks)}begin{_ALIKE}Qz{len(marks)}end")
-            return marks[-1]
-
-        prompt = await ask([_with_texts(one, marked) for one in messages])
+        leaves: list[_Leaf] = []
+        shown = []
+        for one in messages:
+            marked, found = self._taken_apart(one, _mark, len(leaves))
+            shown.append(marked)
+            leaves += found
+        marks = [str(_mark(leaf, number)) for number, leaf in enumerate(leaves)]
+        prompt = await ask(shown)
         pieces = re.split(f"({'|'.join(map(re.escape, marks))})", prompt)
         rest = "".join(pieces[::2]).lower()
-        if any(
-            f"qz{number}{end}" in rest for number in range(len(marks)) for end in ("begin", "end")
-        ):
-            return None
+        for number, leaf in enumerate(leaves):
+            changed = any(f"qz{number}{end}" in rest for end in ("begin", "end"))
+            if changed or (leaf.kind == "number" and marks[number] not in pieces):
+                return None
         return _Skeleton(pieces[::2], [marks.index(mark) for mark in pieces[1::2]])
 
-    def _form(self, message: Message) -> str:
-        """All of a message that counts, but for the texts that are passed on."""
-        shown = _with_texts(message, lambda text: "\0" if self._passes(text) else text)
-        return msgspec.json.encode(shown).decode()
+    def _taken_apart(
+        self, message: Message, put: Callable[[_Leaf, int], Json], first: int = 0
+    ) -> tuple[Message, list[_Leaf]]:
+        """A message with something else in place of what is passed on, and that, in its order."""
+        leaves: list[_Leaf] = []
+
+        def leaf(kind: str, value: Json) -> Json:
+            leaves.append(_Leaf(kind, value))
+            return put(leaves[-1], first + len(leaves) - 1)
+
+        def text(value: str) -> str:
+            return str(leaf("text", value)) if self._passes(value) else value
+
+        def name(value: str) -> str:
+            return str(leaf("id", value)) if len(value) >= _LEAST_ID and value.isalnum() else value
+
+        def argument(value: Json) -> Json:
+            if isinstance(value, dict):
+                return {key: argument(item) for key, item in value.items()}
+            if isinstance(value, list):
+                return [argument(item) for item in value]
+            if isinstance(value, str) and _WORD.fullmatch(value) and self._passes(value):
+                return leaf("word", value)
+            is_number = isinstance(value, int) and not isinstance(value, bool)
+            return leaf("number", value) if is_number and 0 <= value < _NUMBER else value
+
+        def call(one: ToolCall) -> ToolCall:
+            arguments = argument(one.function.arguments)
+            function = structs.replace(one.function, arguments=arguments)
+            return structs.replace(one, function=function, id=name(one.id))
+
+        shown = structs.replace(
+            message,
+            content=text(message.content),
+            thinking=text(message.thinking),
+            tool_calls=tuple(map(call, message.tool_calls)),
+            tool_call_id=name(message.tool_call_id),
+        )
+        return shown, leaves
 
     def _passes(self, text: str) -> bool:
         """Whether a template has no reason to look at a text."""
@@ -122,19 +170,25 @@ class _Skeleton(Struct):
         return "".join(parts)
 
 
-def _is_plain(message: Message) -> bool:
-    return not (message.tool_calls or message.tool_call_id or message.images)
+class _Leaf(Struct, frozen=True):
+    """What is passed on: a text, a word or a number of a call's arguments, or an id."""
+
+    kind: str
+    value: Json
 
 
-def _texts(message: Message) -> tuple[str, str]:
-    return message.content, message.thinking
+def _hole(leaf: _Leaf, _number: int) -> str:
+    """What stands for a leaf in a form; templates may look at how long an id is."""
+    return f"\0{leaf.kind}{len(leaf.value) if leaf.kind == 'id' else ''}"
 
 
-def _with_texts(message: Message, change: Callable[[str], str]) -> Message:
-    if not _is_plain(message):
-        return message
-    content, thinking = map(change, _texts(message))
-    return structs.replace(message, content=content, thinking=thinking)
+def _mark(leaf: _Leaf, number: int) -> Json:
+    """What stands for a leaf in a skeleton's prompt."""
+    if leaf.kind == "number":
+        return _NUMBER + number
+    if leaf.kind == "id":
+        return f"{number}Qz{'x' * len(leaf.value)}"[: len(leaf.value)]
+    return f"Qz{number}begin{_ALIKE if leaf.kind == 'text' else ''}Qz{number}end"
 
 
 def _names(jinja: str) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from pathlib import Path
 
@@ -100,13 +100,16 @@ class Steps:
         await program.find_python(self._config.torch_python)
         await self._read(order, folder)
 
-    def named(self, order: Order) -> Order:
-        """The order with a name for what comes of it: its own, else one that nothing has yet."""
+    def named(self, order: Order, taken: Collection[str]) -> Order:
+        """The order with a name for what comes of it: its own, else one that nothing has yet.
+
+        `taken` are those that other jobs will give.
+        """
         if order.name:
             return structs.replace(order, name=short_name(parse_name(order.name)))
         plain = f"{parse_name(order.model).model.lower()}-tuned"
         found, count = parse_name(plain), 1
-        while self._store.find(found) is not None:
+        while short_name(found) in taken or self._store.find(found) is not None:
             count += 1
             found = parse_name(f"{plain}-{count}")
         return structs.replace(order, name=short_name(found))
@@ -191,7 +194,7 @@ class Steps:
             operations=FULL if order.method == "full" else ADAPTER,
         )
 
-    async def preview(self, order: Order, folder: Folder) -> Preview:
+    async def preview(self, order: Order, folder: Folder, taken: Collection[str]) -> Preview:
         """What a training would be, told by its first steps."""
         async with aclosing(self.prepare(order, folder)) as steps:
             async for _ in steps:
@@ -199,7 +202,7 @@ class Steps:
         prepared, settings, needs = folder.prepared, _work(folder).settings, self.needs(folder)
         assert prepared is not None  # noqa: S101 - it was written just now
         seen = Preview(
-            order=await asyncio.to_thread(self.named, order),
+            order=await asyncio.to_thread(self.named, order, taken),
             prepared=prepared,
             settings=settings,
             steps=steps_of(settings, prepared),
@@ -216,6 +219,11 @@ class Steps:
         """Make a model of what was trained."""
         order, prepared = job.order, folder.prepared
         assert prepared is not None  # noqa: S101 - it was trained on
+        if await asyncio.to_thread(self._store.find, parse_name(order.model)) is None:
+            raise NotFoundError(
+                f"{order.model} was removed while it was trained: get it back, and then "
+                f"`ayllu tune resume {job.id}` makes {order.name} of it"
+            )
         result = Result(
             folder=folder.path,
             base=parse_name(order.model),
@@ -244,13 +252,13 @@ class Steps:
         except NotFoundError as error:
             raise NotFoundError(f"model '{order.model}' not found") from error
         check_form(model.path)
-        if model.adapters:
-            raise BadRequestError(
-                f"{order.model} is {model.parent or 'a model'} with an adapter, which cannot be "
-                "trained further: train its base on all data, or train with `merge` first"
-            )
         if why := untrainable(cached_header(model.path)):
             raise BadRequestError(f"{order.model} cannot be tuned: {why}")
+        if model.adapters:
+            raise BadRequestError(
+                f"{order.model} cannot be tuned: it has an adapter, which training would not see; "
+                "take the model that it was made from, or one that was tuned with `merge`"
+            )
         return model
 
     async def _read(self, order: Order, folder: Folder) -> Data:
@@ -278,6 +286,8 @@ def _check(order: Order) -> None:
     """Raises BadRequestError for what no base and no data could make right."""
     if order.name:
         parse_name(order.name)
+    if order.method == "full" and (order.dora or order.rslora):
+        raise BadRequestError("dora and rslora are of adapters, and full trains all weights")
     if order.quantize:
         parse_quantization(order.quantize)
         if not (order.merge or order.method == "full"):

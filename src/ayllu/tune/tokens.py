@@ -54,11 +54,9 @@ async def tokenize_rests(client: RunnerClient, texts: Sequence[str]) -> list[lis
     if not texts:
         return []
     anchor, *found = await tokenize_all(client, [_ANCHOR, *(_ANCHOR + text for text in texts)])
-    alone = await tokenize_all(client, texts)
-    return [
-        ids[len(anchor) :] if _begins(anchor, ids) else plain
-        for ids, plain in zip(found, alone, strict=True)
-    ]
+    merged = [text for text, ids in zip(texts, found, strict=True) if not _begins(anchor, ids)]
+    alone = iter(await tokenize_all(client, merged))
+    return [ids[len(anchor) :] if _begins(anchor, ids) else next(alone) for ids in found]
 
 
 async def tokenize_all(client: RunnerClient, texts: Sequence[str]) -> list[list[int]]:
