@@ -322,7 +322,7 @@ def test_rows_that_a_template_refuses_are_bad(tmp_path: Path) -> None:
         assert [row.line for row in told.bad] == [3, 2, 5]
         assert "nobody shouts here" in told.bad[1].reason
         assert told.bad[2].reason == "the model's template leaves out the call of message 2"
-        with pytest.raises(BadRequestError, match=r"3 rows of the data are bad: rows"):
+        with pytest.raises(BadRequestError, match=r"the data has bad rows \(3\): rows"):
             await make(pool, model, tmp_path, rows, strict=True)
         with pytest.raises(BadRequestError, match=r"there is nothing to train on: rows"):
             await make(pool, model, tmp_path, PAIRS, system="Be brief!!")
