@@ -228,6 +228,8 @@ def test_documents_are_cut_into_pieces_that_begin_as_the_model_wants(tmp_path: P
         tmp_path / "m.gguf", extra={"tokenizer.ggml.add_bos_token": True}, context=64
     )
     text = "abcdefghij" * 20
+    exact = made(tmp_path, model_of("x", gguf), "a" * 2 * 63)
+    assert [len(tokens) for tokens in exact.tokens] == [64, 64, 2]
     made_ = made(tmp_path, model_of("m", gguf), text)
     assert [len(tokens) for tokens in made_.tokens] == [64, 64, 64, 13]
     assert made_.prepared.context == 64
@@ -277,6 +279,7 @@ def test_what_cannot_be_prepared_is_refused_in_a_sentence(tmp_path: Path, chat_g
         assert "longer than the 512 that the model was made for" in await refusal(
             pool, model, PAIRS, settings=Settings(context=1000)
         )
+        assert "8 at least" in await refusal(pool, model, PAIRS, settings=Settings(context=7))
         assert (
             "3 examples are so long that nothing to learn is within the context of 512 tokens"
             in await refusal(pool, model, long)
@@ -358,3 +361,9 @@ def test_an_engine_that_dies_is_started_again(tmp_path: Path, tool_gguf: Path) -
         assert last.examples >= 100
 
     with_pool(tmp_path, work)
+
+
+def test_a_piece_with_nothing_to_learn_is_none(tmp_path: Path, base_gguf: Path) -> None:
+    made_ = made(tmp_path, model_of("m", base_gguf), "a" * 128, Settings(context=64, validation=0))
+    assert [len(tokens) for tokens in made_.tokens] == [64, 64]
+    assert (made_.prepared.dropped, made_.prepared.truncated) == (0, 0)
