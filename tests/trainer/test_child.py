@@ -222,14 +222,18 @@ def test_dora_leaves_the_weights_with_what_was_learned_in_them(
     [
         (
             {"targets": ("q_proj", "c_attn")},
-            "this model has no layers c_attn: those that can be trained are down_proj, gate_proj, "
-            "k_proj, o_proj, q_proj, up_proj, v_proj",
+            (
+                "this model has no layers c_attn: those that can be trained are down_proj, "
+                "gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"
+            ),
         ),
         ({"method": "qlora"}, "qlora needs a CUDA GPU, and there is none: lora does without"),
         (
             {"room": 400_000_000},
-            "memory ran out: a smaller batch (with more accumulation), a shorter context or "
-            "gradient checkpointing takes less",
+            (
+                "memory ran out: a smaller batch (with more accumulation), a shorter context or "
+                "gradient checkpointing takes less"
+            ),
         ),
     ],
 )
