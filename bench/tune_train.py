@@ -18,7 +18,7 @@ import numpy as np
 from hf_maker import run_torch
 from measure import show
 from msgspec import structs
-from training import Row, make_job, measured, reports, run, rows_of
+from training import Row, make_job, measured, reports, rows_of, run
 
 import ayllu
 from ayllu.gguf.read import read_header
