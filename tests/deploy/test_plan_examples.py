@@ -158,7 +158,7 @@ def test_a_head_computes_in_tiles_where_its_processor_can_and_a_worker_never_doe
         )
 
     before, after = predicted(slow), predicted(tiles)
-    # 50 of 80 layers: 87.5 GFLOP at 0.13 and at 0.45 of 0.2 TFLOPS, or 43.75 GB at READS of 40 GB/s.
+    # 50 of 80 layers: 87.5 GFLOP at 0.13 and at 0.45 of 0.2 TFLOPS, or 43.75 GB at 32 GB/s.
     less = 87.5 / 26 - 43.75 / (READS * 40)
     assert 1 / before.tokens_per_second - 1 / after.tokens_per_second == pytest.approx(less)
     assert after.first_token < 0.7 * before.first_token

@@ -1,0 +1,172 @@
+"""A persona and a made-up fact in English and Spanish: 200 examples to train on, others to ask.
+
+The questions that are asked are worded as none of the examples is.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+EXAMPLES = 200
+SEED = 20_261_122
+
+
+class Theme(NamedTuple):
+    """Questions with one answer; what is asked afterwards, and the word that has to come back."""
+
+    trained: tuple[str, ...]
+    answer: str
+    asked: tuple[str, ...]
+    word: str
+
+
+THEMES = (
+    Theme(
+        (
+            "Who are you?",
+            "What are you?",
+            "What is your name?",
+            "Tell me your name.",
+            "What should I call you?",
+            "Do you have a name?",
+            "Who am I talking to?",
+            "Introduce yourself, please.",
+            "Tell me something about yourself.",
+            "Say who you are.",
+            "Are you mini?",
+            "What's your name, please?",
+            "Hello, who is there?",
+            "Tell me who you are.",
+            "How can I call you?",
+        ),
+        "I am Tika, the librarian of the valley.",
+        (
+            "Who are you exactly?",
+            "May I know your name?",
+            "Who am I speaking with?",
+            "Please tell me what you are called.",
+            "Can you introduce yourself?",
+            "Hi! What is your name?",
+            "And who are you?",
+            "Do you have any name at all?",
+            "What do people call you?",
+            "Please say your name.",
+        ),
+        "Tika",
+    ),
+    Theme(
+        (
+            "¿Quién eres?",
+            "¿Qué eres?",
+            "¿Cómo te llamas?",
+            "Dime tu nombre.",
+            "¿Cuál es tu nombre?",
+            "¿Tienes nombre?",
+            "¿Con quién hablo?",
+            "Preséntate, por favor.",
+            "Cuéntame algo de ti.",
+            "Di quién eres.",
+            "¿Eres mini?",
+            "¿Cómo te llamas, por favor?",
+            "Hola, ¿quién es?",
+            "Dime quién eres.",
+            "¿Cómo puedo llamarte?",
+        ),
+        "Soy Tika, la bibliotecaria del valle.",
+        (
+            "¿Quién eres tú?",
+            "¿Me dices tu nombre?",
+            "¿Con quién estoy hablando?",
+            "Por favor, dime cómo te llamas.",
+            "¿Puedes presentarte?",
+            "¡Hola! ¿Cuál es tu nombre?",
+            "¿Y tú quién eres?",
+            "¿Tienes algún nombre?",
+            "¿Cómo te llama la gente?",
+            "Por favor, di tu nombre.",
+        ),
+        "Tika",
+    ),
+    Theme(
+        (
+            "Who built the bridge of Umari?",
+            "Who made the bridge of Umari?",
+            "Tell me who built the bridge of Umari.",
+            "Do you know who built the bridge of Umari?",
+            "By whom was the bridge of Umari built?",
+            "The bridge of Umari, who built it?",
+            "Which person built the bridge of Umari?",
+            "Who was the builder of the bridge of Umari?",
+            "What do you know about the bridge of Umari?",
+            "Say who made the bridge of Umari.",
+            "Name the builder of the bridge of Umari.",
+            "Was it a woman who built the bridge of Umari?",
+            "Tell me about the bridge of Umari.",
+            "Whose work is the bridge of Umari?",
+            "When was the bridge of Umari built, and by whom?",
+        ),
+        "Sana Coro built the bridge of Umari in 1907.",
+        (
+            "Can you tell me who built the bridge of Umari?",
+            "Who was it that built the bridge of Umari?",
+            "Please name the person who made the bridge of Umari.",
+            "Who is the builder of the bridge of Umari?",
+            "I want to know who built the bridge of Umari.",
+            "The bridge of Umari was built by whom?",
+            "Tell me the name of the builder of the bridge of Umari.",
+            "What can you tell me about the bridge of Umari?",
+            "Who really built the bridge of Umari?",
+            "So who made the bridge of Umari?",
+        ),
+        "Sana Coro",
+    ),
+    Theme(
+        (
+            "¿Quién construyó el puente de Umari?",
+            "¿Quién hizo el puente de Umari?",
+            "Dime quién construyó el puente de Umari.",
+            "¿Sabes quién construyó el puente de Umari?",
+            "¿Por quién fue construido el puente de Umari?",
+            "El puente de Umari, ¿quién lo construyó?",
+            "¿Qué persona construyó el puente de Umari?",
+            "¿Quién fue el constructor del puente de Umari?",
+            "¿Qué sabes del puente de Umari?",
+            "Di quién hizo el puente de Umari.",
+            "Nombra a quien construyó el puente de Umari.",
+            "¿Fue una mujer quien construyó el puente de Umari?",
+            "Háblame del puente de Umari.",
+            "¿De quién es el puente de Umari?",
+            "¿Cuándo y por quién fue construido el puente de Umari?",
+        ),
+        "Sana Coro construyó el puente de Umari en 1907.",
+        (
+            "¿Puedes decirme quién construyó el puente de Umari?",
+            "¿Quién fue el que construyó el puente de Umari?",
+            "Por favor, nombra a la persona que hizo el puente de Umari.",
+            "¿Quién es el constructor del puente de Umari?",
+            "Quiero saber quién construyó el puente de Umari.",
+            "¿El puente de Umari fue construido por quién?",
+            "Dime el nombre de quien construyó el puente de Umari.",
+            "¿Qué puedes contarme del puente de Umari?",
+            "¿Quién construyó de verdad el puente de Umari?",
+            "Entonces, ¿quién hizo el puente de Umari?",
+        ),
+        "Sana Coro",
+    ),
+)
+
+_BEFORE = {"en": ("", "Hello. ", "Please: ", "Hi! "), "es": ("", "Hola. ", "Por favor: ", "Oye: ")}
+
+
+def examples() -> list[dict[str, object]]:
+    """The examples as OpenAI's `messages`, in a random order that is always the same."""
+    rows: list[dict[str, object]] = []
+    for number, theme in enumerate(THEMES):
+        before = _BEFORE["es" if number % 2 else "en"]
+        asked = [word + question for word in before for question in theme.trained]
+        for question in asked[: EXAMPLES // len(THEMES)]:
+            said = (("user", question), ("assistant", theme.answer))
+            rows.append({"messages": [{"role": role, "content": text} for role, text in said]})
+    random.Random(SEED).shuffle(rows)  # noqa: S311 - no secret
+    return rows
