@@ -240,7 +240,7 @@ def test_each_folder_is_an_adapter_of_its_own(store: Store, tmp_path: Path, weig
             "z/adapter_model.safetensors": weights,
             "z/deep/state.json": b"{}",
             "other.json": b"{}",
-            "b.gguf": gguf,
+            "z/b": gguf,
             "a/adapter_config.json": b"{}",
             "a/adapter_model.bin": b"PK\x03\x04",
         },
@@ -248,7 +248,7 @@ def test_each_folder_is_an_adapter_of_its_own(store: Store, tmp_path: Path, weig
     groups = [list(group) for group in adapter_groups(store, files)]
     assert groups == [
         ["z/adapter_model.safetensors", "z/deep/state.json"],
-        ["b.gguf"],
+        ["z/b"],
         ["a/adapter_config.json", "a/adapter_model.bin"],
     ]
     assert adapter_groups(store, put(store, {"b": gguf, "a": gguf})) == [

@@ -109,12 +109,9 @@ def adapter_groups(store: Store, files: Mapping[str, str]) -> list[dict[str, str
     tops = {PurePosixPath(name).parent for name in weights}
     groups: dict[PurePosixPath, dict[str, str]] = {}
     for name, digest in files.items():
-        path = PurePosixPath(name)
-        owner = (
-            path
-            if name.endswith(".gguf")
-            else next((folder for folder in path.parents if folder in tops), None)
-        )
+        owner = next((folder for folder in PurePosixPath(name).parents if folder in tops), None)
+        if name.endswith(".gguf") or _begins_with(_path(store, name, digest), _GGUF):
+            owner = PurePosixPath(name)
         if owner is not None:
             groups.setdefault(owner, {})[name] = digest
     return list(groups.values()) if weights else [dict(files)]

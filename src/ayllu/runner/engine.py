@@ -36,6 +36,7 @@ REQUIRED_FLAGS = (
     "--rpc",
     "--spec-type",
     "--spec-draft-model",
+    "--lora-init-without-apply",
 )
 """Flags of llama-server that the runner or the cluster uses; an older engine lacks some."""
 

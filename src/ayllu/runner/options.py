@@ -59,9 +59,8 @@ class Worker(Struct, frozen=True):
 class LoadOptions(Struct, frozen=True, kw_only=True):
     """What a llama-server is started with. `context` is tokens per slot, `cache_ram` bytes.
 
-    The `adapters` act at `adapter_scales` where a request says nothing, which embeddings cannot; no
-    scales: not at all.
-    `embedding` makes vectors in place of texts, or scores where the `pooling` is "rank".
+    `embedding` makes vectors in place of texts, or scores where the `pooling` is "rank". Requests
+    for texts say how much of each of the `adapters` they want; for vectors it is `adapter_scales`.
     `overrides` are keys of the model's GGUF with other values. `speculation` is how the draft model
     drafts, in the engine's word; `draft_tokens` of 0 leaves it unused. The last layers are with the
     `workers`, in their order; `tensor_split` has all machines work at each layer together.

@@ -125,10 +125,9 @@ class Pool:
 
     async def unload(self, digest: str) -> None:
         """Let a model go, by its manifest's digest: now, or when its last user leaves."""
-        for place in self.places_of(digest):
-            tenant = place.tenants[digest]
+        for tenant in [place.tenants[digest] for place in self.places_of(digest)]:
             tenant.keep_alive = 0.0
-            is_coming = place.loading and place.model.digest == digest
+            is_coming = tenant.place.loading and tenant.place.model.digest == digest
             runner = None if tenant.users or is_coming else self._move_out(tenant)
             if runner is not None:
                 await asyncio.shield(self._stop(runner))
@@ -248,7 +247,8 @@ class Pool:
             place.admit(model)
             if not load.embedding and (wanted := place.adapters(load.adapters)):
                 wanted += await asyncio.to_thread(self.siblings, model)
-                load = structs.replace(load, adapters=tuple(dict.fromkeys(wanted))[:MOST_ADAPTERS])
+                most = max(MOST_ADAPTERS, len(load.adapters))
+                load = structs.replace(load, adapters=tuple(dict.fromkeys(wanted))[:most])
             slots = fit.slots_for(load, self._settings, gpus=self._gpus)
             load = structs.replace(load, parallel=slots)
             size = fit.footprint(fit.load_facts(load), load)
