@@ -15,7 +15,7 @@ from hf_maker import run_torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ayllu.errors import BadRequestError, UnsupportedError
+from ayllu.errors import BadRequestError, StoreError, UnsupportedError
 from ayllu.tune.data import Data, read
 from ayllu.tune.lines import LONGEST
 from ayllu.tune.rows import Chat, Text
@@ -169,9 +169,16 @@ def test_bad_rows_are_listed_and_left_out(tmp_path: Path) -> None:
 
 def test_strict_refuses_bad_rows_with_the_first_reasons(tmp_path: Path) -> None:
     told = refusal(tmp_path, {"rows.jsonl": BAD + "1\n2\n"}, strict=True)
-    assert told.startswith("5 rows of the data are bad: rows.jsonl, line 1: not JSON")
+    assert told.startswith("the data has bad rows (5): rows.jsonl, line 1: not JSON")
     assert "rows.jsonl, line 6: the list of messages is empty" in told
     assert told.endswith("; and 2 more")
+
+
+def test_a_file_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
+    data = look(tmp_path, {"rows.jsonl": LINES})
+    (tmp_path / "blob-0").unlink()
+    with pytest.raises(StoreError, match="cannot be used: No such file"):
+        asked(data)
 
 
 def test_only_the_first_bad_rows_are_kept(tmp_path: Path) -> None:
@@ -183,9 +190,9 @@ def test_only_the_first_bad_rows_are_kept(tmp_path: Path) -> None:
     ("files", "told"),
     [
         ({"a.jsonl": ""}, "there is nothing to train on: a.jsonl: the file is empty"),
-        ({"a.jsonl": "\n\n"}, "there is nothing to train on: the files are empty"),
-        ({"a.json": "[]"}, "there is nothing to train on: the files are empty"),
-        ({"a.csv": "question,answer\n"}, "there is nothing to train on: the files are empty"),
+        ({"a.jsonl": "\n\n"}, "there is nothing to train on: the files have no rows"),
+        ({"a.json": "[]"}, "there is nothing to train on: the files have no rows"),
+        ({"a.csv": "question,answer\n"}, "there is nothing to train on: the files have no rows"),
         ({"a.jsonl": LINES.splitlines()[0]}, "the data has only one example"),
         (
             {"a.jsonl": '{"messages": [{"role": "user", "content": "x"}]}\n' * 5},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,12 @@ import numpy as np
 import pytest
 from gguf_maker import CHATML, make_successor_model
 from msgspec import structs
+from preparing import NO_SPLIT, made, make
+from small_disk import mounted
 from talking import ask, kill, model_of, with_pool
 
 from ayllu.chat.request import ChatRequest
-from ayllu.errors import AylluError, BadRequestError
+from ayllu.errors import AylluError, BadRequestError, StoreError
 from ayllu.gguf.tool import Step
 from ayllu.models.model import Model
 from ayllu.runner.pool import Pool
@@ -24,7 +25,6 @@ from ayllu.tune.data import read
 from ayllu.tune.prepare import Prepared, prepare
 from ayllu.types import Message, Options, ToolCall, ToolFunction
 
-NO_SPLIT = Settings(validation=0)
 LLAMA2 = (
     "{{ if .System }}<<SYS>>{{ .System }}<</SYS>>{{ end }}[INST] {{ .Prompt }} [/INST]"
     " {{ .Response }}<|im_end|>"
@@ -80,72 +80,6 @@ TOOLS: dict[str, Any] = {
 }
 ACTS = {"prompt": TOOLS["messages"][:1], "completion": TOOLS["messages"][1:], "tools": [ADD]}
 PAIRS = [{"prompt": f"Say {word}.", "completion": f"{word}!"} for word in ("one", "two", "three")]
-
-
-class Made:
-    """What was prepared, and the arrays that were written."""
-
-    def __init__(self, prepared: Prepared, folder: Path, steps: Sequence[Step]) -> None:
-        self.prepared = prepared
-        self.steps = steps
-        arrays = np.load(folder / EXAMPLES)
-        assert {name: array.dtype.name for name, array in arrays.items()} == {
-            "tokens": "int32",
-            "trained": "uint8",
-            "ends": "int64",
-            "held": "uint8",
-        }
-        ends = arrays["ends"]
-        self.tokens = np.split(arrays["tokens"], ends[:-1])
-        self.trained = np.split(arrays["trained"], ends[:-1])
-        self.held = arrays["held"].tolist()
-        assert ends[-1] == len(arrays["tokens"]) == len(arrays["trained"]) == prepared.tokens
-        assert len(ends) == len(self.held) == prepared.examples
-        assert arrays["trained"].sum() == prepared.trained_tokens
-
-    @property
-    def samples(self) -> list[list[tuple[str, bool]]]:
-        """The samples' texts, and whether they are learned."""
-        return [[(s.text, s.trained) for s in one.segments] for one in self.prepared.samples]
-
-
-async def make(
-    pool: Pool,
-    model: Model,
-    folder: Path,
-    rows: Sequence[Any] | str,
-    settings: Settings = NO_SPLIT,
-    **more: Any,
-) -> Made:
-    """Prepare rows, or a text."""
-    name = "rows.txt" if isinstance(rows, str) else "rows.jsonl"
-    path = folder / name
-    path.write_text(rows if isinstance(rows, str) else "".join(f"{json.dumps(r)}\n" for r in rows))
-    steps: list[Step] = []
-    data = await read({name: path}, folder)
-    async with aclosing(prepare(pool, model, data, settings, folder, **more)) as items:
-        async for item in items:
-            if isinstance(item, Prepared):
-                return Made(item, folder, steps)
-            steps.append(item)
-    pytest.fail("nothing was prepared")
-
-
-def made(
-    folder: Path,
-    model: Model,
-    rows: Sequence[Any] | str,
-    settings: Settings = NO_SPLIT,
-    **more: Any,
-) -> Made:
-    """The same with a pool of its own."""
-    found: list[Made] = []
-
-    async def work(pool: Pool) -> None:
-        found.append(await make(pool, model, folder, rows, settings, **more))
-
-    with_pool(folder, work)
-    return found[0]
 
 
 def test_every_answer_of_a_conversation_is_learned_up_to_its_end(
@@ -294,6 +228,8 @@ def test_documents_are_cut_into_pieces_that_begin_as_the_model_wants(tmp_path: P
         tmp_path / "m.gguf", extra={"tokenizer.ggml.add_bos_token": True}, context=64
     )
     text = "abcdefghij" * 20
+    exact = made(tmp_path, model_of("x", gguf), "a" * 2 * 63)
+    assert [len(tokens) for tokens in exact.tokens] == [64, 64, 2]
     made_ = made(tmp_path, model_of("m", gguf), text)
     assert [len(tokens) for tokens in made_.tokens] == [64, 64, 64, 13]
     assert made_.prepared.context == 64
@@ -343,11 +279,28 @@ def test_what_cannot_be_prepared_is_refused_in_a_sentence(tmp_path: Path, chat_g
         assert "longer than the 512 that the model was made for" in await refusal(
             pool, model, PAIRS, settings=Settings(context=1000)
         )
+        assert "8 at least" in await refusal(pool, model, PAIRS, settings=Settings(context=7))
         assert (
             "3 examples are so long that nothing to learn is within the context of 512 tokens"
             in await refusal(pool, model, long)
         )
         assert "only one example" in await refusal(pool, model, "short")
+
+    with_pool(tmp_path, work)
+
+
+def test_a_full_disk_is_named(tmp_path: Path, chat_gguf: Path) -> None:
+    rows = [{"prompt": f"Say {n}.", "completion": f"{n}!" * 50} for n in range(50)]
+
+    async def work(pool: Pool) -> None:
+        with mounted(tmp_path / "disk", "size=16k") as disk:
+            path = tmp_path / "rows.jsonl"
+            path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+            data = await read({"rows.jsonl": path}, tmp_path)
+            with pytest.raises(StoreError, match="there is no space left in"):
+                async for _ in prepare(pool, model_of("m", chat_gguf), data, NO_SPLIT, disk):
+                    pass
+            assert not list(disk.iterdir())
 
     with_pool(tmp_path, work)
 
@@ -372,7 +325,7 @@ def test_rows_that_a_template_refuses_are_bad(tmp_path: Path) -> None:
         assert [row.line for row in told.bad] == [3, 2, 5]
         assert "nobody shouts here" in told.bad[1].reason
         assert told.bad[2].reason == "the model's template leaves out the call of message 2"
-        with pytest.raises(BadRequestError, match=r"3 rows of the data are bad: rows"):
+        with pytest.raises(BadRequestError, match=r"the data has bad rows \(3\): rows"):
             await make(pool, model, tmp_path, rows, strict=True)
         with pytest.raises(BadRequestError, match=r"there is nothing to train on: rows"):
             await make(pool, model, tmp_path, PAIRS, system="Be brief!!")
@@ -408,3 +361,9 @@ def test_an_engine_that_dies_is_started_again(tmp_path: Path, tool_gguf: Path) -
         assert last.examples >= 100
 
     with_pool(tmp_path, work)
+
+
+def test_a_piece_with_nothing_to_learn_is_none(tmp_path: Path, base_gguf: Path) -> None:
+    made_ = made(tmp_path, model_of("m", base_gguf), "a" * 128, Settings(context=64, validation=0))
+    assert [len(tokens) for tokens in made_.tokens] == [64, 64]
+    assert (made_.prepared.dropped, made_.prepared.truncated) == (0, 0)

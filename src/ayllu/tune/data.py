@@ -38,8 +38,9 @@ class Data(Struct, frozen=True, kw_only=True):
     digest: str = ""
 
     def read(self) -> Iterator[Row]:
-        """The rows that can be used, in the order of the files' names."""
-        return (row for row in _rows(self.files) if isinstance(row, Row))
+        """The rows that can be used, in the order of the files' names. Raises StoreError."""
+        with using(next(iter(self.files.values())).parent):
+            yield from (row for row in _rows(self.files) if isinstance(row, Row))
 
 
 async def read(
@@ -84,7 +85,7 @@ async def read(
 def check_strict(bad: list[BadRow], count: int) -> None:
     """Raise BadRequestError, with the first reasons, where anything is bad."""
     if count:
-        raise BadRequestError(f"{count:,} rows of the data are bad: {_told(bad, count)}")
+        raise BadRequestError(f"the data has bad rows ({count:,}): {_told(bad, count)}")
 
 
 class _Found(Struct):
@@ -165,6 +166,6 @@ def _digest(files: Mapping[str, Path]) -> str:
 def _told(bad: list[BadRow], count: int) -> str:
     """The first reasons, and how many more there are."""
     if not bad:
-        return "the files are empty"
+        return "the files have no rows"
     shown = "; ".join(row.sentence for row in bad[:_TOLD])
     return shown + (f"; and {count - _TOLD:,} more" if count > _TOLD else "")

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct, field, structs
 
-from ayllu.errors import AylluError, BadRequestError
+from ayllu.errors import BadRequestError
 from ayllu.runner.place import Lease
-from ayllu.runner.process import EngineDiedError
 from ayllu.tune.data import MOST_BAD
 from ayllu.tune.render import Manner, Rendered, Renderer
 from ayllu.tune.rows import BadRow, Chat, Row, RowError, Text
@@ -73,9 +72,7 @@ async def _render(
         return row.example
     try:
         return await renderer.render(lease, manner, row.example)
-    except EngineDiedError:
-        raise
-    except (RowError, AylluError) as error:
+    except (RowError, BadRequestError) as error:
         return BadRow(row.file, row.line, " ".join(str(error).split())[:_REASON])
 
 

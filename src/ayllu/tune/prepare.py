@@ -19,6 +19,7 @@ from ayllu.chat.tokens import ask_beside
 from ayllu.errors import BadRequestError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
+from ayllu.gguf.evaluate import LEAST_CONTEXT
 from ayllu.gguf.tool import Step
 from ayllu.models.describe import capabilities
 from ayllu.models.files import draft, using
@@ -156,7 +157,7 @@ async def prepare(
 def choose_context(model: Model, asked: int = 0) -> int:
     """The most tokens of an example; `asked` is 0 where nobody says.
 
-    Raises BadRequestError for a model that writes no text, or was made for less.
+    Raises BadRequestError for a model that writes no text, or was made for less, and for too few.
     """
     if "completion" not in capabilities(model):
         raise BadRequestError("the model writes no text: only models that do can be trained")
@@ -165,6 +166,8 @@ def choose_context(model: Model, asked: int = 0) -> int:
         raise BadRequestError(
             f"a context of {asked} tokens is longer than the {trained} that the model was made for"
         )
+    if 0 < asked < LEAST_CONTEXT:
+        raise BadRequestError(f"a context of {asked} tokens is too short: {LEAST_CONTEXT} at least")
     return asked or min(CONTEXT, trained or CONTEXT)
 
 

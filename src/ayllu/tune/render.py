@@ -162,6 +162,7 @@ class Renderer(Struct, frozen=True):
                 return await self._turn(lease, mode, tools).shown(shown)
 
         if self.template is not None:
+            await asyncio.sleep(0)  # it is rendered here, and others wait
             return await ask(messages)
         return await self.skeletons.render(_way("prompt", mode, tools), messages, ask)
 

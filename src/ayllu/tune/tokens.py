@@ -86,7 +86,9 @@ class Cutter:
             self._held.append(self._manner.last)
         while len(self._held) >= self._size or (part.ends and self._held):
             piece, self._held = self._held[: self._size], self._held[self._size :]
-            yield _example(self._manner, piece, [(0, len(piece))])
+            example = _example(self._manner, piece, [(0, len(piece))])
+            if example.trained.any():
+                yield example
 
 
 class _Pair(Struct):
