@@ -195,13 +195,20 @@ def test_a_path_that_leaves_the_data_and_an_empty_file_are_told(server: Serving)
     assert answer.status == 400
 
 
-def test_examples_longer_than_the_model_was_made_for_are_told(server: Serving) -> None:
-    write_examples(server.home / "tune" / "job3", ["a" * 600], [1])
+def test_examples_and_answers_fit_what_both_models_were_made_for(server: Serving) -> None:
     adapter = make_adapter(server.home / "long.gguf", {"c": "x"})
-    say_tuned(server, "long", "job3", adapter)
+    for name, letters in (("long", 600), ("full", 440)):
+        write_examples(server.home / "tune" / name, ["a" * letters], [1])
+        say_tuned(server, name, name, adapter)
     answer = evaluate(server, model="long")
     assert answer.status == 400
     assert "the model was made for 512: give a `context` that cuts them" in answer.json["error"]
+    gguf = server.home / "short.gguf"
+    server.create("short", make_successor_model(gguf, chat_template=CHATML, context=480))
+    (sample,) = evaluate(server, model="full", base="short").json["samples"]
+    size = len(ids(f"{START}user\nhi{END}\n{START}assistant\n")) + 440 + 1
+    assert sample["base"] == walk(480 - size)
+    assert sample["tuned"] == RIGHT
 
 
 def test_the_command_shows_a_table_with_samples_or_json(server: Serving, tmp_path: Path) -> None:
@@ -242,9 +249,3 @@ def test_the_record_of_a_training_survives_a_push_and_a_pull(
             shown = [one.post("/api/show", {"model": name}).json for one in (server, other)]
     assert shown[0]["tuned"] == shown[1]["tuned"]
     assert shown[1]["tuned"]["base"] == "base:latest"
-
-
-def test_what_was_tuned_is_not_tuned_again_without_its_adapter(server: Serving) -> None:
-    answer = server.post("/api/tune", {"model": "tuned", "data": rows(server, RIGHT, RIGHT)})
-    assert answer.status == 400
-    assert "it has an adapter, which training would not see" in answer.json["error"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hf_maker import write_safetensors
 from model_maker import files_of, make
 from msgspec import structs
 from small_disk import mounted
@@ -263,6 +264,22 @@ def test_what_is_wrong_is_said_in_a_sentence_and_leaves_nothing(
     assert (
         "the job's file work.json cannot be used" in refused(store, result, torch_python).sentence
     )
+
+
+def test_a_training_that_went_astray_is_told_and_one_that_left_half_of_it(
+    store: Store, tmp_path: Path, trained: Trained, torch_python: Path
+) -> None:
+    make(store, "base", CreateRequest(from_="mini"))
+    result = make_job(trained, tmp_path / "job", store, "base", "full")
+    path = result.folder / "result" / "model.safetensors"
+    write_safetensors(path, {"model.norm.weight": np.full(256, np.nan, np.float32)})
+    assert refused(store, result, torch_python).sentence == (
+        "the trained model cannot be converted: its weights hold numbers that are none (NaN or "
+        "infinity)"
+    )
+    write_safetensors(path, {"model.norm.weight": np.ones(256, np.float32)})
+    error = refused(store, result, torch_python)
+    assert error.sentence == "the training left no token_embd.weight, which the model has"
 
 
 def test_a_base_that_changed_is_refused_and_one_whose_texts_changed_is_not(

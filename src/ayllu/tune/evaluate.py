@@ -137,10 +137,11 @@ async def compare(
     EngineError. Closing the generator ends the work.
     """
     scores: list[tuple[Score, ...]] = []
+    headers = [cached_header(one.path) for one in (base, tuned)]
+    room = min(_room(header, examples, longest if answers else 0) for header in headers)
+    context = -(-(examples.longest + room) // _STEP) * _STEP
     async with tools.turn:
-        for one in (base, tuned):
-            header = cached_header(one.path)
-            context, room = _context(header, examples, answers and longest)
+        for one, header in zip((base, tuned), headers, strict=True):
             tools.check_memory(header, context)
             work = score(
                 one.path,
@@ -162,16 +163,15 @@ async def compare(
     yield Comparison(_figures(base, before), _figures(tuned, after), _samples(before, after))
 
 
-def _context(header: Header, examples: Examples, longest: int) -> tuple[int, int]:
-    """The context that it takes, and how long answers may be in what the model was made for."""
+def _room(header: Header, examples: Examples, longest: int) -> int:
+    """How long answers may be in the context that a model was made for. Raises BadRequestError."""
     trained = arch.context_length(header) or examples.longest + longest
     if examples.longest > trained:
         raise BadRequestError(
             f"the longest example has {examples.longest} tokens, and the model was made for "
             f"{trained}: give a `context` that cuts them"
         )
-    room = min(longest, trained - examples.longest)
-    return -(-(examples.longest + room) // _STEP) * _STEP, room
+    return min(longest, trained - examples.longest)
 
 
 def _figures(one: Subject, scores: Sequence[Score]) -> Figures:

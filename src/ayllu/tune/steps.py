@@ -229,11 +229,6 @@ class Steps:
         check_form(model.path)
         if why := untrainable(cached_header(model.path)):
             raise BadRequestError(f"{order.model} cannot be tuned: {why}")
-        if model.adapters:
-            raise BadRequestError(
-                f"{order.model} cannot be tuned: it has an adapter, which training would not see; "
-                "take the model that it was made from, or one that was tuned with `merge`"
-            )
         return model
 
     async def _read(self, order: Order, folder: Folder) -> Data:
