@@ -23,7 +23,7 @@ Row = tuple[Sequence[int], Sequence[int]]
 
 def settings_of(**values: Any) -> Settings:
     """Settings for a few quick steps."""
-    usual = {
+    usual: dict[str, Any] = {
         "learning_rate": 1e-3,
         "epochs": 1.0,
         "batch": 4,

@@ -9,19 +9,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from small_disk import mounted
 from training import make_job, measured, reports, rows_of, run, start
 
 from ayllu.gguf.safetensors import check_safetensors
-from ayllu.trainer.spec import BEST, LOG, MEASURED, PROGRESS, RESULT
+from ayllu.trainer.spec import BEST, LOG, MEASURED, PROGRESS, REPLAY, RESULT
 
 ROWS, HELD = rows_of(40), rows_of(6, seed=2)
 
 
 def job(folder: Path, model: Path, **values: Any) -> Path:
     """Twenty steps with all that chance has a part in."""
-    usual = {"held": HELD, "epochs": 2, "dropout": 0.1}
+    usual: dict[str, Any] = {"held": HELD, "epochs": 2, "dropout": 0.1}
     return make_job(folder, model, ROWS, **usual | values)
 
 
@@ -172,6 +173,23 @@ def test_examples_that_go_one_after_the_other_count_as_much_as_together(
     assert second == pytest.approx(first, rel=1e-4)
 
 
+def test_the_base_makes_up_texts_once_and_learns_them_too(
+    tmp_path: Path, torch_python: Path, mini_gguf: Path
+) -> None:
+    folder = make_job(tmp_path / "job", mini_gguf, ROWS[:16], replay=0.5)
+    assert run(torch_python, folder, "--measure", "1") is None
+    made = np.load(folder / REPLAY)
+    assert made.shape == (8, 64)
+    assert {int(row[0]) for row in made} <= {int(tokens[0]) for tokens, _ in ROWS[:16]}
+    assert len({row.tobytes() for row in made}) == 8
+    written = (folder / REPLAY).stat().st_mtime_ns
+    ended = run(torch_python, folder)
+    assert ended is not None
+    assert (ended.outcome, ended.steps, measured(folder).steps) == ("done", 6, 6)
+    assert (folder / REPLAY).stat().st_mtime_ns == written
+    assert reports(folder)[6].tokens == 8 * 64 + sum(len(tokens) for tokens, _ in ROWS[:16])
+
+
 def test_all_weights_become_a_model_with_the_types_of_the_base(
     tmp_path: Path, torch_python: Path, mini_gguf: Path
 ) -> None:
@@ -222,14 +240,18 @@ def test_dora_leaves_the_weights_with_what_was_learned_in_them(
     [
         (
             {"targets": ("q_proj", "c_attn")},
-            "this model has no layers c_attn: those that can be trained are down_proj, gate_proj, "
-            "k_proj, o_proj, q_proj, up_proj, v_proj",
+            (
+                "this model has no layers c_attn: those that can be trained are down_proj, "
+                "gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"
+            ),
         ),
         ({"method": "qlora"}, "qlora needs a CUDA GPU, and there is none: lora does without"),
         (
             {"room": 400_000_000},
-            "memory ran out: a smaller batch (with more accumulation), a shorter context or "
-            "gradient checkpointing takes less",
+            (
+                "memory ran out: a smaller batch (with more accumulation), a shorter context or "
+                "gradient checkpointing takes less"
+            ),
         ),
     ],
 )

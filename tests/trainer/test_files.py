@@ -29,7 +29,7 @@ def test_what_cannot_be_written_whole_leaves_what_was_there(tmp_path: Path) -> N
                 raise OSError
 
     write(fails=False)
-    with pytest.raises(OSError, match="^$"):
+    with pytest.raises(OSError, match=r"^$"):
         write(fails=True)
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
     assert (tmp_path / "result" / "weights").read_text() == "False"

@@ -20,7 +20,7 @@ from ayllu.trainer.files import Progress, checkpoints, read_json, replacing, wri
 from ayllu.trainer.loop import Trainer
 from ayllu.trainer.measure import measure_steps
 from ayllu.trainer.memory import bound
-from ayllu.trainer.network import Network, read_network, write_result
+from ayllu.trainer.network import Network, choose_device, read_network, write_result
 from ayllu.trainer.replay import replays
 from ayllu.trainer.spec import (
     ENDED,
@@ -55,9 +55,10 @@ def train(folder: Path, cancelled: Callable[[], bool]) -> int:
 
 
 def measure(folder: Path, steps: int) -> int:
-    """Do some steps that change nothing but `measured.json`; returns the exit status.
+    """Do some steps for `measured.json`; returns the exit status.
 
-    What goes wrong is told by `ended.json`, as in training.
+    They change nothing else; the base's own texts are made here if they are not there yet, and
+    training takes them over. What goes wrong is told by `ended.json`, as in training.
     """
     try:
         work = read_json(folder / WORK, Work)
@@ -123,7 +124,7 @@ def _train(folder: Path, cancelled: Callable[[], bool]) -> Ended:
 
 def _ready(folder: Path, work: Work) -> tuple[Network, Examples]:
     """The model and the examples. Raises BadRequestError, UnsupportedError."""
-    bound(work.room)
+    bound(work.room if choose_device() == "cpu" else 0)  # CUDA reserves more than it takes
     transformers.utils.logging.set_verbosity_error()
     torch.set_num_threads(work.threads)
     torch.set_num_interop_threads(1)

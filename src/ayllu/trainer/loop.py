@@ -33,7 +33,7 @@ class Best(NamedTuple):
 
 
 class Trainer:
-    """A network in training; `step` is how many steps were done.
+    """A network in training by its `settings`; `step` is how many steps were done.
 
     `folder` is the job's. Where it holds a checkpoint, training goes on from there.
     """
@@ -44,7 +44,7 @@ class Trainer:
         self.step = self.tokens = 0
         self._folder = folder
         self._network = network
-        self._settings = network.settings
+        self.settings = network.settings
         self._examples = examples
         self._weights = network.trained()
         self._optimizer = make_optimizer(network)
@@ -59,7 +59,7 @@ class Trainer:
     @property
     def stops(self) -> bool:
         """Whether the validation loss has not become better for too long."""
-        return 0 < self._settings.patience <= self.best.worse
+        return 0 < self.settings.patience <= self.best.worse
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
@@ -84,7 +84,7 @@ class Trainer:
             self.step += 1
             last = self.step == self.course.steps
             validation = self._evaluate_at(self.step, last=last)
-            saves = self._due(self._settings.checkpoint_every, last=last) or cancelled()
+            saves = self._due(self.settings.checkpoint_every, last=last) or cancelled()
             if saves:
                 self._save()
             yield Report(
@@ -111,8 +111,8 @@ class Trainer:
             loss.backward()
             total += loss.detach()
             self.tokens += batch.size
-        torch.nn.utils.clip_grad_norm_(self._weights.values(), self._settings.clip)
-        rate = learning_rate(step, self.course.steps, self._settings)
+        torch.nn.utils.clip_grad_norm_(self._weights.values(), self.settings.clip)
+        rate = learning_rate(step, self.course.steps, self.settings)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
@@ -121,14 +121,14 @@ class Trainer:
 
     def evaluate(self) -> float:
         """The mean loss over all targets of what is held back."""
-        held, size = self._examples.held, self._settings.batch
+        held, size = self._examples.held, self.settings.batch
         total, counted = 0.0, 0
         self._network.model.eval()
         with torch.no_grad(), self._network.computing():
             for start in range(0, len(held), size):
                 batch = make_batch(
                     held[start : start + size],
-                    packing=self._settings.packing,
+                    packing=self.settings.packing,
                     device=self._network.device,
                 )
                 total += summed_loss(self._network.model, batch).item()
@@ -139,24 +139,24 @@ class Trainer:
     def take_best(self) -> None:
         """Go back to the best weights, if training stops for lack of better ones."""
         self._optimizer.state.clear()
-        if self._settings.patience and 0 < self.best.step < self.step:
+        if self.settings.patience and 0 < self.best.step < self.step:
             self._load(read_tensors(self._folder / BEST))
 
     def _batch(self, chosen: list[int]) -> Batch:
         examples = [self._examples.training[place] for place in chosen]
-        packing = self._settings.packing
+        packing = self.settings.packing
         return make_batch(examples, packing=packing, device=self._network.device)
 
     def _due(self, every: int, *, last: bool) -> bool:
         return bool(every) and (last or self.step % every == 0)
 
     def _evaluate_at(self, step: int, *, last: bool) -> float | None:
-        if not self._examples.held or not self._due(self._settings.evaluate_every, last=last):
+        if not self._examples.held or not self._due(self.settings.evaluate_every, last=last):
             return None
         loss = self.evaluate()
         if loss < self.best.loss:
             self.best = Best(loss, step)
-            if self._settings.patience:
+            if self.settings.patience:
                 with replacing(self._folder / BEST) as new:
                     write_tensors(new, self._own_weights())
         else:

@@ -70,8 +70,10 @@ def _heaviest(trainer: Trainer, training: Sequence[Example]) -> set[int]:
     targets = [int(example.trained.sum()) for example in training]
 
     def weight(step: int, sizes: Sequence[int]) -> int:
-        return max(sum(sizes[one] for one in batch) for batch in trainer.course.batches(step))
+        batches = [[sizes[one] for one in batch] for batch in trainer.course.batches(step)]
+        return max(sum(batch) if packing else max(batch) * len(batch) for batch in batches)
 
+    packing = trainer.settings.packing
     steps = range(trainer.course.steps)
     return {max(steps, key=lambda step: weight(step, sizes)) for sizes in (tokens, targets)}
 

@@ -63,11 +63,11 @@ def _all_examples(settings: Settings, prepared: Prepared) -> int:
 def _learning_rate(settings: Settings, model: Header) -> float:
     """2e-4 for an adapter of a model of a billion parameters, more for smaller ones, 1e-3 at most.
 
-    It goes with the fourth root of the size. All weights at once bear a twentieth of it: each
+    It goes with the third root of the size. All weights at once bear a twentieth of it: each
     moves by itself, and what the model knew goes first.
     """
     size = max(1, arch.parameter_count(model))
-    rate = min(1e-3, max(5e-5, 2e-4 * (1e9 / size) ** 0.25))
+    rate = min(1e-3, max(5e-5, 2e-4 * (1e9 / size) ** (1 / 3)))
     return float(f"{rate if settings.method != 'full' else rate / 20:.2g}")
 
 
@@ -87,14 +87,14 @@ def _with_batches(settings: Settings, prepared: Prepared) -> Settings:
 
 
 def _epochs(settings: Settings, examples: int) -> float:
-    """Three passes over 200 examples, more over fewer, one over many; as `steps` say if given.
+    """Four passes over 200 examples, more over fewer, one over many; as `steps` say if given.
 
     Few examples are few steps, and nothing is learned in those; many are learned in one pass.
     """
     if settings.steps:
         every = settings.batch * settings.accumulate
         return settings.steps * every / (examples + replay_count(settings, examples))
-    return float(max(1, min(10, round(3 * math.sqrt(200 / examples)))))
+    return float(max(1, min(10, round(4 * math.sqrt(200 / examples)))))
 
 
 def _evaluate_every(settings: Settings, prepared: Prepared) -> int:
