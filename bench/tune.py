@@ -21,7 +21,7 @@ from serving import Serving, serving, wait_until
 
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
 
-from mini.evaluate import measure  # noqa: E402 - it is found by the line before
+from mini.evaluate import measure
 
 NAME = "tika"
 MOST_SECONDS = 3600.0
@@ -67,7 +67,9 @@ def main() -> None:
         if job["state"] != "done":
             sys.exit(f"the job {job['state']}: {job['error']}")
         ended, measured = job["ended"], job["measured"]
-        print(f"{EXAMPLES} examples, {job['step']} steps, {seconds:.0f} s in all (under 300 wanted)")
+        print(
+            f"{EXAMPLES} examples, {job['step']} steps, {seconds:.0f} s in all (under 300 wanted)"
+        )
         print(f"loss {job['loss']:.3f}, held back {ended.get('validation_loss') or 0:.3f}")
         estimate, seen = job["estimated_memory"] / 1e6, measured["peak"] / 1e6
         print(f"memory: {estimate:.0f} MB by the estimate, {seen:.0f} MB by some steps")

@@ -29,8 +29,7 @@ def pair(
         one.post("/api/cluster/up", {})
         code = one.post("/api/cluster/invite", {}).json["code"]
         assert other.post("/api/cluster/join", {"code": code}).status == 200
-        for server in (one, other):
-            wait_until(lambda server=server: len(nodes(server)) == 2, what="seeing each other")
+        wait_until(lambda: len(nodes(one)) == len(nodes(other)) == 2, what="seeing each other")
         yield one, other
 
 

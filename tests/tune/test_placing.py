@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from cluster_maker import node_id, record
 from msgspec import structs
 
@@ -55,10 +56,9 @@ def test_room_and_the_owners_limits_count_on_the_others() -> None:
 def test_jobs_before_it_and_copies_take_their_time() -> None:
     assert chosen(machine("here", 1.0), machine("other", 2.0, training=1)) == HERE
     assert chosen(machine("here", 1.0, training=1), machine("other", 1.0)) == OTHER
-    lacks = machine("other", 2.0, models=())
-    assert seconds(TASK, lacks, WAYS, HERE) == (
-        seconds(TASK, machine("other", 2.0), WAYS, HERE) or 0
-    ) + TASK.size / 110e6
+    lacks, holds = machine("other", 2.0, models=()), machine("other", 2.0)
+    copying = (seconds(TASK, lacks, WAYS, HERE) or 0) - (seconds(TASK, holds, WAYS, HERE) or 0)
+    assert copying == pytest.approx(TASK.size / 110e6)
     short = structs.replace(TASK, tokens=1000)
     assert first_done(short, (machine("here", 1.0), lacks), WAYS, HERE) == HERE
 
@@ -67,6 +67,8 @@ def test_all_weights_take_half_as_long_again_and_unmeasured_machines_count_as_sl
     here = machine("here", 1.0)
     adapter = seconds(TASK, here, WAYS, HERE)
     whole = seconds(structs.replace(TASK, operations=FULL), here, WAYS, HERE)
-    assert adapter and whole == 1.5 * adapter
+    assert adapter is not None
+    assert whole == 1.5 * adapter
     unknown = seconds(TASK, machine("here", 0.0), WAYS, HERE)
-    assert unknown and unknown > adapter / WORTH
+    assert unknown is not None
+    assert unknown > adapter / WORTH
