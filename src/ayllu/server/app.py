@@ -69,8 +69,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         keep_in(settings.home / "headers")
         if not settings.no_prune:
             _prune(store)
-        devices = list_devices(engine)
-        gpus = len(devices)
+        gpus = len(devices := list_devices(engine))
         pool = Pool(settings, engine, gpus=gpus)
         kept = _stored(settings)
         registries = Registries(settings)
