@@ -158,6 +158,7 @@ def prepared_of(rows: list[Row]) -> Prepared:
         bad_count=0,
         truncated=0,
         dropped=0,
+        unthought=0,
         tokens=sum(lengths),
         trained_tokens=int(np.sum([sum(trained) for _, trained in rows])),
         longest=max(lengths),
