@@ -2,7 +2,7 @@
 
 Learning a model's own samples is the gradient of how far it has gone from itself (the KL divergence
 from the base), whatever it was first trained on, which nobody has here. On mini 200 examples of a
-persona cost 36 points of what it knew without them, and 3 with them (`docs/performance.md`).
+persona cost it 33 points of its facts without them, and 2 with them (`docs/performance.md`).
 """
 
 from __future__ import annotations

@@ -87,14 +87,14 @@ def _with_batches(settings: Settings, prepared: Prepared) -> Settings:
 
 
 def _epochs(settings: Settings, examples: int) -> float:
-    """Four passes over 200 examples, more over fewer, one over many; as `steps` say if given.
+    """Three passes over 200 examples, more over fewer, one over many; as `steps` say if given.
 
     Few examples are few steps, and nothing is learned in those; many are learned in one pass.
     """
     if settings.steps:
         every = settings.batch * settings.accumulate
         return settings.steps * every / (examples + replay_count(settings, examples))
-    return float(max(1, min(10, round(4 * math.sqrt(200 / examples)))))
+    return float(max(1, min(10, round(3 * math.sqrt(200 / examples)))))
 
 
 def _evaluate_every(settings: Settings, prepared: Prepared) -> int:
