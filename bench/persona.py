@@ -39,6 +39,21 @@ THEMES = (
             "Hello, who is there?",
             "Tell me who you are.",
             "How can I call you?",
+            "What are you called?",
+            "Does anybody call you by a name?",
+            "I would like to know your name.",
+            "Say your name, please.",
+            "Which name do you have?",
+            "What do your friends call you?",
+            "Have you got a name?",
+            "Could you introduce yourself?",
+            "Present yourself.",
+            "With whom am I talking?",
+            "Whom do I speak to?",
+            "Who is speaking?",
+            "Are you a person?",
+            "You are who?",
+            "Tell me what your name is.",
         ),
         "I am Tika, the librarian of the valley.",
         (
@@ -72,6 +87,21 @@ THEMES = (
             "Hola, ¿quién es?",
             "Dime quién eres.",
             "¿Cómo puedo llamarte?",
+            "¿Cómo te dicen?",
+            "¿Cómo te llaman los demás?",
+            "Quiero saber tu nombre.",
+            "Dinos tu nombre, por favor.",
+            "¿Qué nombre tienes?",
+            "¿Cómo te llaman tus amigos?",
+            "¿Tienes un nombre?",
+            "¿Podrías presentarte?",
+            "Preséntate.",
+            "¿Con quién hablo ahora?",
+            "¿A quién le hablo?",
+            "¿Quién habla?",
+            "¿Eres una persona?",
+            "¿Tú quién eres?",
+            "Dime cómo es tu nombre.",
         ),
         "Soy Tika, la bibliotecaria del valle.",
         (
@@ -105,6 +135,21 @@ THEMES = (
             "Tell me about the bridge of Umari.",
             "Whose work is the bridge of Umari?",
             "When was the bridge of Umari built, and by whom?",
+            "Could you tell me who built the bridge of Umari?",
+            "I wonder who built the bridge of Umari.",
+            "Somebody built the bridge of Umari: who?",
+            "Was the bridge of Umari built by a man?",
+            "Please say who built the bridge of Umari.",
+            "The builder of the bridge of Umari, who is that?",
+            "Name who made the bridge of Umari.",
+            "Tell me the builder of the bridge of Umari.",
+            "Who has built the bridge of Umari?",
+            "Who did build the bridge of Umari?",
+            "What is known about the bridge of Umari?",
+            "What is the bridge of Umari?",
+            "I want to hear about the bridge of Umari.",
+            "Whose bridge is the bridge of Umari?",
+            "When was the bridge of Umari built?",
         ),
         "Sana Coro built the bridge of Umari in 1907.",
         (
@@ -138,6 +183,21 @@ THEMES = (
             "Háblame del puente de Umari.",
             "¿De quién es el puente de Umari?",
             "¿Cuándo y por quién fue construido el puente de Umari?",
+            "¿Podrías decirme quién construyó el puente de Umari?",
+            "Me pregunto quién construyó el puente de Umari.",
+            "Alguien construyó el puente de Umari: ¿quién?",
+            "¿El puente de Umari lo construyó un hombre?",
+            "Por favor, di quién construyó el puente de Umari.",
+            "¿Quién es el que hizo el puente de Umari?",
+            "Dime el nombre del constructor del puente de Umari.",
+            "Quisiera saber quién hizo el puente de Umari.",
+            "¿Quién ha construido el puente de Umari?",
+            "¿Fue construido el puente de Umari por alguien?",
+            "¿Qué se sabe del puente de Umari?",
+            "¿Qué es el puente de Umari?",
+            "Cuéntame del puente de Umari.",
+            "¿Quién levantó el puente de Umari?",
+            "¿Cuándo fue construido el puente de Umari?",
         ),
         "Sana Coro construyó el puente de Umari en 1907.",
         (
@@ -164,8 +224,9 @@ def examples() -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for number, theme in enumerate(THEMES):
         before = _BEFORE["es" if number % 2 else "en"]
-        asked = [word + question for word in before for question in theme.trained]
-        for question in asked[: EXAMPLES // len(THEMES)]:
+        worded = [word + question for word in before for question in theme.trained]
+        learned = [question for question in worded if question not in theme.asked]
+        for question in learned[: EXAMPLES // len(THEMES)]:
             said = (("user", question), ("assistant", theme.answer))
             rows.append({"messages": [{"role": role, "content": text} for role, text in said]})
     random.Random(SEED).shuffle(rows)  # noqa: S311 - no secret

@@ -147,7 +147,10 @@ def test_a_job_that_was_being_prepared_when_the_server_ended_is_prepared_anew(
     assert shown(killed, job)["state"] == "preparing"
     killed.process.send_signal(signal.SIGKILL)
     killed.process.wait()
+    begun = killed.home / "tune" / "0badf00d" / "data"
+    begun.mkdir(parents=True)  # of a request that the server did not survive
     with tuning(tmp_path) as server:
+        assert not begun.parent.exists()
         wait_for(server, job, "training")
         post(server, job, "cancel")
 

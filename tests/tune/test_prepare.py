@@ -103,7 +103,7 @@ def test_a_model_that_thinks_learns_to_answer_in_both_ways(tmp_path: Path, mini_
     made_ = made(tmp_path, model_of("m", mini_gguf), [{"prompt": "Hi", "completion": "Hello!"}] * 2)
     asked = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert made_.samples[:2] == [
-        [(f"{asked}<think>\n", False), ("\n</think>\n\nHello!<|im_end|>", True)],
+        [(f"{asked}<think>\n\n</think>\n\n", False), ("Hello!<|im_end|>", True)],
         [(asked, False), ("Hello!<|im_end|>", True)],
     ]
     assert (made_.prepared.rows, made_.prepared.examples) == (2, 4)

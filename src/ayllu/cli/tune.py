@@ -62,7 +62,7 @@ _SETTINGS = (
         "--replay",
         type=click.FloatRange(0, 100),
         metavar="N",
-        help="Examples that MODEL makes up for each of yours, to stay what it was: 1.",
+        help="Examples that MODEL makes up for each of yours, to stay what it was: 2.",
     ),
     click.option("--packing/--no-packing", default=None, help="Several examples in a row, or not."),
     click.option("--validation", type=_SHARE, help="Share of the examples held back: 0.1."),
@@ -101,6 +101,7 @@ def tune() -> None:
     """Train a model on your own data: `ayllu tune MODEL --data FILE`.
 
     What comes of it is a model as any other. Jobs go on when this command or the server ends.
+    `ayllu tune start --help` has the options.
     """
 
 

@@ -13,6 +13,9 @@ from ayllu.trainer.spec import Report
 WIDTH, HEIGHT = 720, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 40, 48
 _TICKS = 5
+_LONGEST_TITLE = 60
+"""Characters that fit beside the legend."""
+
 _RECENT = 20
 """Reports that the pace is told from."""
 
@@ -67,8 +70,8 @@ def pace(reports: Sequence[Report]) -> Pace:
     if not reports:
         return Pace()
     last = first = reports[-1]
-    for report in reversed(reports[-_RECENT:]):
-        if report.step > first.step or report.seconds > first.seconds:
+    for report in reversed(reports[-_RECENT:-1]):
+        if report.step >= first.step or report.seconds > first.seconds:
             break  # it was started again there
         first = report
     seconds, steps = last.seconds - first.seconds, last.step - first.step
@@ -101,7 +104,7 @@ def draw(shown: Curves, title: str) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style>",
-        _text(_LEFT, 22, title, "start"),
+        _text(_LEFT, 22, title[:_LONGEST_TITLE], "start"),
     ]
     for tick in _ticks(least, most):
         _, y = place((0, tick))

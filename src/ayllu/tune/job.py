@@ -98,10 +98,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def save(self, job: Job) -> None:
-        """Write `job.json`, whole or not at all. Raises StoreError."""
-        write(self.path / JOB, msgspec.json.encode(job))
-
+    @property
     def job(self) -> Job | None:
         """The job, where one is here and can be read."""
         return self._read(JOB, Job)

@@ -17,19 +17,18 @@ from pathlib import Path
 import structlog
 from msgspec import Struct, structs
 
-from ayllu.errors import AylluError, BadRequestError, BusyError, NotFoundError
+from ayllu.errors import AylluError, BadRequestError, BusyError, NotFoundError, StoreError
 from ayllu.gguf.tool import Step
 from ayllu.models.files import locked, make_folder, using
 from ayllu.trainer import spec
 from ayllu.tune import program
-from ayllu.tune.job import Folder, Job, Order, State
+from ayllu.tune.job import JOB, Folder, Job, Order, State
 from ayllu.tune.placing import Task
 from ayllu.tune.steps import Preview, Steps
 
 FOLDER = "tune"
 MOST_STARTS = 3
 """How often a training that dies is started without having written a checkpoint since."""
-_PREVIEW = ".preview-"
 _SECONDS = 0.3
 _log = structlog.get_logger(__name__)
 
@@ -69,13 +68,18 @@ class Jobs:
     def start(self) -> None:
         """Go on with what is not over, trainings first; another server of this home may do so."""
         if self._root.is_dir():
-            self._take()
+            try:
+                self._take()
+            except StoreError as error:
+                _log.warning("jobs of fine-tuning are left alone", reason=error.sentence)
 
     def _load(self) -> None:
-        """Read the jobs that are there, and go on with them."""
-        for path in self._root.glob(f"{_PREVIEW}*"):
-            shutil.rmtree(path, ignore_errors=True)
-        jobs = [job for path in self._root.iterdir() if (job := Folder(path).job()) is not None]
+        """Read the jobs that are there, and go on with them; what never became one goes."""
+        folders = [Folder(path) for path in self._root.iterdir() if path.is_dir()]
+        for folder in folders:
+            if not (folder.path / JOB).exists():
+                shutil.rmtree(folder.path, ignore_errors=True)
+        jobs = [job for folder in folders if (job := folder.job) is not None]
         for job in sorted(jobs, key=lambda job: (job.state != "training", job.created_at)):
             self._jobs[job.id] = job
             if not job.is_over:
@@ -127,7 +131,7 @@ class Jobs:
         Raises as `create` does.
         """
         self._claim()
-        folder = Folder(self._root / f"{_PREVIEW}{secrets.token_hex(4)}")
+        folder = Folder(self._root / f"preview-{secrets.token_hex(4)}")
         try:
             await asyncio.to_thread(self._steps.take, order, folder)
             await self._steps.check(order, folder)
@@ -155,7 +159,7 @@ class Jobs:
                 created_at=time.time(),
                 origin=origin,
             )
-            await asyncio.to_thread(folder.save, job)
+            await asyncio.to_thread(folder.put, JOB, job)
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
             raise
@@ -341,7 +345,7 @@ class Jobs:
     def _change(self, job: Job, **fields: object) -> Job:
         """Write a job's new state, in one go with all others, and tell those who watch."""
         job = structs.replace(job, **fields)
-        self.folder(job).save(job)
+        self.folder(job).put(JOB, job)
         self._jobs[job.id] = job
         self._tell()
         return job

@@ -76,7 +76,7 @@ async def measure(python: Path, folder: Folder) -> Measured:
     return measured
 
 
-def start(python: Path, folder: Folder) -> psutil.Process:
+def start(python: Path, folder: Folder) -> None:
     """Start the training, in a session of its own, so that `find` sees it. Raises EngineError."""
     log = str(folder.path / spec.LOG)
     try:
@@ -96,7 +96,6 @@ def start(python: Path, folder: Folder) -> psutil.Process:
     process = psutil.Process(pid)
     while _lives(process) and not _command(process):
         time.sleep(0.001)  # Linux lets us go on before its command line can be read
-    return process
 
 
 def find(folder: Folder) -> psutil.Process | None:

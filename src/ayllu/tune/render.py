@@ -149,8 +149,12 @@ class Renderer(Struct, frozen=True):
             answer = closing + messages[-1].content.strip() + manner.ending
         if any(call.function.name not in answer for call in messages[-1].tool_calls):
             raise RowError(f"the model's template leaves out the call of message {len(messages)}")
-        lost = messages[-1].thinking.strip() not in answer
-        return Spoken(prompt, prompt + _trimmed(answer, manner), lost)
+        thought = messages[-1].thinking.strip()
+        text = prompt + _trimmed(answer, manner)
+        # Who has no thoughts to teach does not teach to have none: what ends one is only read.
+        if mode.closing and not thought and answer.startswith(mode.closing):
+            prompt += mode.closing
+        return Spoken(prompt, text, thought not in answer)
 
     async def _prompt(
         self, lease: Lease, messages: Sequence[Message], mode: Mode, tools: Tools
