@@ -24,7 +24,8 @@ def test_a_training_outlives_its_server_and_becomes_a_model(
         for one in asked * 5
     ]
     data.write_bytes(lines(rows))
-    options = ("--steps", str(STEPS), "--learning-rate", "0.005", "--validation", "0")
+    options = ["--steps", str(STEPS), "--learning-rate", "0.005"]
+    options += ["--validation", "0", "--replay", "0"]
 
     killed = launch(tmp_path / "home", **settings)
     begun = killed.ayllu("tune", "mini", "-d", str(data), "-n", "named", *options, "--detach")

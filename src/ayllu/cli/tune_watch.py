@@ -55,6 +55,7 @@ async def follow_job(client: Client, id_: str) -> None:
                 if tries > MOST_TRIES:
                     raise
             else:
+                tries = 0
                 if job is not None and job.state in OVER:
                     break
             await asyncio.sleep(AGAIN_SECONDS)
