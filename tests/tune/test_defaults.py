@@ -22,6 +22,7 @@ def prepared_of(**values: Any) -> Prepared:
         "bad_count": 0,
         "truncated": 0,
         "dropped": 0,
+        "unthought": 0,
         "tokens": 8400,
         "trained_tokens": 3900,
         "longest": 53,
