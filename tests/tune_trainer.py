@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     """Do as the program that trains does."""
     kind = os.environ.get("TRAINER", "")
     if "-c" in arguments:
-        sys.stdout.write("peft" if kind == "bare" else "")
+        sys.stdout.write("missing peft" if kind == "bare" else "missing")
         return 0
     folder = Path(arguments[2])
     if "--measure" in arguments:

@@ -34,6 +34,7 @@ from ayllu.tune.render import Renderer
 from ayllu.tune.rows import BadRow, Text
 from ayllu.tune.skeletons import OtherwiseError, Skeletons
 from ayllu.tune.split import hold_back
+from ayllu.tune.thoughts import Thoughts
 from ayllu.tune.tokens import Cutter, Example
 
 T = TypeVar("T")
@@ -118,7 +119,8 @@ async def prepare(
         skeletons = Skeletons(arch.chat_template(cached_header(model.path)) or "", quick=quick)
         system = model.system if system is None else system
         template = model_template(model, ChatRequest())
-        renderer = Renderer(model, system, template, skeletons, asyncio.Semaphore(_ASKERS))
+        limit = asyncio.Semaphore(_ASKERS)
+        renderer = Renderer(model, system, template, skeletons, Thoughts(), limit)
         try:
             async with aclosing(_make(engine, renderer, data, most, made)) as steps:
                 async for done in steps:

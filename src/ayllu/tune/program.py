@@ -39,7 +39,7 @@ async def find_python(named: str) -> Path:
     python = find_torch_python(named, "tune")
     script = (
         "from importlib.util import find_spec\n"
-        f"print(*(name for name in {NEEDED} if find_spec(name) is None))"
+        f"print('missing', *(name for name in {NEEDED} if find_spec(name) is None))"
     )
     try:
         process = await asyncio.create_subprocess_exec(
@@ -48,9 +48,10 @@ async def find_python(named: str) -> Path:
         said, _ = await process.communicate()
     except OSError as error:
         raise UnsupportedError(f"{python} cannot be run ({error.strerror})") from error
-    if process.returncode:
+    word, *missing = said.decode("utf-8", "replace").split() or [""]
+    if process.returncode or word != "missing":
         raise UnsupportedError(f"{python} is no Python that works: {remedy('tune')}")
-    if missing := said.decode("utf-8", "replace").split():
+    if missing:
         raise UnsupportedError(f"{python} has no {' and no '.join(missing)}: {remedy('tune')}")
     return python
 

@@ -25,6 +25,7 @@ from ayllu.models.model import Model
 from ayllu.runner.place import Lease
 from ayllu.tune.rows import Chat, RowError
 from ayllu.tune.skeletons import Skeletons
+from ayllu.tune.thoughts import Thoughts
 from ayllu.types import Json, Message, Options
 
 Tools = Sequence[Mapping[str, Json]]
@@ -87,6 +88,7 @@ class Renderer(Struct, frozen=True):
     system: str
     template: str | None
     skeletons: Skeletons
+    thoughts: Thoughts
     limit: asyncio.Semaphore
 
     async def manner(self, lease: Lease) -> Manner:
@@ -151,10 +153,15 @@ class Renderer(Struct, frozen=True):
             raise RowError(f"the model's template leaves out the call of message {len(messages)}")
         thought = messages[-1].thinking.strip()
         text = prompt + _trimmed(answer, manner)
-        # Who has no thoughts to teach does not teach to have none: what ends one is only read.
         if mode.closing and not thought and answer.startswith(mode.closing):
-            prompt += mode.closing
+            own = await self._thought(lease, prompt, mode)
+            return Spoken(prompt + own, prompt + own + text.removeprefix(prompt + mode.closing))
         return Spoken(prompt, text, thought not in answer)
+
+    async def _thought(self, lease: Lease, prompt: str, mode: Mode) -> str:
+        """A thought of the model's own and its end, which are read before the answer."""
+        async with self.limit:
+            return await self.thoughts.before(lease.client, prompt, mode.closing) + mode.closing
 
     async def _prompt(
         self, lease: Lease, messages: Sequence[Message], mode: Mode, tools: Tools
