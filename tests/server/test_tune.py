@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -291,10 +292,10 @@ def test_a_base_that_cannot_be_trained_is_refused_with_those_that_can(
     assert "llama" in answer.json["error"]
 
 
-@pytest.mark.parametrize("kind", ["bare", "none"])
+@pytest.mark.parametrize("kind", ["bare", "none", "other"])
 def test_without_pytorch_the_one_command_is_told(tmp_path: Path, kind: str) -> None:
-    trainer = str(write_program(tmp_path))
-    python = trainer if kind == "bare" else str(tmp_path / "nothing")
+    pythons = {"bare": write_program(tmp_path), "none": tmp_path / "nothing"}
+    python = str(pythons.get(kind) or shutil.which("true"))
     with serving(tmp_path, AYLLU_TORCH_PYTHON=python, TRAINER=kind, **CLUSTER) as server:
         answer = server.post("/api/tune", order(server))
         assert answer.status == 501
