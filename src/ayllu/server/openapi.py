@@ -109,7 +109,7 @@ class PeerEndpoint(Endpoint):
 
 
 class FreeEndpoint(PeerEndpoint):
-    """A route that only tells what there is: other machines may ask it at any time."""
+    """A route that only tells what there is, or ends what they began: they may ask at any time."""
 
     is_free = True
 

@@ -16,7 +16,7 @@ from ayllu.cluster.peer_server import peer_of
 from ayllu.errors import BadRequestError, NotFoundError
 from ayllu.gotime import format_time
 from ayllu.server import wire_tune as wire
-from ayllu.server.openapi import Endpoint, PeerEndpoint
+from ayllu.server.openapi import Endpoint, FreeEndpoint, PeerEndpoint
 from ayllu.server.state import read_body, required, state_of
 from ayllu.server.stream import Framing, framed_response, json_response, until_left
 from ayllu.server.tune_elsewhere import begin, forwarded, machine_for, rows
@@ -78,15 +78,15 @@ async def events(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     """POST /api/tune/:job/cancel: end a job and keep what it has."""
-    jobs, job = _found(request)
     await read_body(request, wire.Request)
+    jobs, job = _found(request)
     return json_response(_row(jobs, await jobs.cancel(job.id)))
 
 
 async def resume(request: Request) -> Response:
     """POST /api/tune/:job/resume: go on with a job that was cancelled or has failed."""
-    jobs, job = _found(request)
     await read_body(request, wire.Request)
+    jobs, job = _found(request)
     return json_response(_row(jobs, await jobs.resume(job.id)))
 
 
@@ -237,18 +237,18 @@ FRAMING = Framing(media_type="text/event-stream", frame=_frame, ping=b": ping\n\
 ROUTES = [
     PeerEndpoint("POST /api/tune", create, takes=wire.TuneRequest, gives=wire.Begun),
     Endpoint("GET /api/tune", show_all, gives=wire.TuneJobs),
-    PeerEndpoint("GET /api/tune/{job}", forwarded(show), gives=wire.ShownJob),
-    PeerEndpoint(
+    FreeEndpoint("GET /api/tune/{job}", forwarded(show), gives=wire.ShownJob),
+    FreeEndpoint(
         "GET /api/tune/{job}/events", forwarded(events), streams=(FRAMING, wire.TuneEvent)
     ),
-    PeerEndpoint(
+    FreeEndpoint(
         "POST /api/tune/{job}/cancel", forwarded(cancel), takes=wire.Request, gives=wire.TuneJob
     ),
     PeerEndpoint(
         "POST /api/tune/{job}/resume", forwarded(resume), takes=wire.Request, gives=wire.TuneJob
     ),
-    PeerEndpoint("DELETE /api/tune/{job}", forwarded(delete), gives=wire.Deleted),
-    PeerEndpoint("GET /api/tune/{job}/curves.svg", forwarded(curve), gives=bytes),
-    PeerEndpoint("GET /api/tune/{job}/files/{name}", forwarded(file), gives=bytes),
+    FreeEndpoint("DELETE /api/tune/{job}", forwarded(delete), gives=wire.Deleted),
+    FreeEndpoint("GET /api/tune/{job}/curves.svg", forwarded(curve), gives=bytes),
+    FreeEndpoint("GET /api/tune/{job}/files/{name}", forwarded(file), gives=bytes),
 ]
 """The routes; another machine may begin jobs here, and see and end those."""
