@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -102,10 +103,12 @@ def test_every_answer_of_a_conversation_is_learned_up_to_its_end(
 def test_a_model_that_thinks_learns_to_answer_in_both_ways(tmp_path: Path, mini_gguf: Path) -> None:
     made_ = made(tmp_path, model_of("m", mini_gguf), [{"prompt": "Hi", "completion": "Hello!"}] * 2)
     asked = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
-    assert made_.samples[:2] == [
-        [(f"{asked}<think>\n\n</think>\n\n", False), ("Hello!<|im_end|>", True)],
-        [(asked, False), ("Hello!<|im_end|>", True)],
-    ]
+    (after_thought, answer), plain = made_.samples[:2]
+    assert answer == ("Hello!<|im_end|>", True)
+    assert plain == [(asked, False), answer]
+    thought, is_learned = after_thought
+    assert not is_learned
+    assert re.fullmatch(rf"{re.escape(asked)}<think>\n\w.*\n</think>\n\n", thought)
     assert (made_.prepared.rows, made_.prepared.examples) == (2, 4)
 
 
