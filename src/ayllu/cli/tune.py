@@ -148,7 +148,7 @@ def start(model: str, data: tuple[str, ...], preview: bool, detach: bool, **aske
 
 async def _preview(client: Client, model: str, files: list[Path], body: dict[str, Json]) -> None:
     body = await _order(client, model, files, body)
-    async with spinning("measuring"):
+    async with spinning("preparing and measuring"):
         begun = await client.post("/api/tune", {**body, "preview": True}, Begun)
     if begun.preview is not None:
         write_preview(begun.preview)

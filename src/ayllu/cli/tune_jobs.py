@@ -33,8 +33,9 @@ def list_jobs() -> None:
     """List the jobs, the newest first."""
     jobs = call(lambda client: client.get(PATH, Jobs)).jobs
     now = datetime.now(UTC)
-    header = ("ID", "NAME", "BASE", "STATE", "STEP", "LOSS", "VALIDATION", "BEGUN", "NODE")
-    write_table(header, [_row(job, now) for job in jobs])
+    header = ("ID", "NAME", "BASE", "STATE", "STEP", "LOSS", "VAL", "BEGUN", "NODE")
+    shown = len(header) if any(job.node for job in jobs) else -1
+    write_table(header[:shown], [_row(job, now)[:shown] for job in jobs])
 
 
 def _row(job: Job, now: datetime) -> tuple[str, ...]:
