@@ -129,18 +129,7 @@ def _stretch(model: Module, reader: Any) -> None:  # noqa: ANN401 - of gguf
 
     Source: ggml's rope, `theta / freq_factors`; llama.cpp's converter writes those of Llama 3.
     """
-    for key, field in reader.fields.items():
-        if key.endswith(".rope.scaling.type") and field.contents() not in {"none", ""}:
-            raise BadRequestError(
-                f"this model's positions are stretched ({field.contents()}), which cannot be "
-                "trained yet"
-            )
-    names = {tensor.name: tensor for tensor in reader.tensors}
-    if any(name.startswith("rope_factors_") for name in names):
-        raise BadRequestError(
-            "this model's positions are stretched (longrope), which cannot be trained yet"
-        )
-    if factors := names.get("rope_freqs.weight"):
+    for factors in (one for one in reader.tensors if one.name == "rope_freqs.weight"):
         rotary = model.model.rotary_emb
         rotary.inv_freq /= torch.from_numpy(factors.data.copy()).to(rotary.inv_freq)
 
