@@ -245,6 +245,10 @@ def test_dora_leaves_the_weights_with_what_was_learned_in_them(
                 "gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"
             ),
         ),
+        (
+            {"alpha": 1e18},
+            "the loss is no number any more after step 2: a lower learning rate may help",
+        ),
         ({"method": "qlora"}, "qlora needs a CUDA GPU, and there is none: lora does without"),
         (
             {"room": 400_000_000},
