@@ -122,13 +122,20 @@ def _full_pipe() -> Iterator[int]:
 async def importance(
     program: Path, model: Path, text: Path, target: Path, *, context: int, chunks: int
 ) -> AsyncGenerator[Step]:
-    """Write an importance matrix with llama-imatrix: steps are chunks. Ends and fails likewise."""
+    """Write an importance matrix with llama-imatrix: steps are chunks. Ends and fails likewise.
+
+    The last words of a program that succeeds may be lost (`TRIES`): its last step is told anyway.
+    """
     arguments = _arguments(model, text, target, context, chunks)
     doing = "computing the importance matrix"
+    step = Step(0, 0)
     async with aclosing(_run(program, arguments, text.parent, doing, context)) as items:
         async for item in items:
             if isinstance(item, Step):
-                yield item
+                step = item
+                yield step
+    if step.completed < step.total:
+        yield Step(step.total, step.total)
 
 
 def _arguments(model: Path, text: Path, target: Path, context: int, chunks: int) -> list[str]:
