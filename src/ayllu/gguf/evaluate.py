@@ -58,12 +58,20 @@ def choose_context(header: Header, asked: int = 0) -> int:
     """
     if "completion" not in arch.capabilities(header):
         raise BadRequestError("the model writes no text: only models that do have a perplexity")
+    return within_context(header, asked, CONTEXT)
+
+
+def within_context(header: Header, asked: int, usual: int) -> int:
+    """The context that is asked for, 0 for the usual one, or less where the model has less.
+
+    Raises BadRequestError where the model was made for less than is asked for.
+    """
     trained = arch.context_length(header)
     if trained and asked > trained:
         raise BadRequestError(
             f"a context of {asked} tokens is longer than the {trained} that the model was made for"
         )
-    return asked or min(CONTEXT, trained or CONTEXT)
+    return asked or min(usual, trained or usual)
 
 
 def memory_needed(header: Header, context: int) -> int:
