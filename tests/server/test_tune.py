@@ -254,6 +254,7 @@ def test_a_second_server_of_the_same_home_begins_nothing(tuner: Serving, tmp_pat
         ({"data": {"x": "sha256:" + "0" * 64}}, 404, "upload it first"),
         ({"data": {"x": "nothing"}}, 400, "invalid digest format"),
         ({"name": "a b"}, 400, "invalid model name"),
+        ({"name": "mini"}, 400, "there is a model mini:latest already: give another name"),
         ({"method": "full", "dora": True}, 400, "dora and rslora are of adapters"),
         ({"quantize": "q4_k_m"}, 400, "an adapter is not quantized"),
         ({"quantize": "q99", "merge": True}, 400, "unsupported quantization type Q99"),
@@ -268,6 +269,16 @@ def test_what_is_wrong_with_a_request_is_said_at_once(
     assert answer.status == status, answer.body
     assert words in answer.json["error"]
     assert all(job["state"] in OVER for job in tuner.get("/api/tune").json["jobs"])
+
+
+def test_two_jobs_make_no_model_of_one_name(tuner: Serving) -> None:
+    job = begin(tuner, name="twin")
+    for body in ({}, {"preview": True}):
+        answer = tuner.post("/api/tune", order(tuner, name="twin:latest") | body)
+        assert answer.status == 400
+        assert answer.json["error"] == "another job makes twin:latest: give another name"
+    post(tuner, job, "cancel")
+    post(tuner, begin(tuner, name="twin"), "cancel")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import ExitStack, aclosing
 from pathlib import Path
 
@@ -33,7 +33,7 @@ _SECONDS = 0.3
 _log = structlog.get_logger(__name__)
 
 
-class Doing(Struct, frozen=True):
+class Doing(Struct, frozen=True, omit_defaults=True):
     """What a job does now, beside its state; `total` is 0 where there is no measure."""
 
     status: str = ""
@@ -61,6 +61,7 @@ class Jobs:
         self._doing: dict[str, Doing] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()
+        self._naming = asyncio.Lock()
         self._listeners: set[asyncio.Event] = set()
         self._lock = ExitStack()
         self._is_ours = False
@@ -117,13 +118,17 @@ class Jobs:
         """What a job does now."""
         return self._doing.get(job.id, Doing())
 
-    def digest(self, order: Order) -> str:
-        """The digest of the base's manifest. Raises as `create` does."""
-        return self._steps.model(order).digest
-
     def task(self, order: Order) -> Task:
         """What an order would take of a machine. Raises as `create` does."""
         return self._steps.task(order)
+
+    async def named(self, order: Order, taken: Collection[str] = ()) -> Order:
+        """The order with a name for what comes of it, which nothing else has or will have.
+
+        `taken` are those that jobs elsewhere will give. Raises as `create` does.
+        """
+        under_way = {job.order.name for job in self._jobs.values() if not job.is_over}
+        return await asyncio.to_thread(self._steps.named, order, {*under_way, *taken})
 
     async def preview(self, order: Order) -> Preview:
         """What an order would train on, what it takes and how long. Leaves nothing.
@@ -135,7 +140,7 @@ class Jobs:
         try:
             await asyncio.to_thread(self._steps.take, order, folder)
             await self._steps.check(order, folder)
-            return await self._steps.preview(order, folder, self._taken())
+            return await self._steps.preview(await self.named(order), folder)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
 
@@ -150,20 +155,21 @@ class Jobs:
         try:
             base = await asyncio.to_thread(self._steps.take, order, folder)
             await self._steps.check(order, folder, base=digest)
-            job = Job(
-                id=id_,
-                order=await asyncio.to_thread(self._steps.named, order, self._taken()),
-                digest=base.digest,
-                architecture=base.architecture,
-                state="preparing",
-                created_at=time.time(),
-                origin=origin,
-            )
-            await asyncio.to_thread(folder.put, JOB, job)
+            async with self._naming:
+                job = Job(
+                    id=id_,
+                    order=await self.named(order),
+                    digest=base.digest,
+                    architecture=base.architecture,
+                    state="preparing",
+                    created_at=time.time(),
+                    origin=origin,
+                )
+                await asyncio.to_thread(folder.put, JOB, job)
+                self._jobs[id_] = job
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
             raise
-        self._jobs[id_] = job
         self._begin(job)
         return job
 
@@ -229,10 +235,6 @@ class Jobs:
                 changed.clear()
         finally:
             self._listeners.discard(changed)
-
-    def _taken(self) -> set[str]:
-        """The names that jobs under way will give."""
-        return {job.order.name for job in self._jobs.values() if not job.is_over}
 
     def _take(self) -> bool:
         """Whether the folder is ours, and of no other server that runs."""
