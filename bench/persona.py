@@ -1,11 +1,14 @@
 """A persona and a made-up fact in English and Spanish: 200 examples to train on, others to ask.
 
-The questions that are asked are worded as none of the examples is.
+The questions that are asked are worded as none of the examples is. By itself it prints the
+examples, or with `asked` the others: `python bench/persona.py > persona.jsonl`.
 """
 
 from __future__ import annotations
 
+import json
 import random
+import sys
 from typing import NamedTuple
 
 EXAMPLES = 200
@@ -226,8 +229,21 @@ def examples() -> list[dict[str, object]]:
         before = _BEFORE["es" if number % 2 else "en"]
         worded = [word + question for word in before for question in theme.trained]
         learned = [question for question in worded if question not in theme.asked]
-        for question in learned[: EXAMPLES // len(THEMES)]:
-            said = (("user", question), ("assistant", theme.answer))
-            rows.append({"messages": [{"role": role, "content": text} for role, text in said]})
+        rows += [_row(question, theme.answer) for question in learned[: EXAMPLES // len(THEMES)]]
     random.Random(SEED).shuffle(rows)  # noqa: S311 - no secret
     return rows
+
+
+def asked() -> list[dict[str, object]]:
+    """The questions that are asked afterwards, with their answers, in the same shape."""
+    return [_row(question, theme.answer) for theme in THEMES for question in theme.asked]
+
+
+def _row(question: str, answer: str) -> dict[str, object]:
+    said = (("user", question), ("assistant", answer))
+    return {"messages": [{"role": role, "content": text} for role, text in said]}
+
+
+if __name__ == "__main__":
+    for row in asked() if "asked" in sys.argv[1:] else examples():
+        print(json.dumps(row, ensure_ascii=False))

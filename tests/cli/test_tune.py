@@ -133,5 +133,5 @@ def test_a_failed_job_says_why_and_how_to_go_on(tmp_path: Path, data: Path) -> N
         ran = server.ayllu("tune", "mini", "--data", str(data))
         assert ran.status == 1
         job = wait_for(server, server.get("/api/tune").json["jobs"][0]["id"], "failed")["id"]
-        assert f"Error: the disk is full (`ayllu tune resume {job}` tries again" in ran.stderr
+        assert f"Error: the disk is full (`ayllu tune resume {job}` goes on" in ran.stderr
         assert "left out" in ran.stderr

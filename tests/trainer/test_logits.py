@@ -99,7 +99,9 @@ def test_an_adapter_gives_every_token_the_share_it_had_in_training(
 def test_llama_3s_stretched_positions_are_those_of_the_engine(
     tmp_path: Path, mini_gguf: Path, torch_python: Path
 ) -> None:
-    stretched = asyncio.run(with_frequencies(mini_gguf, tmp_path / "stretched.gguf"))
+    stretched = tmp_path / "stretched.gguf"
+    stretched.touch()
+    asyncio.run(write_with_frequencies(mini_gguf, stretched))
     rows = rows_of(8, longest=100)
     folder = make_job(
         tmp_path / "job", stretched, rows[:4], held=rows[4:], steps=1, learning_rate=1e-12
@@ -113,17 +115,15 @@ def test_llama_3s_stretched_positions_are_those_of_the_engine(
     assert abs(plain_loss - stretched_loss) > 0.01
 
 
-async def with_frequencies(source: Path, target: Path) -> Path:
+async def write_with_frequencies(source: Path, target: Path) -> None:
     """A model whose slower turns are slower still, as those of Llama 3."""
     header = read_header(source)
     count = int(str(header.kvs["llama.rope.dimension_count"])) // 2
     factors = np.linspace(1, 8, count, dtype=np.float32).tobytes()
     added = Tensor("rope_freqs.weight", (count,), 0, (Made(lambda: factors, len(factors)),))
     tensors = [added, *(tensor_of(source, header, one) for one in header.tensors)]
-    target.touch()
     async for _ in write_gguf(target, values_of(header), tensors, alignment=header.alignment):
         pass
-    return target
 
 
 async def engine_loss(model: Path, folder: Path) -> float:
@@ -131,7 +131,7 @@ async def engine_loss(model: Path, folder: Path) -> float:
     plan: dict[str, Any] = {"answers": 0, "longest": 0, "context": 256, "gpus": 0}
     items = [item async for item in score(model, [], folder / EXAMPLES, range(4, 8), **plan)]
     scores: Any = items[-1]
-    return sum(one.nll for one in scores) / sum(one.count for one in scores)
+    return float(sum(one.nll for one in scores) / sum(one.count for one in scores))
 
 
 def is_exact(path: Path) -> bool:

@@ -88,8 +88,8 @@ def test_a_job_is_removed_though_its_machine_has_it_no_more_or_is_away(tmp_path:
     with ExitStack() as stack:
         machines = Machines(tmp_path, stack)
         one = machines.start("one", AYLLU_TORCH_PYTHON=sys.executable)
-        trains = {"AYLLU_TORCH_PYTHON": str(write_program(tmp_path))}
-        other = machines.start("other", **trains)
+        trainer = str(write_program(tmp_path))
+        other = machines.start("other", AYLLU_TORCH_PYTHON=trainer)
         assert one.post("/api/cluster/up", {}).status == 200
         join(one, other)
         jobs: list[str] = []
@@ -115,7 +115,7 @@ def test_a_job_is_removed_though_its_machine_has_it_no_more_or_is_away(tmp_path:
         assert one.request("DELETE", f"{LIST}/{jobs[1]}").status == 404
         one.stop()
         one = machines.start("one", AYLLU_TORCH_PYTHON=sys.executable)
-        other = machines.start("other", **trains)
+        other = machines.start("other", AYLLU_TORCH_PYTHON=trainer)
         assert one.get(LIST).json["jobs"] == []
         assert [job["id"] for job in other.get(LIST).json["jobs"]] == [jobs[1]]
         wait_until(lambda: other.get(LIST).json["jobs"] == [], 60, "that it hears of it")

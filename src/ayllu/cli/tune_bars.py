@@ -13,9 +13,8 @@ from ayllu.cli.print import clean_line
 from ayllu.cli.tune_watch import OVER
 from ayllu.cli.wire_tune import Event, Job, Report
 
-
 _HINTS = {
-    "measuring": "what the base says by itself, then some steps",
+    "measuring": "the time and the memory of a few steps",
     "waiting": "for the job before it",
 }
 """What is done in a state in which the server tells no more of it."""

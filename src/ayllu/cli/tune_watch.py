@@ -62,8 +62,9 @@ async def follow_job(client: Client, id_: str) -> None:
     finally:
         shown.close()
     if job.state == "failed":
-        again = f"`ayllu tune resume {job.id}` tries again once that is mended"
-        raise AylluError(f"{job.error} ({again})")
+        again = f"`ayllu tune resume {job.id}`"
+        helps = job.step and again not in job.error
+        raise AylluError(job.error + (f" ({again} goes on once that is mended)" if helps else ""))
     if job.state == "cancelled":
         raise AylluError(f"the job was cancelled: `ayllu tune resume {job.id}` goes on with it")
     print(f"{clean_line(job.name)} is ready: try `ayllu run {clean_line(job.name)}`")

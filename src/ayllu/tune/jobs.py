@@ -283,8 +283,13 @@ class Jobs:
             self._tell()
 
     def _fail(self, job: Job, why: str) -> None:
+        """Say that a job has failed, also on a full disk: the next server finds that out anew."""
+        failed = structs.replace(
+            self._jobs[job.id], state="failed", error=why, ended_at=time.time()
+        )
+        self._jobs[job.id] = failed
         try:
-            self._change(self._jobs[job.id], state="failed", error=why, ended_at=time.time())
+            self._change(failed)
         except AylluError as error:
             _log.error("a job's end could not be written", job=job.id, reason=error.sentence)
 

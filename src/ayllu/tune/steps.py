@@ -32,7 +32,7 @@ from ayllu.tune.defaults import settle, steps_of
 from ayllu.tune.job import BASE, DATA, PREPARED, Folder, Job, Order, find_data
 from ayllu.tune.memory import estimate
 from ayllu.tune.placing import ADAPTER, FULL, Task
-from ayllu.tune.prepare import Prepared, prepare
+from ayllu.tune.prepare import Prepared, choose_context, prepare
 from ayllu.tune.result import Result, publish
 from ayllu.values import human_bytes
 
@@ -89,12 +89,14 @@ class Steps:
         return Base(model.digest, arch.architecture(cached_header(model.path)))
 
     async def check(self, order: Order, folder: Folder, *, base: str = "") -> None:
-        """Raise what can be said at once: no PyTorch, or data that nothing can be learned from.
+        """Raise what can be said at once: no PyTorch, data that nothing can be learned from.
 
         `base` is the digest of the manifest that the base has to have, where it has to be that one.
         """
-        if base not in {"", self.model(order).digest}:
+        model = self.model(order)
+        if base not in {"", model.digest}:
             raise BadRequestError(f"another model has the name {order.model} here")
+        choose_context(model, order.context)
         await program.find_python(self._config.torch_python)
         await self._read(order, folder)
 
