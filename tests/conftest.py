@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from gguf_maker import CHATML, CHATML_TOOLS_THINK, make_successor_model
 from projector_maker import make_projector
 from serving import KNOWN, Serving, serving
+from warm_python import warm
 
 from ayllu.cluster.record import Speed
 from ayllu.errors import UnsupportedError
@@ -119,12 +121,22 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def torch_python() -> Path:
+def cold_python() -> Path:
     """The Python that has PyTorch, which `make test` puts beside ours."""
     try:
         return find_torch_python(os.environ.get("AYLLU_TORCH_PYTHON", ""))
     except UnsupportedError as error:
         pytest.fail(str(error))
+
+
+@pytest.fixture(scope="session")
+def torch_python(cold_python: Path) -> Iterator[Path]:
+    """The same, with its PyTorch imported already."""
+    with (
+        tempfile.TemporaryDirectory(prefix="warm") as folder,
+        warm(cold_python, Path(folder)) as it,
+    ):
+        yield it
 
 
 @pytest.fixture(scope="session")
