@@ -53,11 +53,8 @@ async def machine_for(state: State, order: Order, named: str) -> Record:
 
 async def begin(state: State, order: Order, record: Record) -> wire.Begun:
     """Have another machine do it. Raises an AylluError where it does not."""
-    base = await asyncio.to_thread(state.jobs.digest, order)
-    id_ = await state.away.begin(record, structs.asdict(order), base)
-    job = state.away.get(id_)
-    assert job is not None  # noqa: S101 - it was begun just now
-    return wire.Begun(await _row(state, job))
+    base = (await asyncio.to_thread(state.jobs.task, order)).digest
+    return wire.Begun(await _row(state, await state.away.begin(record, order, base)))
 
 
 async def rows(state: State) -> Iterable[wire.TuneJob]:

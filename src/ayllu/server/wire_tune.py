@@ -10,6 +10,7 @@ from ayllu.server.schemas import NEEDED, TEXT, Name, said
 from ayllu.trainer.spec import Ended, Measured, Report, Settings
 from ayllu.tune.curves import Curves
 from ayllu.tune.job import Order, State
+from ayllu.tune.jobs import Doing
 from ayllu.tune.prepare import Prepared
 
 MOST_FILES = 10_000
@@ -50,14 +51,6 @@ class Preview(Struct, frozen=True, kw_only=True):
     estimated_seconds: float
     measured: Measured | None = None
     problem: str = ""
-
-
-class Doing(Struct, frozen=True, omit_defaults=True):
-    """What a job does within its state, where that can be counted."""
-
-    status: str = ""
-    completed: int = 0
-    total: int = 0
 
 
 class TuneJob(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ was switched off meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from ayllu.config import Settings
 from ayllu.errors import AylluError, NotFoundError, UnsupportedError
 from ayllu.models.create import Progress
 from ayllu.models.store import Store
-from ayllu.tune.job import ENDS, State
+from ayllu.tune.job import ENDS, Order, State
 from ayllu.tune.jobs import FOLDER
 from ayllu.tune.program import find_python
 
@@ -107,26 +107,25 @@ class Away:
             raise PeerGoneError("this machine has left the ayllu")
         return self._node.peers
 
-    async def begin(self, record: Record, order: Mapping[str, object], base: str) -> str:
-        """Have a machine do a job whose `base` is a manifest's digest; returns the job's id.
+    async def begin(self, record: Record, order: Order, base: str) -> Lent:
+        """Have a machine do a job whose `base` is a manifest's digest.
 
         It gets the data and the model first. Raises an AylluError in the machine's own words.
         """
-        peers, model = self.peers(), str(order["model"])
+        peers = self.peers()
         if all(held.digest != base for held in record.models):
-            steps = peers.steps(record.node, "/api/pull", {"model": model}, Progress)
+            steps = peers.steps(record.node, "/api/pull", {"model": order.model}, Progress)
             async with aclosing(steps):
                 async for _ in steps:
                     pass
-        data = msgspec.convert(order["data"], dict[str, str])
-        for digest in dict.fromkeys(data.values()):
+        for digest in dict.fromkeys(order.data.values()):
             await self._send(peers, record.node, digest)
-        wanted = {**order, "digest": base, "node": ""}
+        wanted = {**structs.asdict(order), "digest": base}
         begun = await peers.tell(record.node, "POST", "/api/tune", _Begun, wanted=wanted)
-        job = Lent(begun.job.id, record.node, model, begun.job.name, begun.job.state)
+        job = Lent(begun.job.id, record.node, order.model, begun.job.name, begun.job.state)
         self._keep(job)
         self._tasks.start(self._bring(job.id))
-        return job.id
+        return job
 
     def forget(self, id_: str) -> None:
         """A job is none any more. Raises StoreError."""

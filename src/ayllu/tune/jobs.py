@@ -33,7 +33,7 @@ _SECONDS = 0.3
 _log = structlog.get_logger(__name__)
 
 
-class Doing(Struct, frozen=True):
+class Doing(Struct, frozen=True, omit_defaults=True):
     """What a job does now, beside its state; `total` is 0 where there is no measure."""
 
     status: str = ""
@@ -116,10 +116,6 @@ class Jobs:
     def doing(self, job: Job) -> Doing:
         """What a job does now."""
         return self._doing.get(job.id, Doing())
-
-    def digest(self, order: Order) -> str:
-        """The digest of the base's manifest. Raises as `create` does."""
-        return self._steps.model(order).digest
 
     def task(self, order: Order) -> Task:
         """What an order would take of a machine. Raises as `create` does."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import time
 from asyncio.subprocess import DEVNULL, PIPE
@@ -31,7 +30,6 @@ POLL_SECONDS = 0.3
 END_SECONDS = 30.0
 """How long it may take to write what it has when it is told to end."""
 _LAST_WORDS = 1 << 14
-_NOTHING = re.compile(rb"(?!)")
 
 
 async def find_python(named: str) -> Path:
@@ -64,8 +62,6 @@ async def measure(python: Path, folder: Folder) -> Measured:
     folder.clear(spec.MEASURED, spec.ENDED)
     async with running(python, _arguments(folder, "--measure")) as child:
         log = folder.path / spec.LOG
-        async for _ in child.matches(_NOTHING):
-            pass
         code = await child.wait()
         await asyncio.to_thread(log.write_text, child.log, "utf-8")
     ended = folder.ended

@@ -29,7 +29,7 @@ from ayllu.trainer.spec import Measured, Settings, Work
 from ayllu.tune import program
 from ayllu.tune.data import Data, read
 from ayllu.tune.defaults import settle, steps_of
-from ayllu.tune.job import BASE, DATA, PREPARED, Folder, Job, Order, check_paths
+from ayllu.tune.job import BASE, DATA, PREPARED, Folder, Job, Order, find_data
 from ayllu.tune.memory import estimate
 from ayllu.tune.placing import ADAPTER, FULL, Task
 from ayllu.tune.prepare import Prepared, prepare
@@ -83,10 +83,8 @@ class Steps:
         """
         _check(order)
         model = self.model(order)
-        for name, digest in order.data.items():
-            if not self._store.has_blob(digest):
-                raise NotFoundError(f"the blob {digest} of {name} is not here: upload it first")
-            folder.keep(f"{DATA}/{name}", self._store.blob_path(digest), copies=True)
+        for name, blob in find_data(self._store, order.data).items():
+            folder.keep(f"{DATA}/{name}", blob, copies=True)
         folder.keep(BASE, model.path, copies=False)
         return Base(model.digest, arch.architecture(cached_header(model.path)))
 
@@ -285,11 +283,10 @@ def _check(order: Order) -> None:
         raise BadRequestError("dora and rslora are of adapters, and full trains all weights")
     if order.quantize:
         parse_quantization(order.quantize)
-        if not (order.merge or order.method == "full"):
+        if not (order.merge or order.dora or order.method == "full"):
             raise BadRequestError("an adapter is not quantized: give a type with `merge` only")
     if not order.data:
         raise BadRequestError("data is required: files to train on, by their digests")
-    check_paths(order.data)
 
 
 def _work(folder: Folder) -> Work:
