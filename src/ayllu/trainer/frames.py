@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -110,10 +111,8 @@ class Line:
 
     def close(self) -> None:
         """End it, also for a thread that waits for it."""
-        try:
+        with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._connection.close()
 
     def _fill(self, buffer: memoryview, until: float | None) -> None:
