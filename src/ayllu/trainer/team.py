@@ -40,7 +40,7 @@ LEAST_SECONDS = 5.0
 TIMES = 5
 MOST = 16
 _COLD = 2
-_LATEST = 8
+_LATEST = 16
 _log = logging.getLogger(__name__)
 
 
@@ -237,11 +237,10 @@ class Team:
             return
         least = min(self._members, key=lambda member: member.tokens)
         _log.info("with %s it is only %.2f times as fast: put aside", least.name, speedup)
-        least.line.close()
         self._members.remove(least)
-        aside = {**self._told.aside, least.name: round(speedup, 2)}
-        self._told = msgspec.structs.replace(self._told, aside=aside)
+        self._tell(aside={**self._told.aside, least.name: round(speedup, 2)})
         self._begin_trial()
+        least.line.close()
 
     def _lose(self, member: _Member, why: str) -> None:
         _log.warning("%s is lost: %s", member.name, why)
