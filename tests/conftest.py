@@ -12,8 +12,9 @@ import hypothesis
 import pytest
 from gguf_maker import CHATML, CHATML_TOOLS_THINK, make_successor_model
 from projector_maker import make_projector
-from serving import Serving, serving
+from serving import KNOWN, Serving, serving
 
+from ayllu.cluster.record import Speed
 from ayllu.errors import UnsupportedError
 from ayllu.models.shelf import ASSETS
 from ayllu.torch_python import find_torch_python
@@ -21,6 +22,9 @@ from ayllu.torch_python import find_torch_python
 # Hundreds of servers and commands start here: what Python compiles for one, the next finds.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Measuring the machine takes all cores for seconds, and hundreds of servers would do it here.
+KNOWN.append(Speed(tflops=0.1, memory_gbs=10.0, disk_mbs=1000.0, measured_at=1.0))
 
 # The suite tries the same examples every time; HYPOTHESIS_PROFILE=random looks for new ones.
 # None is timed: on a busy machine a slow example is no bug.
