@@ -93,7 +93,7 @@ class Team:
         self._lengths = lengths
         self._size = size
         self._seen = 0
-        self._known: set[str] = set()
+        self._known: set[Helper] = set()
         self._greeted: queue.SimpleQueue[_Member] = queue.SimpleQueue()
         self._waiting: list[_Member] = []
         self._members: list[_Member] = []
@@ -210,8 +210,8 @@ class Team:
             return
         self._seen = seen
         for helper in helpers[:MOST]:
-            if helper.key not in self._known and helper.name not in self._told.aside:
-                self._known.add(helper.key)
+            if helper not in self._known and helper.name not in self._told.aside:
+                self._known.add(helper)
                 threading.Thread(target=self._greet, args=(helper,), daemon=True).start()
 
     def _greet(self, helper: Helper) -> None:
