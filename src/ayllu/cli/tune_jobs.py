@@ -19,7 +19,7 @@ from ayllu.cli.print import (
     write_table,
 )
 from ayllu.cli.tune_watch import follow_job, staying
-from ayllu.cli.wire_tune import Deleted, Job, Jobs, ShownJob
+from ayllu.cli.wire_tune import Deleted, Job, Jobs, Parallel, ShownJob
 from ayllu.errors import BadRequestError
 from ayllu.models.files import make_folder
 from ayllu.types import Json
@@ -82,6 +82,8 @@ def _write(job: ShownJob) -> None:
     if job.step:
         rows["steps"] = f"{job.step} of {job.steps}, {job.tokens_per_second:.0f} tokens/s"
         rows["loss"] = f"{job.loss:.4f}"
+    if job.parallel is not None and (said := _machines(job.parallel)):
+        rows["machines"] = said
     if job.validation_loss is not None:
         rows["validation loss"] = f"{job.validation_loss:.4f}"
     if job.seconds_left:
@@ -95,6 +97,18 @@ def _write(job: ShownJob) -> None:
         print(f"{name:<17}{clean_line(text)}")
     if len(job.curves.loss) > 1:
         print("\n" + plot(job.curves.loss, job.curves.validation_loss))
+
+
+def _machines(parallel: Parallel) -> str:
+    """Who computes the steps, and whether that is worth it; empty while nobody knows."""
+    aside = ", ".join(f"{name} ({speedup:.1f} times)" for name, speedup in parallel.aside.items())
+    if parallel.machines:
+        names = ", ".join(parallel.machines)
+        rest = f"; not worth it: {aside}" if aside else ""
+        return (
+            f"{1 + len(parallel.machines)}, {parallel.speedup:.1f} times as fast with {names}{rest}"
+        )
+    return f"1, for with another it would not be faster: {aside}" if aside else ""
 
 
 def _said(value: Json) -> str:

@@ -184,6 +184,7 @@ def _shown(jobs: Jobs, job: Job) -> wire.ShownJob:
         examples=folder.prepared,
         measured=folder.measured,
         ended=folder.ended,
+        parallel=folder.parallel,
         curves=curves(reports),
         files=tuple(_file(name, path) for name, path in folder.results.items()),
     )

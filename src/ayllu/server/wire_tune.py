@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from ayllu.server.schemas import NEEDED, TEXT, Name, said
-from ayllu.trainer.spec import Ended, Measured, Report, Settings
+from ayllu.trainer.spec import Ended, Measured, Parallel, Report, Settings
 from ayllu.tune.curves import Curves
 from ayllu.tune.job import Order, State
 from ayllu.tune.jobs import Doing
@@ -120,6 +120,7 @@ class ShownJob(TuneJob, frozen=True, kw_only=True):
     examples: Prepared | None = None
     measured: Measured | None = None
     ended: Ended | None = None
+    parallel: Parallel | None = None
     curves: Curves = Curves()
     files: tuple[File, ...] = ()
 

@@ -24,6 +24,7 @@ from ayllu.config import Settings
 from ayllu.errors import AylluError, NotFoundError, UnsupportedError
 from ayllu.models.create import Progress
 from ayllu.models.store import Store
+from ayllu.tune.helping import bring_base
 from ayllu.tune.job import ENDS, Order, State
 from ayllu.tune.jobs import FOLDER
 from ayllu.tune.program import find_python
@@ -123,11 +124,7 @@ class Away:
         It gets the data and the model first. Raises an AylluError in the machine's own words.
         """
         peers = self.peers()
-        if all(held.digest != base for held in record.models):
-            steps = peers.steps(record.node, "/api/pull", {"model": order.model}, Progress)
-            async with aclosing(steps):
-                async for _ in steps:
-                    pass
+        await bring_base(peers, record, order.model, base)
         for digest in dict.fromkeys(order.data.values()):
             await self._send(peers, record.node, digest)
         wanted = {**structs.asdict(order), "digest": base}

@@ -23,7 +23,7 @@ from ayllu.errors import BadRequestError, NotFoundError, StoreError
 from ayllu.models.files import make_folder
 from ayllu.models.store import Store
 from ayllu.trainer import spec
-from ayllu.trainer.spec import Ended, Measured, Report, Settings, Work
+from ayllu.trainer.spec import Ended, Measured, Parallel, Report, Settings, Work
 from ayllu.tune.prepare import Prepared
 
 T = TypeVar("T")
@@ -49,7 +49,8 @@ class Order(Settings, frozen=True, kw_only=True):
 
     `data` maps relative paths to digests of blobs. `merge` makes a model without an adapter,
     `quantize` is the type of its weights. `system` is its system prompt; None: the base's. `strict`
-    refuses data with bad rows.
+    refuses data with bad rows. With `data_parallel` other machines compute parts of the steps, as
+    long as that is faster.
     """
 
     model: str = ""
@@ -59,6 +60,7 @@ class Order(Settings, frozen=True, kw_only=True):
     quantize: str = ""
     system: str | None = None
     strict: bool = False
+    data_parallel: bool = False
 
     @property
     def settings(self) -> Settings:
@@ -124,6 +126,11 @@ class Folder:
     def ended(self) -> Ended | None:
         """How the training ended, once it has."""
         return self._read(spec.ENDED, Ended)
+
+    @property
+    def parallel(self) -> Parallel | None:
+        """Which machines computed together, once there were others."""
+        return self._read(spec.PARALLEL, Parallel)
 
     @property
     def checkpoint(self) -> int:

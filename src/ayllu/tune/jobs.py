@@ -22,6 +22,7 @@ from ayllu.gguf.tool import Step
 from ayllu.models.files import locked, make_folder, using
 from ayllu.trainer import spec
 from ayllu.tune import program
+from ayllu.tune.helping import Helping
 from ayllu.tune.job import JOB, Folder, Job, Order, State
 from ayllu.tune.placing import Task
 from ayllu.tune.steps import Preview, Steps
@@ -48,6 +49,7 @@ class Jobs:
         self,
         home: Path,
         steps: Steps,
+        helping: Helping,
         *,
         on_model: Callable[[], None],
         on_count: Callable[[int], object],
@@ -56,6 +58,7 @@ class Jobs:
         self._on_count = on_count
         self._root = home / FOLDER
         self._steps = steps
+        self._helping = helping
         self._on_model = on_model
         self._jobs: dict[str, Job] = {}
         self._doing: dict[str, Doing] = {}
@@ -304,7 +307,8 @@ class Jobs:
                 await self._steps.measure(folder)
                 job = self._change(job, state="training", started_at=time.time())
             if job.state == "training":
-                job = await self._train(job, folder)
+                async with self._helping.while_training(job, folder):
+                    job = await self._train(job, folder)
                 job = self._change(job, state="finishing")
             await self._follow(job, self._steps.finish(job, folder))
             self._on_model()

@@ -60,7 +60,7 @@ async def measure(python: Path, folder: Folder) -> Measured:
     Raises what was wrong as an AylluError. The program ends with us.
     """
     folder.clear(spec.MEASURED, spec.ENDED)
-    async with running(python, _arguments(folder, "--measure")) as child:
+    async with running(python, arguments(folder.path, "--measure")) as child:
         log = folder.path / spec.LOG
         code = await child.wait()
         await asyncio.to_thread(log.write_text, child.log, "utf-8")
@@ -79,7 +79,7 @@ def start(python: Path, folder: Folder) -> None:
     try:
         pid = os.posix_spawn(
             python,
-            [str(python), *_arguments(folder)],
+            [str(python), *arguments(folder.path)],
             child_environment(),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -135,8 +135,9 @@ def last_words(folder: Folder) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _arguments(folder: Folder, *more: str) -> list[str]:
-    return ["-P", str(CHILD), str(folder.path), *more]
+def arguments(folder: Path, *more: str) -> list[str]:
+    """What the Python that trains is started with."""
+    return ["-P", str(CHILD), str(folder), *more]
 
 
 def _command(process: psutil.Process) -> list[str]:
