@@ -29,8 +29,8 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 
 
 @pytest.fixture(scope="module")
-def pair(machines: Machines, torch_python: Path) -> tuple[Serving, Serving]:
-    return machines.pair("one", "other", AYLLU_TORCH_PYTHON=str(torch_python))
+def pair(machines: Machines, cold_python: Path) -> tuple[Serving, Serving]:
+    return machines.pair("one", "other", AYLLU_TORCH_PYTHON=str(cold_python))
 
 
 def helpers(server: Serving) -> list[psutil.Process]:
@@ -85,7 +85,7 @@ def test_what_cannot_be_helped_with_is_refused_with_a_sentence(
 
 
 def test_another_machine_helps_and_comes_back_after_a_restart(
-    machines: Machines, pair: tuple[Serving, Serving]
+    machines: Machines, pair: tuple[Serving, Serving], cold_python: Path
 ) -> None:
     one, other = pair
     job = begin(one, name="long", steps=2000, epochs=2000)
@@ -100,7 +100,7 @@ def test_another_machine_helps_and_comes_back_after_a_restart(
     assert program is not None
     log = one.home / "tune" / job / "log.txt"
     wait_until(lambda: "other is lost" in log.read_text() or "aside" in log.read_text(), 60)
-    one = machines.start("one", AYLLU_TORCH_PYTHON=one.environment["AYLLU_TORCH_PYTHON"])
+    one = machines.start("one", AYLLU_TORCH_PYTHON=str(cold_python))
     step = shown(one, job)["step"]
     if "aside" not in log.read_text():
         wait_until(lambda: helpers(other), LONG, "the helper again")
