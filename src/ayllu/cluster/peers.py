@@ -98,12 +98,18 @@ class PeerAnswer:
         return bytes(body)
 
     def close(self) -> None:
-        """End it. The connection is kept for others if the answer was read to its end."""
+        """End it. The connection is kept for others if the answer was read to its end.
+
+        Otherwise it is broken off: nobody waits for the other machine's farewell.
+        """
         self._ended()
         if self._response.content.is_eof():
             self._response.release()
-        else:
-            self._response.close()
+            return
+        connection = self._response.connection
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+        self._response.close()
 
 
 class Peers:
