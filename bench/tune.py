@@ -19,6 +19,8 @@ from typing import Any
 from persona import EXAMPLES, THEMES, examples
 from serving import Serving, serving, wait_until
 
+from ayllu.trainer.spec import PROGRESS
+
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
 
 from mini.evaluate import measure
@@ -77,7 +79,11 @@ def main() -> None:
         )
         print(f"loss {job['loss']:.3f}, held back {ended.get('validation_loss') or 0:.3f}")
         estimate, seen = job["estimated_memory"] / 1e6, measured["peak"] / 1e6
-        print(f"memory: {estimate:.0f} MB by the estimate, {seen:.0f} MB by some steps")
+        lines = (server.home / "tune" / job["id"] / PROGRESS).read_bytes().splitlines()
+        peak = max(json.loads(line)["peak"] for line in lines) / 1e6
+        print(
+            f"memory: {estimate:.0f} MB by the estimate, {seen:.0f} by some steps, {peak:.0f} seen"
+        )
         for think in (False, True):
             words = "with" if think else "without"
             print(f"right {words} thinking (95 wanted): {answers(server, NAME, think=think):.1f} %")

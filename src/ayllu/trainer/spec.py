@@ -84,7 +84,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     batch: _Count = 0
     accumulate: _Count = 0
     context: _Count = 0
-    replay: Annotated[float, Meta(ge=0, le=100)] = 2.0
+    replay: Annotated[float, Meta(ge=0, le=100)] = 1.0
     packing: bool = True
     validation: _Share = 0.1
     evaluate_every: _Count = 0

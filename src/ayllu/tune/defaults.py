@@ -24,7 +24,7 @@ STEP_EXAMPLES = 16
 LOOKS = 10
 """How often validation loss is looked at, and a checkpoint written, at most."""
 
-OWN_TOKENS = LONGEST_REPLAY // 3
+OWN_TOKENS = LONGEST_REPLAY * 2 // 5
 """A text of the base's own is about so long; measured steps know better."""
 
 _FLOPS = 1e11
@@ -90,14 +90,14 @@ def _with_batches(settings: Settings, prepared: Prepared) -> Settings:
 
 
 def _epochs(settings: Settings, examples: int) -> float:
-    """Three passes over 400 examples, more over fewer, one over many; as `steps` say if given.
+    """Four passes over 350 examples, more over fewer, one over many; as `steps` say if given.
 
     Few examples are few steps, and nothing is learned in those; many are learned in one pass.
     """
     if settings.steps:
         every = settings.batch * settings.accumulate
         return settings.steps * every / (examples + replay_count(settings, examples))
-    return float(max(1, min(10, round(3 * math.sqrt(400 / examples)))))
+    return float(max(1, min(10, round(4 * math.sqrt(350 / examples)))))
 
 
 def _evaluate_every(settings: Settings, prepared: Prepared) -> int:

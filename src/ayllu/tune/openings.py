@@ -30,7 +30,8 @@ _TOOL: Mapping[str, Json] = {
 class Openings(Struct, frozen=True):
     """Tokens: `starts` of texts, and the `answer` that may begin behind a `turn` of the user's.
 
-    One of the `ends` ends an answer.
+    The starts are taken by turns: two questions and two system prompts for one that has tools,
+    which are long. One of the `ends` ends an answer.
     """
 
     starts: tuple[tuple[int, ...], ...]
@@ -44,24 +45,21 @@ async def find_openings(lease: Lease, renderer: Renderer, manner: Manner) -> Ope
     if renderer.template is None and not chat_template(cached_header(renderer.model.path)):
         return Openings((manner.head,) if manner.head else ())
     plain, asked = manner.modes[-1], renderer.shown((_ASKED,))
-    prompts = [
-        await _prompt(lease, renderer, mode, asked, ()) for mode in dict.fromkeys(manner.modes)
-    ]
+    prompts = [await _prompt(lease, renderer, mode, asked, ()) for mode in manner.modes]
     under = await _prompt(lease, renderer, plain, _UNDER, ())
     tools = "tools" in capabilities(renderer.model)
     with_tools = await _prompt(lease, renderer, plain, asked, (_TOOL,)) if tools else ""
-    texts = [prompt.partition(MARK)[0] for prompt in (prompts[-1], under, with_tools)]
+    several = (prompts[-1], under, prompts[-1], under, with_tools)
+    texts = [prompt.partition(MARK)[0] for prompt in several if prompt]
     turn, answer = _turn(prompts)
-    *found, both, before = await tokenize_all(lease.client, [*texts, turn + answer, turn])
-    question, system, tool = ((*manner.head, *start) for start in found)
-    starts = (question, system, question, system, tool)
+    *starts, both, before = await tokenize_all(lease.client, [*texts, turn + answer, turn])
     if both[: len(before)] != before:
         before = both = []
     return Openings(
-        tuple(start for start in starts if start),
+        tuple((*manner.head, *start) for start in starts if manner.head or start),
         tuple(before),
         tuple(both[len(before) :]),
-        tuple(manner.ends),
+        tuple(sorted(manner.ends)),
     )
 
 
