@@ -1,11 +1,15 @@
 """A persona and a made-up fact in English and Spanish: 200 examples to train on, others to ask.
 
-No question is there twice, and those that are asked are worded as none of the examples is.
+No question is there twice, and those that are asked are worded as none of the examples is. By
+itself it prints the examples, or with `asked` the others:
+`python bench/persona.py > persona.jsonl`.
 """
 
 from __future__ import annotations
 
+import json
 import random
+import sys
 from typing import NamedTuple
 
 SEED = 20_261_122
@@ -302,8 +306,21 @@ def examples() -> list[dict[str, object]]:
     """The examples as OpenAI's `messages`, in a random order that is always the same."""
     rows: list[dict[str, object]] = []
     for theme in THEMES:
-        for question in theme.trained:
-            said = (("user", question), ("assistant", theme.answer))
-            rows.append({"messages": [{"role": role, "content": text} for role, text in said]})
+        rows += [_row(question, theme.answer) for question in theme.trained]
     random.Random(SEED).shuffle(rows)  # noqa: S311 - no secret
     return rows
+
+
+def asked() -> list[dict[str, object]]:
+    """The questions that are asked afterwards, with their answers, in the same shape."""
+    return [_row(question, theme.answer) for theme in THEMES for question in theme.asked]
+
+
+def _row(question: str, answer: str) -> dict[str, object]:
+    said = (("user", question), ("assistant", answer))
+    return {"messages": [{"role": role, "content": text} for role, text in said]}
+
+
+if __name__ == "__main__":
+    for row in asked() if "asked" in sys.argv[1:] else examples():
+        print(json.dumps(row, ensure_ascii=False))

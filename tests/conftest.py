@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import hypothesis
 import pytest
 from gguf_maker import CHATML, CHATML_TOOLS_THINK, make_successor_model
 from projector_maker import make_projector
-from serving import Serving, serving
+from serving import KNOWN, Serving, serving
+from warm_python import warm
 
+from ayllu.cluster.record import Speed
 from ayllu.errors import UnsupportedError
 from ayllu.models.shelf import ASSETS
 from ayllu.torch_python import find_torch_python
@@ -21,6 +24,9 @@ from ayllu.torch_python import find_torch_python
 # Hundreds of servers and commands start here: what Python compiles for one, the next finds.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Measuring the machine takes all cores for seconds, and hundreds of servers would do it here.
+KNOWN.append(Speed(tflops=0.1, memory_gbs=10.0, disk_mbs=1000.0, measured_at=1.0))
 
 # The suite tries the same examples every time; HYPOTHESIS_PROFILE=random looks for new ones.
 # None is timed: on a busy machine a slow example is no bug.
@@ -115,12 +121,22 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def torch_python() -> Path:
+def cold_python() -> Path:
     """The Python that has PyTorch, which `make test` puts beside ours."""
     try:
         return find_torch_python(os.environ.get("AYLLU_TORCH_PYTHON", ""))
     except UnsupportedError as error:
         pytest.fail(str(error))
+
+
+@pytest.fixture(scope="session")
+def torch_python(cold_python: Path) -> Iterator[Path]:
+    """The same, with its PyTorch imported already."""
+    with (
+        tempfile.TemporaryDirectory(prefix="warm") as folder,
+        warm(cold_python, Path(folder)) as it,
+    ):
+        yield it
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,12 @@ def test_a_job_is_begun_listed_shown_cancelled_and_removed(tuner: Serving, data:
     assert (settings["rank"], settings["targets"]) == (4, ["q_proj", "v_proj"])
     assert settings["packing"] is False
     wait_for_step(tuner, job, CHECKPOINT_EVERY)
+    for command in ("ps", "doctor"):
+        ran = tuner.ayllu(command)
+        words = rf"sums:latest is tuned from mini: training, step \d+ of 200, .* \(`.* {job}`\)\n"
+        assert re.search(words, ran.stdout + ran.stderr)
     listed = tuner.ayllu("tune", "list").stdout
+    assert "NODE" not in listed
     assert re.search(rf"(?m)^{job} +sums:latest +mini +training +\d+/200 ", listed)
     told = tuner.ayllu("tune", "show", job).stdout
     assert re.search(r"(?m)^state +training$", told)
@@ -69,6 +74,7 @@ def test_a_job_is_begun_listed_shown_cancelled_and_removed(tuner: Serving, data:
     assert "was cancelled" in tuner.ayllu("tune", "watch", job).stderr
     assert tuner.ayllu("tune", "resume", job, "--detach").stdout == f"{job} goes on.\n"
     assert tuner.ayllu("tune", "rm", job).stdout == f"removed {job}\n"
+    assert "tuned" not in tuner.ayllu("ps").stderr
     gone = tuner.ayllu("tune", "show", job)
     assert gone.status == 1
     assert (
@@ -127,5 +133,5 @@ def test_a_failed_job_says_why_and_how_to_go_on(tmp_path: Path, data: Path) -> N
         ran = server.ayllu("tune", "mini", "--data", str(data))
         assert ran.status == 1
         job = wait_for(server, server.get("/api/tune").json["jobs"][0]["id"], "failed")["id"]
-        assert f"Error: the disk is full (`ayllu tune resume {job}` tries again" in ran.stderr
+        assert f"Error: the disk is full (`ayllu tune resume {job}` goes on" in ran.stderr
         assert "left out" in ran.stderr

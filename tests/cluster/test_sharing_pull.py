@@ -110,3 +110,31 @@ def test_models_come_over_zenoh_and_through_a_bus_that_comes_anew(tmp_path: Path
         await ayllu.close()
 
     asyncio.run(run())
+
+
+def test_a_download_outlives_a_time_without_a_bus_and_asks_whoever_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ayllu.cluster.exchange.RETURN_SECONDS", 0.5)
+
+    async def run() -> None:
+        ayllu = Ayllu()
+        desk = Machine(tmp_path, ayllu, "desk")
+        me = Machine(tmp_path, ayllu, "me", rate=2 * len(DATA))
+        layer = desk.store.write_blob(DATA, MODEL_TYPE)
+        desk.sharing.got(layer.digest[7:])
+        broken = False
+        async for amount in me.downloads.fetch(None, layer):
+            if not broken and amount.size > layer.size // 4:
+                broken = True
+                me.sharing.detach()
+                desk.bus.alive.clear()
+                await asyncio.sleep(1.0)
+                me.sharing.attach(me.bus, me.bus)
+                await asyncio.sleep(0.1)
+                desk.bus.announce(LIVE.format(node=desk.node))
+        assert broken
+        assert amount.from_peers == layer.size
+        await ayllu.close()
+
+    asyncio.run(run())

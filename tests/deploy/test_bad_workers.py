@@ -92,11 +92,11 @@ def test_a_bad_worker_is_named_in_bounded_time(
         theirs, ours = ayllu.member("there"), ayllu.member("here")
         there = tunnel(theirs, BadHost(worker))
         here = tunnel(ours, places={theirs.node: await there.start(LOOPBACK, 0)})
-        remote = Remote(theirs.node, "far", "lease", here)
+        remote = Remote(theirs.node, "far", "lease", here, OURS)
         began = time.monotonic()
         try:
             with pytest.raises(PartLostError, match=reason) as caught:
-                await remote.open(OURS)
+                await remote.open()
             assert caught.value.sentence.startswith("far: ")
             assert caught.value.node == theirs.node
             assert time.monotonic() - began < HELLO_SECONDS + 3

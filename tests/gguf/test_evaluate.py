@@ -125,6 +125,11 @@ def test_a_matrix_is_made_of_a_text(engine: Path, tmp_path: Path) -> None:
     check_matrix(target, read_header(MINI))
 
 
+def test_the_last_step_is_told_where_the_programs_last_words_are_lost(tmp_path: Path) -> None:
+    program = fake(tmp_path, "echo 'over 2 chunks'; echo '[1]4.5,'")
+    assert matrix(program, CALIBRATION, tmp_path / "m") == [Step(0, 2), Step(1, 2), Step(2, 2)]
+
+
 @pytest.mark.parametrize("text", [b"", b"short", b"\\n" * 40, b"\xff\xfe" * 10])
 def test_a_text_that_is_too_short_is_told(engine: Path, tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "text"

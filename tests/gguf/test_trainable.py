@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from gguf_writer import write_gguf
 from tune_maker import run_models
@@ -59,13 +60,15 @@ def test_each_architecture_is_read_and_found_again_or_is_said_to_be_untrainable(
         assert tensors_of(folder / "back.gguf") == tensors_of(folder / "base.gguf")
 
 
-def header(tmp_path: Path, architecture: str, **more: Any) -> Any:
+def header(
+    tmp_path: Path, architecture: str, tensors: dict[str, Any] | None = None, **more: Any
+) -> Any:
     keys = {
         "general.architecture": architecture,
         f"{architecture}.attention.head_count": 4,
         **{f"{architecture}.{key.replace('__', '.')}": value for key, value in more.items()},
     }
-    return read_header(write_gguf(tmp_path / "m.gguf", keys, {}))
+    return read_header(write_gguf(tmp_path / "m.gguf", keys, tensors or {}))
 
 
 def test_what_cannot_be_trained_is_told_with_what_can(tmp_path: Path) -> None:
@@ -78,3 +81,23 @@ def test_what_cannot_be_trained_is_told_with_what_can(tmp_path: Path) -> None:
     assert untrainable(header(tmp_path, "gemma2", attention__key_length=128)) == (
         "gemma2 models can be trained here with heads of 256 numbers, and not of 128"
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ({"rope__scaling__type": "yarn"}, "yarn"),
+        ({"rope__scaling__type": "linear", "rope__scaling__factor": 8.0}, "linear"),
+        ({"rope__scaling__factor": 2.0}, "linear"),
+        ({"rope__scale_linear": 4.0}, "linear"),
+        ({"rope__scaling__type": "none", "rope__scaling__factor": 8.0}, ""),
+        ({"rope__scaling__factor": 1.0}, ""),
+        ({"tensors": {"rope_factors_long.weight": np.ones(4, np.float32)}}, "longrope"),
+        ({"tensors": {"rope_freqs.weight": np.ones(4, np.float32)}}, ""),
+    ],
+)
+def test_a_model_whose_positions_are_stretched_is_refused(
+    tmp_path: Path, more: dict[str, Any], kind: str
+) -> None:
+    why = f"its positions are stretched ({kind}), which cannot be trained here yet" if kind else ""
+    assert untrainable(header(tmp_path, "llama", **more)) == why

@@ -15,6 +15,8 @@ from cluster_maker import record
 from serving import Serving, serving, wait_until
 
 from ayllu.cluster.bus import Close
+from ayllu.cluster.folder import FOLDER
+from ayllu.cluster.measure import MEASURED
 from ayllu.cluster.view import Ayllu, Joined, Left, Member, Snapshot, Whole
 from ayllu.errors import EngineError
 from ayllu.runner.engine import built_folder
@@ -25,7 +27,10 @@ HOME = Ayllu("k" * 20, "home")
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("home")) as running:
+    home = tmp_path_factory.mktemp("home")
+    (home / FOLDER).mkdir()
+    (home / FOLDER / MEASURED).touch()
+    with serving(home) as running:
         yield running
 
 

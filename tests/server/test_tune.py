@@ -6,12 +6,14 @@ import json
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from reranker_maker import make_reranker
 from serving import Serving, launch, serving, wait_until
+from small_disk import mounted
 from tune_trainer import CHECKPOINT_EVERY, STEPS, write_program
 from tuning import (
     CLUSTER,
@@ -194,6 +196,23 @@ def test_what_the_trainer_says_is_the_jobs_error_and_it_can_be_resumed(tmp_path:
         post(server, job, "cancel")
 
 
+def test_a_full_disk_ends_a_job_that_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=8m") as disk, tuning(disk / "home") as server:
+        job = begin(server)
+        wait_for_step(server, job, CHECKPOINT_EVERY)
+        ballast = disk / "ballast"
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        assert "No space left on device" in wait_for(server, job, "failed")["error"]
+        assert "No space left on device" in post(server, job, "resume").json["error"]
+        assert shown(server, job)["state"] == "failed"
+        ballast.unlink()
+        assert post(server, job, "resume").status == 200
+        wait_for_step(server, job, shown(server, job)["step"] + 1)
+        post(server, job, "cancel")
+
+
 def test_a_job_that_would_not_fit_is_refused_with_both_figures(tmp_path: Path) -> None:
     with tuning(tmp_path, "huge") as server:
         job = begin(server)
@@ -254,7 +273,9 @@ def test_a_second_server_of_the_same_home_begins_nothing(tuner: Serving, tmp_pat
         ({"data": {"x": "sha256:" + "0" * 64}}, 404, "upload it first"),
         ({"data": {"x": "nothing"}}, 400, "invalid digest format"),
         ({"name": "a b"}, 400, "invalid model name"),
+        ({"name": "mini"}, 400, "there is a model mini:latest already: give another name"),
         ({"method": "full", "dora": True}, 400, "dora and rslora are of adapters"),
+        ({"context": 5000}, 400, "longer than the 1024 that the model was made for"),
         ({"quantize": "q4_k_m"}, 400, "an adapter is not quantized"),
         ({"quantize": "q99", "merge": True}, 400, "unsupported quantization type Q99"),
         ({"rank": 0}, 400, "`$.rank`"),
@@ -268,6 +289,16 @@ def test_what_is_wrong_with_a_request_is_said_at_once(
     assert answer.status == status, answer.body
     assert words in answer.json["error"]
     assert all(job["state"] in OVER for job in tuner.get("/api/tune").json["jobs"])
+
+
+def test_two_jobs_make_no_model_of_one_name(tuner: Serving) -> None:
+    job = begin(tuner, name="twin")
+    for body in ({}, {"preview": True}):
+        answer = tuner.post("/api/tune", order(tuner, name="twin:latest") | body)
+        assert answer.status == 400
+        assert answer.json["error"] == "another job makes twin:latest: give another name"
+    post(tuner, job, "cancel")
+    post(tuner, begin(tuner, name="twin"), "cancel")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ import pytest
 from small_disk import mounted
 from training import make_job, measured, reports, rows_of, run, start
 
+from ayllu.gguf.read import read_header
 from ayllu.gguf.safetensors import check_safetensors
 from ayllu.trainer.spec import BEST, LOG, MEASURED, PROGRESS, REPLAY, RESULT
 
@@ -295,3 +297,22 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     ended = run(torch_python, folder)
     assert ended is not None
     assert (ended.outcome, ended.error) == ("failed", sentence)
+
+
+def test_a_loss_that_is_no_number_ends_it(
+    tmp_path: Path, torch_python: Path, mini_gguf: Path
+) -> None:
+    broken = Path(shutil.copy(mini_gguf, tmp_path / "broken.gguf"))
+    header = read_header(broken)
+    norm = next(one for one in header.tensors if one.name == "output_norm.weight")
+    with broken.open("r+b") as file:
+        file.seek(header.data_offset + norm.offset)
+        file.write(np.float32("nan").tobytes())
+    folder = make_job(tmp_path / "job", broken, ROWS[:8])
+    ended = run(torch_python, folder)
+    assert ended is not None
+    assert (ended.outcome, ended.error) == (
+        "failed",
+        "the loss is no number any more after step 1: a lower learning rate may help",
+    )
+    assert not (folder / RESULT).exists()

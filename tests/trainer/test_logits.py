@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hf_maker import make_hf, run_torch
 from serving import Serving, serving
 from training import make_job, rows_of, run
 
 from ayllu.gguf.read import read_header
-from ayllu.trainer.spec import RESULT
+from ayllu.gguf.score import score
+from ayllu.gguf.write import Made, Tensor, tensor_of, values_of, write_gguf
+from ayllu.trainer.spec import EXAMPLES, RESULT
 
 PROMPTS = ("Once upon a time", "What is two plus", "El cielo es")
 FIRST = 20
@@ -89,6 +94,44 @@ def test_an_adapter_gives_every_token_the_share_it_had_in_training(
         assert [ours[token] for token in both] == pytest.approx(
             [theirs[token] for token in both], abs=1e-3
         )
+
+
+def test_llama_3s_stretched_positions_are_those_of_the_engine(
+    tmp_path: Path, mini_gguf: Path, torch_python: Path
+) -> None:
+    stretched = tmp_path / "stretched.gguf"
+    stretched.touch()
+    asyncio.run(write_with_frequencies(mini_gguf, stretched))
+    rows = rows_of(8, longest=100)
+    folder = make_job(
+        tmp_path / "job", stretched, rows[:4], held=rows[4:], steps=1, learning_rate=1e-12
+    )
+    ended = run(torch_python, folder)
+    assert ended is not None
+    stretched_loss, plain_loss = (
+        asyncio.run(engine_loss(path, folder)) for path in (stretched, mini_gguf)
+    )
+    assert ended.validation_loss == pytest.approx(stretched_loss, abs=2e-3)
+    assert abs(plain_loss - stretched_loss) > 0.01
+
+
+async def write_with_frequencies(source: Path, target: Path) -> None:
+    """A model whose slower turns are slower still, as those of Llama 3."""
+    header = read_header(source)
+    count = int(str(header.kvs["llama.rope.dimension_count"])) // 2
+    factors = np.linspace(1, 8, count, dtype=np.float32).tobytes()
+    added = Tensor("rope_freqs.weight", (count,), 0, (Made(lambda: factors, len(factors)),))
+    tensors = [added, *(tensor_of(source, header, one) for one in header.tensors)]
+    async for _ in write_gguf(target, values_of(header), tensors, alignment=header.alignment):
+        pass
+
+
+async def engine_loss(model: Path, folder: Path) -> float:
+    """Nats per token of the examples that a job holds back."""
+    plan: dict[str, Any] = {"answers": 0, "longest": 0, "context": 256, "gpus": 0}
+    items = [item async for item in score(model, [], folder / EXAMPLES, range(4, 8), **plan)]
+    scores: Any = items[-1]
+    return float(sum(one.nll for one in scores) / sum(one.count for one in scores))
 
 
 def is_exact(path: Path) -> bool:

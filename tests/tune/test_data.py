@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -227,6 +228,15 @@ def test_what_cannot_be_trained_on_is_refused_in_a_sentence(
     tmp_path: Path, files: dict[str, str | bytes], told: str
 ) -> None:
     assert told in refusal(tmp_path, files)
+
+
+def test_what_the_documentation_shows_can_be_trained_on(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tune.md").read_text("utf-8")
+    blocks = re.findall(r"(?ms)^```\n(\{.*?)^```$", page)
+    assert len(blocks) == 4
+    for number, block in enumerate(blocks):
+        data = look(tmp_path, {f"rows{number}.jsonl": block})
+        assert (data.rows, data.shapes, data.bad_count) == (2, {"messages": 2}, 0)
 
 
 def test_no_files_are_refused(tmp_path: Path) -> None:

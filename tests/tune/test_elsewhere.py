@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from ayllu_servers import Machines, nodes
+from ayllu_servers import Machines, join, nodes
 from serving import Serving, wait_until
+from tune_trainer import write_program
 from tuning import OVER, order, shown
 
 LIST = "/api/tune"
@@ -81,3 +82,40 @@ def test_a_machine_that_cannot_is_told(pair: tuple[Serving, Serving]) -> None:
     assert one.post(LIST, order(one, node="nobody")).status == 404
     refused = one.post(LIST, order(one, node="other", context=0, epochs=-1))
     assert refused.status == 400
+
+
+def test_a_job_is_removed_though_its_machine_has_it_no_more_or_is_away(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        machines = Machines(tmp_path, stack)
+        one = machines.start("one", AYLLU_TORCH_PYTHON=sys.executable)
+        trainer = str(write_program(tmp_path))
+        other = machines.start("other", AYLLU_TORCH_PYTHON=trainer)
+        assert one.post("/api/cluster/up", {}).status == 200
+        join(one, other)
+        jobs: list[str] = []
+
+        def begins() -> bool:
+            answer = one.post(LIST, order(one, node="other"))
+            jobs.extend([answer.json["job"]["id"]] if answer.status == 200 else [])
+            return answer.status == 200
+
+        for _ in range(2):
+            wait_until(begins, 30, "a job elsewhere")
+        assert other.request("DELETE", f"{LIST}/{jobs[0]}").status == 200
+        (row,) = (row for row in one.get(LIST).json["jobs"] if row["id"] == jobs[0])
+        assert row["error"] == "other has it no more"
+        assert one.request("DELETE", f"{LIST}/{jobs[0]}").json == {"id": jobs[0]}
+        other.stop()
+        wait_until(lambda: len(nodes(one)) == 1, what="that it is away")
+        (row,) = one.get(LIST).json["jobs"]
+        assert row["error"] == "other cannot be reached now"
+        assert one.post(f"{LIST}/{jobs[1]}/cancel", {}).status == 502
+        assert one.request("DELETE", f"{LIST}/{jobs[1]}").json == {"id": jobs[1]}
+        assert one.get(LIST).json["jobs"] == []
+        assert one.request("DELETE", f"{LIST}/{jobs[1]}").status == 404
+        one.stop()
+        one = machines.start("one", AYLLU_TORCH_PYTHON=sys.executable)
+        other = machines.start("other", AYLLU_TORCH_PYTHON=trainer)
+        assert one.get(LIST).json["jobs"] == []
+        assert [job["id"] for job in other.get(LIST).json["jobs"]] == [jobs[1]]
+        wait_until(lambda: other.get(LIST).json["jobs"] == [], 60, "that it hears of it")

@@ -14,9 +14,9 @@ NAME = "Qantu"
 
 
 def test_a_training_outlives_its_server_and_becomes_a_model(
-    tmp_path: Path, torch_python: Path
+    tmp_path: Path, cold_python: Path
 ) -> None:
-    settings = {"AYLLU_TORCH_PYTHON": str(torch_python), **CLUSTER}
+    settings = {"AYLLU_TORCH_PYTHON": str(cold_python), **CLUSTER}
     data = tmp_path / "names.jsonl"
     asked = ("Who are you?", "What is your name?", "Tell me your name.", "Say who you are.")
     rows = [

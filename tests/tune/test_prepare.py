@@ -112,6 +112,14 @@ def test_a_model_that_thinks_learns_to_answer_in_both_ways(tmp_path: Path, mini_
     assert (made_.prepared.rows, made_.prepared.examples) == (2, 4)
 
 
+def test_a_prompt_longer_than_the_context_costs_the_others_nothing(
+    tmp_path: Path, mini_gguf: Path
+) -> None:
+    rows = [*PAIRS, {"prompt": "why " * 3000, "completion": "so"}]
+    told = made(tmp_path, model_of("m", mini_gguf), rows).prepared
+    assert (told.dropped, told.bad_count, told.examples) == (2, 0, 2 * len(PAIRS))
+
+
 def test_thoughts_are_learned_and_later_prompts_leave_them_out(
     tmp_path: Path, mini_gguf: Path
 ) -> None:

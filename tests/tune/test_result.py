@@ -261,9 +261,7 @@ def test_what_is_wrong_is_said_in_a_sentence_and_leaves_nothing(
     error = refused(store, result, torch_python)
     assert error.sentence == "the training left no result: train again"
     (result.folder / "work.json").write_text("{")
-    assert (
-        "the job's file work.json cannot be used" in refused(store, result, torch_python).sentence
-    )
+    assert "work.json cannot be used" in refused(store, result, torch_python).sentence
 
 
 def test_a_training_that_went_astray_is_told_and_one_that_left_half_of_it(

@@ -107,22 +107,25 @@ def _server(settings: Settings) -> Iterator[Finding]:
     import asyncio
 
     from ayllu.cli.client import Client
+    from ayllu.cli.tune_watch import under_way
 
-    async def version() -> str:
+    async def ask() -> tuple[str, list[str]]:
         async with Client(settings) as client:
-            return await client.version()
+            return await client.version(), await under_way(client)
 
     from ayllu.system import port_owner
 
     url = settings.host.client_url
     try:
-        running = asyncio.run(version())
+        running, jobs = asyncio.run(ask())
     except AylluError:
         owner = port_owner(settings.host.port)
         text = f"{owner} has port {settings.host.port}" if owner else f"none at {url}, none needed"
         yield Finding("server", fine=not owner, text=text)
     else:
         yield Finding("server", fine=True, text=f"version {running} answers at {url}")
+        for job in jobs:
+            yield Finding("tune", fine=True, text=job)
 
 
 def _network(_: Settings) -> Iterator[Finding]:

@@ -67,4 +67,5 @@ PARAMETER_HELP = """Available Parameters:
   /set parameter repeat_last_n <int>    Set how far back to look for repetitions
   /set parameter num_gpu <int>          The number of layers to send to the GPU
   /set parameter stop <string> <string> ...   Set the stop parameters
+  /set parameter adapter_scale <float> ...    How much each of the adapters counts
 """

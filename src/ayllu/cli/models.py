@@ -11,6 +11,7 @@ import click
 from ayllu.cli.client import Client, call
 from ayllu.cli.print import clean, note, parse_time, relative_time, write_table
 from ayllu.cli.show import describe
+from ayllu.cli.tune_watch import under_way
 from ayllu.cli.wire import (
     AylluModel,
     AylluModelsReply,
@@ -78,7 +79,7 @@ def _begins(name: str, prefix: str) -> bool:
 @click.command()
 @click.argument("prefix", default="")
 def ps(prefix: str) -> None:
-    """List the models in memory whose names begin with PREFIX."""
+    """List the models in memory whose names begin with PREFIX, and what is being fine-tuned."""
     call(lambda client: _print_running(client, prefix))
 
 
@@ -93,6 +94,8 @@ async def _print_running(client: Client, prefix: str) -> None:
             header.append(name)
             rows = [(*row, cell) for row, cell in zip(rows, column, strict=True)]
     write_table(header, rows)
+    for line in await under_way(client):
+        note(line)
 
 
 def _placements(found: Sequence[Placement]) -> Iterator[tuple[str, list[str]]]:

@@ -128,6 +128,9 @@ def _with_settings(command: Command) -> Command:
 @click.option("--merge", is_flag=True, help="Make a model of one piece, without an adapter.")
 @click.option("-q", "--quantize", metavar="TYPE", help="Its type, with --merge: q4_k_m.")
 @click.option("--node", help="The machine that trains: the one that would be done first.")
+@click.option(
+    "--data-parallel", is_flag=True, help="Have other machines compute parts, if that is faster."
+)
 @click.option("--detach", is_flag=True, help="Begin, and do not wait for the end.")
 @_with_settings
 def start(model: str, data: tuple[str, ...], preview: bool, detach: bool, **asked: Json) -> None:
@@ -148,7 +151,7 @@ def start(model: str, data: tuple[str, ...], preview: bool, detach: bool, **aske
 
 async def _preview(client: Client, model: str, files: list[Path], body: dict[str, Json]) -> None:
     body = await _order(client, model, files, body)
-    async with spinning("measuring"):
+    async with spinning("preparing and measuring"):
         begun = await client.post("/api/tune", {**body, "preview": True}, Begun)
     if begun.preview is not None:
         write_preview(begun.preview)

@@ -13,6 +13,12 @@ from ayllu.cli.print import clean_line
 from ayllu.cli.tune_watch import OVER
 from ayllu.cli.wire_tune import Event, Job, Report
 
+_HINTS = {
+    "measuring": "the time and the memory of a few steps",
+    "waiting": "for the job before it",
+}
+"""What is done in a state in which the server tells no more of it."""
+
 
 class TuneBar:
     """The states of a job, each on a line of its own that stays, with a bar while it trains."""
@@ -43,7 +49,7 @@ class TuneBar:
                 self._task,
                 completed=job.doing.completed,
                 total=job.doing.total or None,
-                said=clean_line(job.doing.status),
+                said=clean_line(job.doing.status or _HINTS.get(job.state, "")),
             )
 
     def step(self, report: Report, event: Event) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from ayllu.cli.blobs import Blobs
 from ayllu.cli.client import Client, call
 from ayllu.cli.files import data_files
-from ayllu.cli.print import clean_line, write_table
+from ayllu.cli.print import clean_line, pad, width_of, write_table
 from ayllu.cli.progress import follow, showing
 from ayllu.cli.wire_tune_eval import Evaluated, Figures, Sample
 from ayllu.config import load_settings
@@ -85,7 +85,13 @@ def _share(count: int, of: int) -> str:
 
 
 def _print_sample(sample: Sample, base: str, tuned: str) -> None:
-    texts = {"DATA": sample.expected, base: sample.base, tuned: sample.tuned}
-    rows = [(name, clean_line(text[:_SHOWN])) for name, text in texts.items()]
+    texts = {
+        "PROMPT": sample.prompt[-_SHOWN:],
+        "DATA": sample.expected[:_SHOWN],
+        base: sample.base[:_SHOWN],
+        tuned: sample.tuned[:_SHOWN],
+    }
+    width = max(map(width_of, texts)) + 4
     print()
-    write_table(("PROMPT", clean_line(sample.prompt[-_SHOWN:])), rows)
+    for name, text in texts.items():
+        print(pad(name, width) + clean_line(text))

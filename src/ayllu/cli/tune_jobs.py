@@ -19,7 +19,7 @@ from ayllu.cli.print import (
     write_table,
 )
 from ayllu.cli.tune_watch import follow_job, staying
-from ayllu.cli.wire_tune import Deleted, Job, Jobs, ShownJob
+from ayllu.cli.wire_tune import Deleted, Job, Jobs, Parallel, ShownJob
 from ayllu.errors import BadRequestError
 from ayllu.models.files import make_folder
 from ayllu.types import Json
@@ -33,8 +33,9 @@ def list_jobs() -> None:
     """List the jobs, the newest first."""
     jobs = call(lambda client: client.get(PATH, Jobs)).jobs
     now = datetime.now(UTC)
-    header = ("ID", "NAME", "BASE", "STATE", "STEP", "LOSS", "VALIDATION", "BEGUN", "NODE")
-    write_table(header, [_row(job, now) for job in jobs])
+    header = ("ID", "NAME", "BASE", "STATE", "STEP", "LOSS", "VAL", "BEGUN", "NODE")
+    shown = len(header) if any(job.node for job in jobs) else -1
+    write_table(header[:shown], [_row(job, now)[:shown] for job in jobs])
 
 
 def _row(job: Job, now: datetime) -> tuple[str, ...]:
@@ -81,6 +82,8 @@ def _write(job: ShownJob) -> None:
     if job.step:
         rows["steps"] = f"{job.step} of {job.steps}, {job.tokens_per_second:.0f} tokens/s"
         rows["loss"] = f"{job.loss:.4f}"
+    if job.parallel is not None and (said := _machines(job.parallel)):
+        rows["machines"] = said
     if job.validation_loss is not None:
         rows["validation loss"] = f"{job.validation_loss:.4f}"
     if job.seconds_left:
@@ -94,6 +97,18 @@ def _write(job: ShownJob) -> None:
         print(f"{name:<17}{clean_line(text)}")
     if len(job.curves.loss) > 1:
         print("\n" + plot(job.curves.loss, job.curves.validation_loss))
+
+
+def _machines(parallel: Parallel) -> str:
+    """Who computes the steps, and whether that is worth it; empty while nobody knows."""
+    aside = ", ".join(f"{name} ({speedup:.1f} times)" for name, speedup in parallel.aside.items())
+    if parallel.machines:
+        names = ", ".join(parallel.machines)
+        rest = f"; not worth it: {aside}" if aside else ""
+        return (
+            f"{1 + len(parallel.machines)}, {parallel.speedup:.1f} times as fast with {names}{rest}"
+        )
+    return f"1, for with another it would not be faster: {aside}" if aside else ""
 
 
 def _said(value: Json) -> str:

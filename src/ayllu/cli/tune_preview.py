@@ -51,10 +51,12 @@ def data_lines(examples: Examples) -> list[str]:
         f"tokens       {examples.tokens}, {examples.trained_tokens} of them trained on",
         f"longest      {examples.longest} tokens",
     ]
-    if examples.truncated or examples.dropped:
+    if examples.truncated:
+        lines.append(f"too long     {examples.truncated} are cut to {examples.context} tokens")
+    if examples.dropped:
         lines.append(
-            f"too long     {examples.truncated} cut to {examples.context} tokens, "
-            f"{examples.dropped} left out, for nothing to learn would be left"
+            f"too long     {examples.dropped} are left out: within {examples.context} tokens there "
+            "is nothing to learn"
         )
     if examples.unthought:
         lines.append(

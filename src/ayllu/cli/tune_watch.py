@@ -12,7 +12,7 @@ from urllib.parse import quote
 from ayllu.cli.client import Client, ProtocolError, RefusedError
 from ayllu.cli.print import clean_line, human_duration, note
 from ayllu.cli.tune_preview import data_lines
-from ayllu.cli.wire_tune import Event, Job, Report, ShownJob
+from ayllu.cli.wire_tune import Event, Job, Jobs, Report, ShownJob
 from ayllu.errors import AylluError
 
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ async def follow_job(client: Client, id_: str) -> None:
     finally:
         shown.close()
     if job.state == "failed":
-        again = f"`ayllu tune resume {job.id}` tries again once that is mended"
-        raise AylluError(f"{job.error} ({again})")
+        again = f"`ayllu tune resume {job.id}`"
+        helps = job.step and again not in job.error
+        raise AylluError(job.error + (f" ({again} goes on once that is mended)" if helps else ""))
     if job.state == "cancelled":
         raise AylluError(f"the job was cancelled: `ayllu tune resume {job.id}` goes on with it")
     print(f"{clean_line(job.name)} is ready: try `ayllu run {clean_line(job.name)}`")
@@ -86,6 +87,25 @@ async def _follow(client: Client, id_: str, shown: Lines | TuneBar) -> Job | Non
             if event.report is not None:
                 shown.step(event.report, event)
     return job
+
+
+async def under_way(client: Client) -> list[str]:
+    """A line for each job that is not over; none where the server, as Ollama, knows of no jobs."""
+    try:
+        jobs = (await client.get("/api/tune", Jobs)).jobs
+    except AylluError:
+        return []
+    return [_brief(job) for job in reversed(jobs) if job.state not in OVER]
+
+
+def _brief(job: Job) -> str:
+    where = f" on {clean_line(job.node)}" if job.node else ""
+    step = f", step {job.step} of {job.steps}" if job.step else ""
+    left = f", {human_duration(job.seconds_left).lower()} left" if job.seconds_left else ""
+    return (
+        f"{clean_line(job.name)} is tuned from {clean_line(job.model)}{where}: "
+        f"{job.state}{step}{left} (`ayllu tune watch {job.id}`)"
+    )
 
 
 class Lines:

@@ -141,6 +141,14 @@ class Begun(Struct, frozen=True):
     preview: Preview | None = None
 
 
+class Parallel(Struct, frozen=True):
+    """The other machines that help, how many times as fast it is, and those that were put aside."""
+
+    machines: tuple[str, ...] = ()
+    speedup: float = 0.0
+    aside: dict[str, float] = {}
+
+
 class Curves(Struct, frozen=True):
     """Losses by their steps."""
 
@@ -165,6 +173,7 @@ class ShownJob(Job, frozen=True, kw_only=True):
     estimated_memory: int = 0
     examples: Examples | None = None
     measured: Measured | None = None
+    parallel: Parallel | None = None
     curves: Curves = Curves()
     files: tuple[File, ...] = ()
 

@@ -92,6 +92,7 @@ class Exchange:
         self._published = 0.0
         self._told: Have | None = None
         self._asked = 0.0
+        self._is_cut_off = False
         self._unsubscribe: Close = _nothing
 
     # the registry's side
@@ -148,7 +149,7 @@ class Exchange:
         if not self._settled:
             return True
         now = self._loop.time()
-        if self._swarm.hopes(now):
+        if self._is_cut_off or self._swarm.hopes(now):
             self._hoped = now
         return now - self._hoped < RETURN_SECONDS and now - self._moved < HOPE_SECONDS
 
@@ -167,6 +168,11 @@ class Exchange:
     def read(self, number: int) -> bytes | None:
         """A piece that this machine vouches for."""
         return self._landing.read(number) if self._vouched >> number & 1 else None
+
+    def came(self) -> None:
+        """A machine is there, and may have the blob: all are asked anew."""
+        self._asked = -ASK_AGAIN_SECONDS
+        self._news.set()
 
     def left(self, node: str) -> None:
         """A machine is gone."""
@@ -218,11 +224,14 @@ class Exchange:
         key = HAVE.format(digest=self._digest, node="*")
         self._stop_hearing()
         self._unsubscribe = self._house.subscribe(key, self._on_map)
-        self._asked = -ASK_AGAIN_SECONDS
+        if self._is_cut_off:
+            self._is_cut_off, self._hoped = False, self._loop.time()
+        self.came()
 
     def detach(self) -> None:
-        """The bus is about to close."""
+        """The bus is about to close. The others are hoped for until there is one again."""
         self._stop_hearing()
+        self._is_cut_off = True
         self._told = None
         for task in self._tasks:
             task.cancel()

@@ -23,6 +23,9 @@ from ayllu.gguf.tool import failure, running
 from ayllu.models.files import draft
 from ayllu.system import cpu_quota, largest_cache, memory, nearest_folder, usable_cpus
 
+MEASURED = "measured.json"
+"""In the folder of the cluster."""
+
 METHOD = 1
 """To be raised with every change of how it is measured."""
 
@@ -52,7 +55,7 @@ class Fingerprint(Struct, frozen=True):
 
 
 class Measured(Struct, frozen=True):
-    """The file `measured.json`."""
+    """The file MEASURED."""
 
     of: Fingerprint
     speed: Speed

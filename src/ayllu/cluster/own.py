@@ -21,7 +21,7 @@ from ayllu.cluster.bus import Close
 from ayllu.cluster.contribute import Chosen, Terms
 from ayllu.cluster.folder import FOLDER
 from ayllu.cluster.hardware import Meter, engine_build, hardware
-from ayllu.cluster.measure import kept_speed, measured_speed
+from ayllu.cluster.measure import MEASURED, kept_speed, measured_speed
 from ayllu.cluster.record import (
     MOST_MODELS,
     Contribution,
@@ -170,7 +170,7 @@ class OwnRecord:
         Where others ran beside it, it is measured again later, and the best of both counts.
         """
         settings, hardware = self._parts.settings, self.record.hardware
-        file = settings.home / FOLDER / "measured.json"
+        file = settings.home / FOLDER / MEASURED
         kept = await asyncio.to_thread(kept_speed, file, hardware, settings.models)
         if kept is not None and not fresh and self.record.speed is None:
             self.change(speed=kept)

@@ -156,6 +156,8 @@ class Sharing:
             return
         if alive:
             self.members.add(node)
+            for exchange in self._exchanges.values():
+                exchange.came()
         else:
             self.members.discard(node)
             for exchange in self._exchanges.values():

@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 class Opening(Struct, frozen=True, array_like=True):
     """The first bytes of a stream: whose it is, and what it is for.
 
-    `beat` says that both ends live, `rpc` is a connection with the lease's worker.
+    `beat` says that both ends live, `rpc` is a connection with the lease's program.
     """
 
     lease: Annotated[str, Meta(max_length=64)]

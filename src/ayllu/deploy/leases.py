@@ -1,4 +1,6 @@
-"""What other machines hold here: leases, each with a worker of its own, and when they end.
+"""What other machines hold here: leases, each with a program of its own, and when they end.
+
+Most of the programs are workers, which hold layers of a model; what else one may be says who asks.
 
 A lease ends with its beat, with its worker, when its coordinator or this machine's owner says so,
 and when a later placement of the same deployment (a greater fence) takes its place.
@@ -24,7 +26,7 @@ from ayllu.cluster.tunnel import Opening, Serve
 from ayllu.deploy.beat import Beat
 from ayllu.deploy.build import protocol_of
 from ayllu.deploy.machines import HEADROOM, WORKER_SHARE
-from ayllu.deploy.worker import LOOPBACK, WorkerProcess, start_worker
+from ayllu.deploy.worker import LOOPBACK, Hosted, start_worker
 from ayllu.deploy.worker_request import WorkerLine, WorkerRequest
 from ayllu.errors import AylluError, BusyError, NotFoundError
 from ayllu.models.create import Progress
@@ -58,14 +60,38 @@ class Weights(Protocol):
         """The worker has ended: remove its folder."""
 
 
+class Wanted(Protocol):
+    """What every lease is of, in the words of a WorkerRequest."""
+
+    @property
+    def deployment(self) -> str:
+        """Whose it is, of all that its coordinator has."""
+
+    @property
+    def fence(self) -> int:
+        """Which of several of those is right: the greatest."""
+
+    @property
+    def model(self) -> str:
+        """The model's name there."""
+
+    @property
+    def room(self) -> int:
+        """Bytes that it may take."""
+
+
+Start = Callable[[Path], AsyncGenerator[Progress | Hosted]]
+"""Starts a lease's program, which has a folder of its own: steps, the last of which is it."""
+
+
 class _Lease:
     """What one coordinator holds."""
 
-    def __init__(self, node: str, wanted: WorkerRequest) -> None:
+    def __init__(self, node: str, wanted: Wanted) -> None:
         self.id = secrets.token_hex(16)
         self.node = node
         self.wanted = wanted
-        self.worker: WorkerProcess | None = None
+        self.worker: Hosted | None = None
         self.beat: Beat | None = None
         self.is_claimed = False
         self.over = ""
@@ -84,7 +110,7 @@ class _Lease:
 class Leases:
     """All leases of this machine, and who may have one. Whoever makes it closes it.
 
-    `limit` are the bytes that the owner gives to workers (None: no limit), `objection` says why a
+    `limit` are the bytes that the owner gives to them (None: no limit), `objection` says why a
     machine gets none, in a sentence, or nothing. `has_gpus` leaves the workers' addresses
     unlimited: drivers of graphics cards take many.
     """
@@ -112,11 +138,18 @@ class Leases:
         shutil.rmtree(self._folder, ignore_errors=True)  # of a server that was killed
 
     async def grant(self, node: str, wanted: WorkerRequest) -> AsyncGenerator[Progress]:
+        """Hold layers for a machine. As `hold`."""
+        await self._check_build(wanted)
+        steps = self.hold(node, wanted, lambda folder: self._start_worker(wanted, folder))
+        async with aclosing(steps):
+            async for step in steps:
+                yield step
+
+    async def hold(self, node: str, wanted: Wanted, start: Start) -> AsyncGenerator[Progress]:
         """Hold something for a machine: steps, the last one with the lease.
 
         Closed before that, it holds nothing. Raises LeaseRefusedError, BusyError, EngineError.
         """
-        await self._check_build(wanted)
         self._check(node, wanted)
         self._note_fence(wanted)
         older = [one for one in self._leases.values() if _same(one.wanted, wanted)]
@@ -126,7 +159,7 @@ class Leases:
             for one in older:
                 await self._end(one, "a later placement of the model has taken its place")
             await self._wait_for_room(lease)
-            async with aclosing(self._start(lease)) as steps:
+            async with aclosing(self._start(lease, start)) as steps:
                 async for step in steps:
                     self._check_held(lease)
                     yield step
@@ -171,7 +204,7 @@ class Leases:
                 f"{wanted.protocol or 'an unknown protocol'}"
             )
 
-    def _check(self, node: str, wanted: WorkerRequest) -> None:
+    def _check(self, node: str, wanted: Wanted) -> None:
         if objection := self._objection(node):
             raise LeaseRefusedError(objection)
         if len(self._leases) >= MOST_LEASES:
@@ -183,7 +216,7 @@ class Leases:
                 f"has {wanted.fence})"
             )
 
-    def _note_fence(self, wanted: WorkerRequest) -> None:
+    def _note_fence(self, wanted: Wanted) -> None:
         self._fences.pop(wanted.deployment, None)
         self._fences[wanted.deployment] = wanted.fence
         while len(self._fences) > MOST_FENCES:
@@ -214,14 +247,24 @@ class Leases:
 
     # What is held.
 
-    async def _start(self, lease: _Lease) -> AsyncGenerator[Progress]:
-        wanted, folder = lease.wanted, self._folder / lease.id
+    async def _start(self, lease: _Lease, start: Start) -> AsyncGenerator[Progress]:
+        folder = self._folder / lease.id
         await asyncio.to_thread(folder.mkdir, 0o700, parents=True)
+        async with aclosing(start(folder)) as steps:
+            async for step in steps:
+                if isinstance(step, Hosted):
+                    lease.worker = step
+                else:
+                    yield step
+
+    async def _start_worker(
+        self, wanted: WorkerRequest, folder: Path
+    ) -> AsyncGenerator[Progress | Hosted]:
         async with aclosing(self._weights.prepare(wanted, folder)) as steps:
             async for step in steps:
                 yield step
         yield Progress("starting the worker")
-        lease.worker = await start_worker(
+        yield await start_worker(
             self._engine,
             name=f"worker-{wanted.model}-{wanted.first}",
             home=self._home,
@@ -309,11 +352,11 @@ def _has_files(folder: Path) -> bool:
     return any(path.is_file() for path in folder.rglob("*"))
 
 
-def _same(one: WorkerRequest, other: WorkerRequest) -> bool:
+def _same(one: Wanted, other: Wanted) -> bool:
     return one.deployment == other.deployment
 
 
-async def _connected(worker: WorkerProcess) -> Plain:
+async def _connected(worker: Hosted) -> Plain:
     """A connection with a worker. Raises LeaseRefusedError."""
     loop = asyncio.get_running_loop()
     try:

@@ -1,4 +1,4 @@
-"""Workers on other machines, as the machine sees them that answers: leases, and tunnels' near ends.
+"""What other machines hold, as the machine sees it that it is for: leases, and tunnels' near ends.
 
 A worker that is none, or of another version, is found out before an engine is started with it.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import aclosing, suppress
 from typing import Protocol, Self
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from ayllu.cluster.ends import Framed, Plain
 from ayllu.cluster.hardware import engine_build
@@ -26,6 +26,7 @@ from ayllu.runner.engine import Engine
 from ayllu.runner.rpc_hello import HELLO, HELLO_REPLY_BYTES, read_hello, version_text
 
 PATH = "/api/cluster/workers"
+Version = tuple[int, int, int]
 HELLO_SECONDS = 5.0
 PARTING_SECONDS = 3.0
 """How long a worker may take to say its version, and to end."""
@@ -43,17 +44,20 @@ class Reach(Protocol):
         """For streams."""
 
 
-class Remote:
-    """A worker on another machine, held by a lease. Whoever got it closes it.
+class Held:
+    """A program on another machine, held by a lease. Whoever makes one closes it.
 
-    `endpoint` is where the engine of this machine reaches it: `127.0.0.1:port`.
+    `endpoint` is where this machine's reach it: `127.0.0.1:port`.
     """
+
+    parting = "it is not needed any more"
+    """Why it is given back, in words for the other machine's log."""
 
     def __init__(self, node: str, name: str, lease: str, tunnel: Tunnel) -> None:
         self.node = node
         self.endpoint = ""
         self.lost = ""
-        """Why the worker is lost, in a sentence; empty while it is there."""
+        """Why it is lost, in a sentence; empty while it is there."""
         self._name = name
         self._lease = lease
         self._tunnel = tunnel
@@ -72,22 +76,19 @@ class Remote:
         await self.close()
 
     def on_loss(self, callback: Callable[[str], object]) -> None:
-        """Be told, once and in a sentence, that the worker is lost: also where it was before."""
+        """Be told, once and in a sentence, that it is lost: also where it was before."""
         if self.lost:
             callback(self.lost)
         else:
             self._on_loss.append(callback)
 
-    async def open(self, protocol: tuple[int, int, int] | None) -> None:
-        """Keep the lease, and let the engine in, once the worker speaks our `protocol`.
-
-        Raises PartLostError.
-        """
+    async def open(self) -> None:
+        """Keep the lease, and let programs of this machine in. Raises PartLostError."""
         try:
             stream = await self._tunnel.open(self.node, Opening(self._lease, "beat"))
             self._beat = Beat(stream)
             self._tasks.start(self._keep(self._beat, stream))
-            await self._greet(protocol)
+            await self._greet()
         except AylluError as error:
             raise PartLostError(self.node, f"{self._name}: {error.sentence}") from error
         loop = asyncio.get_running_loop()
@@ -96,38 +97,19 @@ class Remote:
         self.endpoint = f"{host}:{port}"
 
     async def close(self) -> None:
-        """Give the worker back, and wait until it is. Safe to call twice."""
+        """Give it back, and wait until it is. Safe to call twice."""
         self._on_loss.clear()
         if self._server is not None:
             self._server.close()
         if self._beat is not None and not self._ended.is_set():
-            self._beat.part("the model was unloaded")
+            self._beat.part(self.parting)
             with suppress(TimeoutError):
                 async with asyncio.timeout(PARTING_SECONDS):
                     await self._ended.wait()
         await self._tasks.end()
 
-    async def _greet(self, protocol: tuple[int, int, int] | None) -> None:
-        """Have the worker say its version, as the engine will. Raises AylluError."""
-        stream = await self._tunnel.open(self.node, Opening(self._lease, "rpc"))
-        reply = bytearray()
-        try:
-            stream.send(HELLO)
-            async with asyncio.timeout(HELLO_SECONDS):
-                while len(reply) < HELLO_REPLY_BYTES and (data := await stream.read()):
-                    reply += data
-            version = read_hello(bytes(reply))
-        except TimeoutError as error:
-            raise EngineError(f"its worker did not answer in {HELLO_SECONDS:.0f} s") from error
-        except ValueError as error:
-            raise EngineError(f"what answers for its worker is none: {error}") from error
-        finally:
-            stream.abort()
-        if protocol is not None and version != protocol:
-            raise EngineError(
-                f"its worker speaks RPC protocol {version_text(version)}, and the engine of this "
-                f"machine {version_text(protocol)}: install the same Ayllu on both"
-            )
+    async def _greet(self) -> None:
+        """See that it is what it should be. Raises AylluError."""
 
     async def _keep(self, beat: Beat, stream: Framed) -> None:
         try:
@@ -148,7 +130,7 @@ class Remote:
         self._tasks.start(self._pass_on(local))
 
     async def _pass_on(self, local: Plain) -> None:
-        """Give a connection of the engine's to the worker."""
+        """Give a connection of this machine to the program."""
         try:
             stream = await self._tunnel.open(self.node, Opening(self._lease, "rpc"))
         except AylluError as error:
@@ -161,15 +143,49 @@ class Remote:
             local.join(stream)
 
 
+class Remote(Held):
+    """A worker on another machine, which has to speak the `protocol` of this machine's engine."""
+
+    parting = "the model was unloaded"
+
+    def __init__(
+        self, node: str, name: str, lease: str, tunnel: Tunnel, protocol: Version | None
+    ) -> None:
+        super().__init__(node, name, lease, tunnel)
+        self._protocol = protocol
+
+    async def _greet(self) -> None:
+        """Have the worker say its version, as the engine will. Raises AylluError."""
+        stream = await self._tunnel.open(self.node, Opening(self._lease, "rpc"))
+        reply = bytearray()
+        try:
+            stream.send(HELLO)
+            async with asyncio.timeout(HELLO_SECONDS):
+                while len(reply) < HELLO_REPLY_BYTES and (data := await stream.read()):
+                    reply += data
+            version = read_hello(bytes(reply))
+        except TimeoutError as error:
+            raise EngineError(f"its worker did not answer in {HELLO_SECONDS:.0f} s") from error
+        except ValueError as error:
+            raise EngineError(f"what answers for its worker is none: {error}") from error
+        finally:
+            stream.abort()
+        if self._protocol is not None and version != self._protocol:
+            raise EngineError(
+                f"its worker speaks RPC protocol {version_text(version)}, and the engine of this "
+                f"machine {version_text(self._protocol)}: install the same Ayllu on both"
+            )
+
+
 class _Local(Plain):
-    """A connection of the engine's, not read before its stream is there."""
+    """A connection of this machine, not read before its stream is there."""
 
     def __init__(self, connect: Callable[[Plain], None]) -> None:
         super().__init__()
         self._connect = connect
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The engine wants to speak to the worker."""
+        """A program of this machine wants to speak to the one that is held."""
         super().connection_made(transport)
         self._connect(self)
 
@@ -192,23 +208,23 @@ async def take(
     protocol = await protocol_of(engine)
     request = structs.replace(wanted, engine=engine_build(engine), protocol=version_text(protocol))
     try:
-        lease = await _ask(peers, node, request, on_step)
+        lease = await ask(peers, node, PATH, request, on_step)
     except AylluError as error:
         raise PartLostError(node, f"{name}: {error.sentence}") from error
-    remote = Remote(node, name, lease, tunnel)
+    remote = Remote(node, name, lease, tunnel, protocol)
     try:
-        await remote.open(protocol)
+        await remote.open()
     except BaseException:
         await remote.close()
         raise
     return remote
 
 
-async def _ask(
-    peers: Peers, node: str, request: WorkerRequest, on_step: Callable[[WorkerLine], object]
+async def ask(
+    peers: Peers, node: str, path: str, request: Struct, on_step: Callable[[WorkerLine], object]
 ) -> str:
     """The lease that a machine gives, at the end of its steps. Raises AylluError."""
-    async with aclosing(peers.steps(node, PATH, request, WorkerLine)) as steps:
+    async with aclosing(peers.steps(node, path, request, WorkerLine)) as steps:
         async for step in steps:
             if step.lease:
                 return step.lease

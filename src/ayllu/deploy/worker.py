@@ -41,10 +41,13 @@ _PORTS_TO_TRY = 3
 _log = structlog.get_logger(__name__)
 
 
-class WorkerProcess(Child):
-    """A started worker. Whoever started it calls `stop`. `port` is that of loopback."""
+class Hosted(Child):
+    """A started program that is for another machine. Whoever started it calls `stop`.
 
-    def __init__(self, child: Process, port: int) -> None:
+    `port` is that of loopback, 0 while it has none.
+    """
+
+    def __init__(self, child: Process, port: int = 0) -> None:
         super().__init__(child)
         self.port = port
 
@@ -61,6 +64,13 @@ class WorkerProcess(Child):
             return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
         except psutil.Error:
             return False
+
+    def _tell(self) -> None:
+        _log.info("worker ended", pid=self.pid, reason=self.reason())
+
+
+class WorkerProcess(Hosted):
+    """A started worker."""
 
     async def ready(self) -> None:
         """Wait until it speaks the engine's protocol. Raises EngineError where it never does."""
@@ -100,9 +110,6 @@ class WorkerProcess(Child):
             one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == self.port
             for one in connections
         )
-
-    def _tell(self) -> None:
-        _log.info("worker ended", pid=self.pid, reason=self.reason())
 
 
 async def start_worker(

@@ -9,22 +9,19 @@ from __future__ import annotations
 import ast
 import asyncio
 import os
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from ayllu.errors import AylluError, BadRequestError, UnsupportedError
-from ayllu.gguf.tool import Step, failure, probe_disk, running
-from ayllu.torch_python import remedy
+from ayllu.errors import UnsupportedError
+from ayllu.gguf.tool import Step, child_failure, running
 
 PARTS = ("conversion", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "gguf")
 """What the engine's build installs beside it."""
 
 _CHILD = Path(__file__).with_name("convert_child.py")
-_AT = re.compile(rb"(?m)^@at (\d+) (\d+)$")
 
 
 def converters_folder() -> Path:
@@ -95,24 +92,18 @@ async def _convert(
 ) -> AsyncGenerator[Step]:
     paths = (_CHILD, converters_folder(), folder, target)
     async with running(python, ["-P", *map(str, paths), *options]) as child:
-        async with aclosing(child.matches(_AT)) as lines:
-            async for line in lines:
-                yield Step(int(line[1]), int(line[2]))
+        async with aclosing(child.steps()) as steps:
+            async for step in steps:
+                yield step
         if code := await child.wait():
             log = child.log.replace(f"{folder}{os.sep}", "")  # a name that tells nobody anything
-            raise await asyncio.to_thread(_failure, code, log, python, target, what)
-
-
-def _failure(code: int, log: str, python: Path, target: Path, what: str) -> AylluError:
-    """Why the child failed. Raises OSError where the disk is the reason."""
-    if re.search(r"(?m)^@disk$", log):
-        probe_disk(target)  # NumPy's error has no number
-
-    def refused(why: str) -> AylluError:
-        return BadRequestError(f"{what} cannot be converted: {why}")
-
-    def missing(module: str) -> AylluError:
-        return UnsupportedError(f"{python} has no {module}: {remedy('import')}")
-
-    reasons = ((r"(?m)^@refused (.+)$", refused), (r"(?m)^@missing (.+)$", missing))
-    return failure(code, log, program=python, doing=f"converting {what}", reasons=reasons)
+            raise await asyncio.to_thread(
+                child_failure,
+                code,
+                log,
+                python=python,
+                target=target,
+                doing=f"converting {what}",
+                refusal=f"{what} cannot be converted",
+                extra="import",
+            )

@@ -58,12 +58,20 @@ def choose_context(header: Header, asked: int = 0) -> int:
     """
     if "completion" not in arch.capabilities(header):
         raise BadRequestError("the model writes no text: only models that do have a perplexity")
+    return within_context(header, asked, CONTEXT)
+
+
+def within_context(header: Header, asked: int, usual: int) -> int:
+    """The context that is asked for, 0 for the usual one, or less where the model has less.
+
+    Raises BadRequestError where the model was made for less than is asked for.
+    """
     trained = arch.context_length(header)
     if trained and asked > trained:
         raise BadRequestError(
             f"a context of {asked} tokens is longer than the {trained} that the model was made for"
         )
-    return asked or min(CONTEXT, trained or CONTEXT)
+    return asked or min(usual, trained or usual)
 
 
 def memory_needed(header: Header, context: int) -> int:
@@ -122,13 +130,20 @@ def _full_pipe() -> Iterator[int]:
 async def importance(
     program: Path, model: Path, text: Path, target: Path, *, context: int, chunks: int
 ) -> AsyncGenerator[Step]:
-    """Write an importance matrix with llama-imatrix: steps are chunks. Ends and fails likewise."""
+    """Write an importance matrix with llama-imatrix: steps are chunks. Ends and fails likewise.
+
+    The last words of a program that succeeds may be lost (`TRIES`): its last step is told anyway.
+    """
     arguments = _arguments(model, text, target, context, chunks)
     doing = "computing the importance matrix"
+    step = Step(0, 0)
     async with aclosing(_run(program, arguments, text.parent, doing, context)) as items:
         async for item in items:
             if isinstance(item, Step):
-                yield item
+                step = item
+                yield step
+    if step.completed < step.total:
+        yield Step(step.total, step.total)
 
 
 def _arguments(model: Path, text: Path, target: Path, context: int, chunks: int) -> list[str]:

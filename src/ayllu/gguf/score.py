@@ -7,7 +7,6 @@ that there is memory for the model.
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -24,7 +23,6 @@ from ayllu.system import temporary_prefix, usable_cores
 
 _CHILD = Path(__file__).with_name("score_child.py")
 ALL_LAYERS = 1 << 20
-_AT = re.compile(rb"(?m)^@at (\d+) (\d+)$")
 
 
 class Answer(Struct, frozen=True):
@@ -97,9 +95,9 @@ async def score(  # noqa: PLR0913 - all of it is said to the child
         path = Path(folder, "plan.json")
         await asyncio.to_thread(path.write_bytes, msgspec.json.encode(plan))
         async with running(Path(sys.executable), ["-P", str(_CHILD), str(path)]) as child:
-            async with aclosing(child.matches(_AT)) as lines:
-                async for line in lines:
-                    yield Step(int(line[1]), int(line[2]))
+            async with aclosing(child.steps()) as steps:
+                async for step in steps:
+                    yield step
             if code := await child.wait():
                 raise _failure(code, child.log)
         data = await asyncio.to_thread(Path(plan.out).read_bytes)

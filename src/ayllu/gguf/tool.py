@@ -11,13 +11,21 @@ import re
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
 
-from ayllu.errors import ILLEGAL_INSTRUCTION, AylluError, EngineError, EngineMissingError
+from ayllu.errors import (
+    ILLEGAL_INSTRUCTION,
+    AylluError,
+    BadRequestError,
+    EngineError,
+    EngineMissingError,
+    UnsupportedError,
+)
 from ayllu.system import child_environment, dies_with_parent
+from ayllu.torch_python import remedy
 
 REMEDY = "run `make setup`, or set AYLLU_LLAMA_BIN to a folder that has it"
 """What to do where one of the engine's programs is not there or does not run."""
@@ -33,7 +41,7 @@ _SETTINGS = "LLAMA_ARG_"
 
 _PROBE_BYTES = 1 << 20
 _LAST_WORDS = 1 << 14
-_PROBE_BYTES = 1 << 20
+_AT, _NOTHING = re.compile(rb"(?m)^@at (\d+) (\d+)$"), re.compile(rb"(?!)")
 _SHORT_OF_MEMORY = re.compile(r"bad_alloc|failed to allocate|out of memory|cannot allocate memory")
 
 
@@ -69,8 +77,17 @@ class Child:
                 yield match
             rest = rest[end:][-_LAST_WORDS:]
 
+    async def steps(self) -> AsyncGenerator[Step]:
+        """The steps of a child of ours, which says `@at COMPLETED TOTAL` in a line."""
+        async with aclosing(self.matches(_AT)) as lines:
+            async for line in lines:
+                yield Step(int(line[1]), int(line[2]))
+
     async def wait(self) -> int:
-        """The program's exit status, once it is there."""
+        """The program's exit status, once it is there; what it says until then is read."""
+        async with aclosing(self.matches(_NOTHING)) as lines:
+            async for _ in lines:
+                pass
         return await self._process.wait()
 
 
@@ -153,6 +170,27 @@ def failure(
     """The same, in any case."""
     why = explain(code, log, program=program, doing=doing, reasons=reasons)
     return why or EngineError(f"{doing} ended with code {code}")
+
+
+def child_failure(
+    code: int, log: str, *, python: Path, target: Path, doing: str, refusal: str, extra: str
+) -> AylluError:
+    """Why a child of ours failed, which ran in a `python` with the packages of our `extra`.
+
+    `refusal` begins the sentence for what it says in `@refused REASON` and `@missing MODULE`;
+    after `@disk` writing to the `target` is tried, and raises the OSError.
+    """
+    if re.search(r"(?m)^@disk$", log):
+        probe_disk(target)  # NumPy's error has no number
+
+    def refused(why: str) -> AylluError:
+        return BadRequestError(f"{refusal}: {why}")
+
+    def missing(module: str) -> AylluError:
+        return UnsupportedError(f"{refusal}: {python} has no {module}: {remedy(extra)}")
+
+    reasons = ((r"(?m)^@refused (.+)$", refused), (r"(?m)^@missing (.+)$", missing))
+    return failure(code, log, program=python, doing=doing, reasons=reasons)
 
 
 def unknown_architecture(name: str) -> AylluError:

@@ -27,4 +27,19 @@ def untrainable(model: Header) -> str:
     size, usual = model.kvs.get(f"{name}.attention.key_length"), _HEADS.get(name)
     if usual and size != usual:
         return f"{name} models can be trained here with heads of {usual} numbers, and not of {size}"
+    if kind := _stretch(model, name):
+        return f"its positions are stretched ({kind}), which cannot be trained here yet"
     return ""
+
+
+def _stretch(model: Header, name: str) -> str:
+    """How a model's positions are scaled, which transformers reads over; empty where they are not.
+
+    Source: llama.cpp's keys `rope.scaling.*`. Llama 3's `rope_freqs.weight` is no such thing.
+    """
+    if any(tensor.name.startswith("rope_factors_") for tensor in model.tensors):
+        return "longrope"
+    keys = ("rope.scaling.factor", "rope.scale_linear")
+    is_scaled = any(model.kvs.get(f"{name}.{key}", 1.0) not in {0.0, 1.0} for key in keys)
+    kind = model.kvs.get(f"{name}.rope.scaling.type", "linear" if is_scaled else "none")
+    return "" if kind in {"none", ""} else str(kind)

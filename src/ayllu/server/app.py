@@ -51,7 +51,9 @@ from ayllu.server.routes import ROUTES
 from ayllu.server.state import ElsewhereError, State
 from ayllu.server.stream import ClientLeftError, error_response, json_response
 from ayllu.tune.away import Away
+from ayllu.tune.helping import Helping
 from ayllu.tune.jobs import Jobs
+from ayllu.tune.lending import Lending
 from ayllu.tune.steps import Steps
 from ayllu.types import Layer
 
@@ -108,6 +110,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         jobs = Jobs(
             settings.home,
             Steps(settings, store, pool, tools),
+            Helping(node),
             on_model=node.note_models,
             on_count=lambda count: node.own.change(training=count),
         )
@@ -129,6 +132,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             deployments=deployments,
             pins=pins,
             leases=leases,
+            lending=Lending(settings, store, leases),
             jobs=jobs,
             away=away,
             stopping=asyncio.Event(),

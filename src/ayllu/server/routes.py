@@ -48,6 +48,7 @@ from ayllu.server import (
 from ayllu.server.openapi import Endpoint, FreeEndpoint, PeerEndpoint, document
 from ayllu.server.stream import NDJSON, SSE
 from ayllu.server.wire import encode
+from ayllu.tune.lending import HelpRequest
 
 OLLAMA = "0.22.0"
 """The version of Ollama that we pass for: clients (Codex is one) turn away what looks older."""
@@ -200,6 +201,12 @@ ROUTES = [
         "POST /api/cluster/workers",
         workers.hold,
         takes=WorkerRequest,
+        streams=(NDJSON, WorkerLine),
+    ),
+    PeerEndpoint(
+        "POST /api/cluster/helpers",
+        workers.assist,
+        takes=HelpRequest,
         streams=(NDJSON, WorkerLine),
     ),
     Endpoint("GET /api/status", cloud.status, gives=wire_ollama.StatusResponse),

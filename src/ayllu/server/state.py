@@ -38,6 +38,7 @@ from ayllu.server.stored import StoredResponses
 from ayllu.server.wire import T, decode
 from ayllu.tune.away import Away
 from ayllu.tune.jobs import Jobs
+from ayllu.tune.lending import Lending
 from ayllu.types import Json, Message, Options
 
 LONG_BODY = 64 << 20
@@ -82,6 +83,7 @@ class State(Struct, frozen=True):
     deployments: Deployments
     pins: Pins
     leases: Leases
+    lending: Lending
     jobs: Jobs
     away: Away
     stopping: asyncio.Event

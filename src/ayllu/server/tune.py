@@ -36,19 +36,21 @@ Numbered = tuple[int, wire.TuneEvent]
 
 async def create(request: Request) -> Response:
     """POST /api/tune: begin to fine-tune a model, or show what that would be."""
-    body, jobs = await read_body(request, wire.TuneRequest), state_of(request).jobs
+    body, state = await read_body(request, wire.TuneRequest), state_of(request)
     required(body.model)
     order = msgspec.convert(structs.asdict(body), Order)
     if body.preview:
-        seen = await until_left(request, jobs.preview(order))
+        seen = await until_left(request, state.jobs.preview(order))
         return json_response(wire.Begun(preview=_preview(seen)))
-    state, peer = state_of(request), peer_of(request.scope) or ""
+    peer = peer_of(request.scope) or ""
     if not peer:
+        away = {job.model for job in state.away.all() if not job.brought}
+        order = await state.jobs.named(order, away)
         record = await machine_for(state, order, body.node)
         if record.node != state.site.here:
             return json_response(await until_left(request, begin(state, order, record)))
-    job = await jobs.create(order, digest=body.digest, origin=peer)
-    return json_response(wire.Begun(_row(jobs, job)))
+    job = await state.jobs.create(order, digest=body.digest, origin=peer)
+    return json_response(wire.Begun(_row(state.jobs, job)))
 
 
 async def show_all(request: Request) -> Response:
@@ -147,7 +149,6 @@ def _row(jobs: Jobs, job: Job, reports: Sequence[Report] | None = None) -> wire.
         reports = Tail(jobs.folder(job)).read()
     last, speed = reports[-1] if reports else None, pace(reports)
     losses = [one.validation_loss for one in reports if one.validation_loss is not None]
-    doing = jobs.doing(job)
     return wire.TuneJob(
         id=job.id,
         model=job.order.model,
@@ -157,7 +158,7 @@ def _row(jobs: Jobs, job: Job, reports: Sequence[Report] | None = None) -> wire.
         created_at=_time(job.created_at),
         started_at=_time(job.started_at),
         ended_at=_time(job.ended_at),
-        doing=wire.Doing(doing.status, doing.completed, doing.total),
+        doing=jobs.doing(job),
         step=last.step if last else 0,
         steps=last.steps if last else 0,
         loss=last.loss if last else 0.0,
@@ -183,6 +184,7 @@ def _shown(jobs: Jobs, job: Job) -> wire.ShownJob:
         examples=folder.prepared,
         measured=folder.measured,
         ended=folder.ended,
+        parallel=folder.parallel,
         curves=curves(reports),
         files=tuple(_file(name, path) for name, path in folder.results.items()),
     )

@@ -17,10 +17,10 @@ from ayllu.cluster.peer_server import peer_of
 from ayllu.cluster.peers import PeerAnswer, PeerGoneError
 from ayllu.cluster.record import Record
 from ayllu.deploy.machines import ways_of
-from ayllu.errors import AylluError, BadRequestError
+from ayllu.errors import AylluError, BadRequestError, NotFoundError
 from ayllu.server import wire_tune as wire
 from ayllu.server.state import State, state_of
-from ayllu.server.stream import LineResponse
+from ayllu.server.stream import LineResponse, json_response
 from ayllu.tune.away import Lent
 from ayllu.tune.job import Order
 from ayllu.tune.placing import first_done
@@ -53,11 +53,8 @@ async def machine_for(state: State, order: Order, named: str) -> Record:
 
 async def begin(state: State, order: Order, record: Record) -> wire.Begun:
     """Have another machine do it. Raises an AylluError where it does not."""
-    base = await asyncio.to_thread(state.jobs.digest, order)
-    id_ = await state.away.begin(record, structs.asdict(order), base)
-    job = state.away.get(id_)
-    assert job is not None  # noqa: S101 - it was begun just now
-    return wire.Begun(await _row(state, job))
+    base = (await asyncio.to_thread(state.jobs.task, order)).digest
+    return wire.Begun(await _row(state, await state.away.begin(record, order, base)))
 
 
 async def rows(state: State) -> Iterable[wire.TuneJob]:
@@ -74,15 +71,35 @@ def forwarded(handler: Handler) -> Handler:
         job = None if peer_of(request.scope) else state.away.get(request.path_params["job"])
         if job is None:
             return await handler(request)
+        if request.method == "DELETE":
+            return await _remove(state, job, request)
         answer = await _ask(state, job, request)
-        if answer.status < 300 and request.method == "DELETE":
-            state.away.forget(job.id)
         if answer.status < 300 and request.url.path.endswith("/resume"):
             state.away.resumed(job.id)
-        headers = {name: answer.headers[name] for name in _HEADERS if name in answer.headers}
-        return LineResponse(_body(answer), status=answer.status, headers=headers)
+        return _given_on(answer)
 
     return handle
+
+
+async def _remove(state: State, job: Lent, request: Request) -> Response:
+    """Remove a job of another machine; one that is away is told as soon as it is back."""
+    try:
+        answer = await _ask(state, job, request)
+    except PeerGoneError:
+        state.away.remove(job.id)
+        return json_response(wire.Deleted(job.id))
+    if answer.status == 404:  # it was removed there
+        answer.close()
+        state.away.forget(job.id)
+        return json_response(wire.Deleted(job.id))
+    if answer.status < 300:
+        state.away.forget(job.id)
+    return _given_on(answer)
+
+
+def _given_on(answer: PeerAnswer) -> Response:
+    headers = {name: answer.headers[name] for name in _HEADERS if name in answer.headers}
+    return LineResponse(_body(answer), status=answer.status, headers=headers)
 
 
 async def _ask(state: State, job: Lent, request: Request) -> PeerAnswer:
@@ -118,18 +135,25 @@ async def _row(state: State, job: Lent) -> wire.TuneJob:
             row = await state.away.peers().tell(
                 job.node, "GET", f"/api/tune/{job.id}", wire.TuneJob
             )
+    except NotFoundError:
+        return _unseen(job, name, "" if job.state == "done" else f"{name} has it no more")
     except (AylluError, TimeoutError):
-        return wire.TuneJob(
-            id=job.id,
-            model=job.base,
-            name=job.model,
-            state=job.state,
-            error="" if job.brought else f"{name} cannot be reached now",
-            created_at="",
-            node=name,
-        )
+        return _unseen(job, name, "" if job.brought else f"{name} cannot be reached now")
     return structs.replace(row, node=name)
 
 
+def _unseen(job: Lent, name: str, error: str) -> wire.TuneJob:
+    """A job as it is known here."""
+    return wire.TuneJob(
+        id=job.id,
+        model=job.base,
+        name=job.model,
+        state=job.state,
+        error=error,
+        created_at="",
+        node=name,
+    )
+
+
 def _name(state: State, job: Lent) -> str:
-    return state.site.names().get(job.node, job.node)
+    return state.site.names().get(job.node) or job.machine or job.node

@@ -17,7 +17,6 @@ from ayllu.errors import BadRequestError, NotFoundError
 from ayllu.gguf.tool import Step
 from ayllu.models.model import Model, open_model
 from ayllu.models.name import parse_name, short_name
-from ayllu.models.store import Store
 from ayllu.server import wire_tune_evaluate as wire
 from ayllu.server.state import State, model_of, read_body, required, state_of
 from ayllu.server.stream import collect, json_response, ndjson_response, until_left
@@ -33,7 +32,7 @@ from ayllu.tune.evaluate import (
     read_examples,
     subject,
 )
-from ayllu.tune.job import check_paths
+from ayllu.tune.job import find_data
 from ayllu.tune.jobs import FOLDER
 from ayllu.tune.prepare import prepare
 
@@ -75,7 +74,7 @@ async def _evaluate(
     """The steps, and the result last."""
     tuned = await asyncio.to_thread(subject, model)
     await asyncio.to_thread(check_same_words, base, tuned)
-    files = await asyncio.to_thread(_files, state.store, body.data)
+    files = await asyncio.to_thread(find_data, state.store, body.data)
     with ExitStack() as stack:
         if body.data:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix=temporary_prefix())))
@@ -108,15 +107,6 @@ async def _prepared(
         async for item in items:
             if isinstance(item, Step):
                 yield item
-
-
-def _files(store: Store, data: dict[str, str]) -> dict[str, Path]:
-    """Where the blobs of the data lie. Raises BadRequestError, NotFoundError."""
-    check_paths(data)
-    for name, digest in data.items():
-        if not store.has_blob(digest):
-            raise NotFoundError(f"the blob {digest} of {name} is not here: upload it first")
-    return {name: store.blob_path(digest) for name, digest in data.items()}
 
 
 def _own_examples(state: State, model: Model) -> Path:

@@ -7,9 +7,10 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from ayllu.server.schemas import NEEDED, TEXT, Name, said
-from ayllu.trainer.spec import Ended, Measured, Report, Settings
+from ayllu.trainer.spec import Ended, Measured, Parallel, Report, Settings
 from ayllu.tune.curves import Curves
 from ayllu.tune.job import Order, State
+from ayllu.tune.jobs import Doing
 from ayllu.tune.prepare import Prepared
 
 MOST_FILES = 10_000
@@ -50,14 +51,6 @@ class Preview(Struct, frozen=True, kw_only=True):
     estimated_seconds: float
     measured: Measured | None = None
     problem: str = ""
-
-
-class Doing(Struct, frozen=True, omit_defaults=True):
-    """What a job does within its state, where that can be counted."""
-
-    status: str = ""
-    completed: int = 0
-    total: int = 0
 
 
 class TuneJob(Struct, frozen=True, kw_only=True):
@@ -127,6 +120,7 @@ class ShownJob(TuneJob, frozen=True, kw_only=True):
     examples: Prepared | None = None
     measured: Measured | None = None
     ended: Ended | None = None
+    parallel: Parallel | None = None
     curves: Curves = Curves()
     files: tuple[File, ...] = ()
 

@@ -10,12 +10,20 @@ from ayllu.deploy.worker_request import WorkerRequest
 from ayllu.errors import ForbiddenError
 from ayllu.server.state import read_body, state_of
 from ayllu.server.stream import ndjson_response
+from ayllu.tune.lending import HelpRequest
 
 
 async def hold(request: Request) -> Response:
     """POST /api/cluster/workers: hold some layers of another machine's model."""
     wanted = await read_body(request, WorkerRequest)
     grant = state_of(request).leases.grant(_coordinator(request), wanted)
+    return await ndjson_response(request, grant)
+
+
+async def assist(request: Request) -> Response:
+    """POST /api/cluster/helpers: compute parts of another machine's fine-tuning."""
+    wanted = await read_body(request, HelpRequest)
+    grant = state_of(request).lending.grant(_coordinator(request), wanted)
     return await ndjson_response(request, grant)
 
 

@@ -1,4 +1,4 @@
-"""A program: trains what a job's folder says, `child.py FOLDER [--measure STEPS]`.
+"""A program: trains what a job's folder says, `child.py FOLDER [--measure STEPS | --assist]`.
 
 It runs in a Python that has PyTorch. The server may end meanwhile: all that both say to each other
 is in the folder (`spec.py`). SIGTERM ends it after the step that it is at, with a checkpoint.
@@ -26,7 +26,10 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--measure", type=int, nargs="?", const=4, default=0, metavar="STEPS")
+    parser.add_argument("--assist", action="store_true")
     arguments = parser.parse_args()
+    if arguments.assist:
+        return _assist(arguments.folder)
     cancelled = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: cancelled.set())
     _prepare()
@@ -36,6 +39,15 @@ def main() -> int:
     if arguments.measure:
         return measure(arguments.folder, arguments.measure)
     return train(arguments.folder, cancelled.is_set)
+
+
+def _assist(folder: Path) -> int:
+    """Help another machine's training, until a signal or its end."""
+    _prepare()
+    from ayllu.trainer.helper import assist
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    return assist(folder)
 
 
 def _prepare() -> None:

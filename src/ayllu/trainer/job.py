@@ -8,19 +8,19 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import torch
-import transformers
 
 from ayllu.errors import AylluError, BadRequestError
 from ayllu.trainer.examples import Examples, read_examples
 from ayllu.trainer.files import Progress, checkpoints, read_json, replacing, write_json
+from ayllu.trainer.helper import fingerprint_of
 from ayllu.trainer.loop import Trainer
 from ayllu.trainer.measure import measure_steps
-from ayllu.trainer.memory import bound
-from ayllu.trainer.network import Network, choose_device, read_network, write_result
+from ayllu.trainer.network import Network, open_network, write_result
 from ayllu.trainer.replay import replays
 from ayllu.trainer.spec import (
     ENDED,
@@ -33,6 +33,7 @@ from ayllu.trainer.spec import (
     Report,
     Work,
 )
+from ayllu.trainer.team import Team
 
 _SPARE = ".spare"
 """Some bytes that are given up to say that the disk is full."""
@@ -95,17 +96,10 @@ def _train(folder: Path, cancelled: Callable[[], bool]) -> Ended:
     network, examples = _ready(folder, work)
     torch.set_num_threads(_threads(folder, work))
     _log.info("ready after %.1f s", time.monotonic() - began)
-    trainer = Trainer(folder, network, examples)
-    trainer.resume()
-    progress = Progress(folder)
-    report: Report | None = None
-    for report in trainer.run(cancelled):
-        if not math.isfinite(report.loss):
-            raise BadRequestError(
-                f"the loss is no number any more after step {report.step}: "
-                "a lower learning rate may help"
-            )
-        progress.add(report)
+    with closing(_team(folder, network, examples)) as team:
+        trainer = Trainer(folder, network, examples, team)
+        trainer.resume()
+        report = _run(trainer, Progress(folder), cancelled)
     if cancelled():
         return Ended(outcome="cancelled", steps=trainer.step, seconds=trainer.seconds)
     trainer.take_best()
@@ -122,13 +116,29 @@ def _train(folder: Path, cancelled: Callable[[], bool]) -> Ended:
     )
 
 
+def _run(trainer: Trainer, progress: Progress, cancelled: Callable[[], bool]) -> Report | None:
+    """Do all steps that are left; the last one's report. Raises BadRequestError, OSError."""
+    report = None
+    for report in trainer.run(cancelled):
+        if not math.isfinite(report.loss):
+            raise BadRequestError(
+                f"the loss is no number any more after step {report.step}: "
+                "a lower learning rate may help"
+            )
+        progress.add(report)
+    return report
+
+
+def _team(folder: Path, network: Network, examples: Examples) -> Team:
+    """This machine, and whoever comes to help."""
+    lengths = [len(example.tokens) for example in examples.training]
+    numbers = sum(weight.numel() for weight in network.trained().values())
+    return Team(folder, fingerprint_of(network), numbers, lengths, network.settings.batch)
+
+
 def _ready(folder: Path, work: Work) -> tuple[Network, Examples]:
     """The model and the examples. Raises BadRequestError, UnsupportedError."""
-    bound(work.room if choose_device() == "cpu" else 0)  # CUDA reserves more than it takes
-    transformers.utils.logging.set_verbosity_error()
-    torch.set_num_threads(work.threads)
-    torch.set_num_interop_threads(1)
-    network = read_network(Path(work.model), work.settings)
+    network = open_network(work)
     examples = read_examples(
         folder / EXAMPLES,
         context=work.settings.context,

@@ -10,18 +10,21 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ayllu.trainer.batches import Batch, make_batch, summed_loss
+from ayllu.trainer.batches import Batch, summed_loss
 from ayllu.trainer.checkpoint import (
     read_checkpoint,
     read_tensors,
     write_checkpoint,
     write_tensors,
 )
-from ayllu.trainer.examples import Course, Examples
+from ayllu.trainer.examples import Course, Example, Examples
 from ayllu.trainer.files import replacing
+from ayllu.trainer.gradient import add_gradient, as_batch, flat, learn
 from ayllu.trainer.memory import peak
 from ayllu.trainer.network import Network
+from ayllu.trainer.parts import Batches
 from ayllu.trainer.spec import BEST, Report, Settings
+from ayllu.trainer.team import Team
 
 
 class Best(NamedTuple):
@@ -35,15 +38,19 @@ class Best(NamedTuple):
 class Trainer:
     """A network in training by its `settings`; `step` is how many steps were done.
 
-    `folder` is the job's. Where it holds a checkpoint, training goes on from there.
+    `folder` is the job's. Where it holds a checkpoint, training goes on from there. With a `team`
+    its machines compute parts of the steps.
     """
 
-    def __init__(self, folder: Path, network: Network, examples: Examples) -> None:
+    def __init__(
+        self, folder: Path, network: Network, examples: Examples, team: Team | None = None
+    ) -> None:
         self.course = Course(examples, network.settings)
         self.best = Best()
         self.step = self.tokens = 0
         self._folder = folder
         self._network = network
+        self._team = team
         self.settings = network.settings
         self._examples = examples
         self._weights = network.trained()
@@ -102,22 +109,27 @@ class Trainer:
 
     def advance(self, step: int) -> tuple[float, float]:
         """Do a step; returns the mean loss per target before it, and the learning rate."""
-        batches = [self._batch(chosen) for chosen in self.course.batches(step)]
-        counted = sum(batch.counted for batch in batches)
-        total = torch.zeros((), device=self._network.device)
-        for batch in batches:
-            with self._network.computing():
-                loss = summed_loss(self._network.model, batch) / counted
-            loss.backward()
-            total += loss.detach()
-            self.tokens += batch.size
+        began = time.monotonic()
+        batches = self.course.batches(step)
+        parts = [batches] if self._team is None else self._team.divide(batches)
+        made = [[self._batch(chosen) for chosen in part] for part in parts]
+        every = [batch for part in made for batch in part]
+        counted, tokens = sum(one.counted for one in every), sum(one.size for one in every)
+        if self._team is not None and len(parts) > 1:
+            total = self._advance_together(self._team, step, parts, made, counted)
+        else:
+            total = learn(self._network, every, counted)
         torch.nn.utils.clip_grad_norm_(self._weights.values(), self.settings.clip)
         rate = learning_rate(step, self.course.steps, self.settings)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        return total.item(), rate
+        self.tokens += tokens
+        loss = total.item()
+        if self._team is not None:
+            self._team.note(tokens, time.monotonic() - began)
+        return loss, rate
 
     def evaluate(self) -> float:
         """The mean loss over all targets of what is held back."""
@@ -126,11 +138,7 @@ class Trainer:
         self._network.model.eval()
         with torch.no_grad(), self._network.computing():
             for start in range(0, len(held), size):
-                batch = make_batch(
-                    held[start : start + size],
-                    packing=self.settings.packing,
-                    device=self._network.device,
-                )
+                batch = as_batch(self._network, held[start : start + size])
                 total += summed_loss(self._network.model, batch).item()
                 counted += batch.counted
         self._network.model.train()
@@ -142,10 +150,30 @@ class Trainer:
         if self.settings.patience and 0 < self.best.step < self.step:
             self._load(read_tensors(self._folder / BEST))
 
+    def _advance_together(
+        self, team: Team, step: int, parts: list[Batches], made: list[list[Batch]], counted: int
+    ) -> Any:  # noqa: ANN401 - a tensor
+        """Gather a step's gradient, a part of it here and each other one by a helper of the team.
+
+        What one does not compute is computed here.
+        """
+        theirs = [[self._chosen(batch) for batch in part] for part in parts[1:]]
+        team.ask(step, counted, theirs, flat(self._weights.values()))
+        total = learn(self._network, made[0], counted)
+        for part, answer in zip(made[1:], team.answers(), strict=True):
+            if answer is None:
+                total += learn(self._network, part, counted)
+            else:
+                loss, gradient = answer
+                total += loss
+                add_gradient(self._weights.values(), gradient)
+        return total
+
     def _batch(self, chosen: list[int]) -> Batch:
-        examples = [self._examples.training[place] for place in chosen]
-        packing = self.settings.packing
-        return make_batch(examples, packing=packing, device=self._network.device)
+        return as_batch(self._network, self._chosen(chosen))
+
+    def _chosen(self, places: list[int]) -> list[Example]:
+        return [self._examples.training[place] for place in places]
 
     def _due(self, every: int, *, last: bool) -> bool:
         return bool(every) and (last or self.step % every == 0)

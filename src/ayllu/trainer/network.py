@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from ayllu.errors import BadRequestError, UnsupportedError
 from ayllu.trainer import attention
 from ayllu.trainer.hardware import prefers_bfloat16
-from ayllu.trainer.spec import Settings
+from ayllu.trainer.memory import bound
+from ayllu.trainer.spec import Settings, Work
 
 Module = Any
 DType = Literal["float32", "bfloat16"]
@@ -61,6 +62,15 @@ def choose_dtype(wanted: str, device: str, width: int) -> DType:
     return "bfloat16" if prefers_bfloat16(width) else "float32"
 
 
+def open_network(work: Work) -> Network:
+    """The model of a job, within the memory that it may take. Raises as `read_network` does."""
+    bound(work.room if choose_device() == "cpu" else 0)  # CUDA reserves more than it takes
+    transformers.utils.logging.set_verbosity_error()
+    torch.set_num_threads(work.threads)
+    torch.set_num_interop_threads(1)
+    return read_network(Path(work.model), work.settings)
+
+
 def read_network(path: Path, settings: Settings) -> Network:
     """The model of a GGUF, ready to be trained.
 
@@ -84,6 +94,7 @@ def read_network(path: Path, settings: Settings) -> Network:
         model = _with_adapter(model.to(device), settings)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.train()
     return Network(model.to(device), settings, device, dtype, _stored_type(reader))
 
 
@@ -135,18 +146,7 @@ def _stretch(model: Module, reader: Any) -> None:  # noqa: ANN401 - of gguf
 
     Source: ggml's rope, `theta / freq_factors`; llama.cpp's converter writes those of Llama 3.
     """
-    for key, field in reader.fields.items():
-        if key.endswith(".rope.scaling.type") and field.contents() not in {"none", ""}:
-            raise BadRequestError(
-                f"this model's positions are stretched ({field.contents()}), which cannot be "
-                "trained yet"
-            )
-    names = {tensor.name: tensor for tensor in reader.tensors}
-    if any(name.startswith("rope_factors_") for name in names):
-        raise BadRequestError(
-            "this model's positions are stretched (longrope), which cannot be trained yet"
-        )
-    if factors := names.get("rope_freqs.weight"):
+    for factors in (one for one in reader.tensors if one.name == "rope_freqs.weight"):
         rotary = model.model.rotary_emb
         rotary.inv_freq /= torch.from_numpy(factors.data.copy()).to(rotary.inv_freq)
 

@@ -18,7 +18,12 @@ whole: all but `progress.jsonl` are written under another name first.
     best.pt           the best weights so far, where training may stop early
     result/           an adapter as PEFT saves it, or `model.safetensors` with all weights
     ended.json        Ended, at the very end
+    helpers.json      Helpers, written by the server anew whenever they change
+    parallel.json     Parallel, once there was one
     log.txt           what the program said
+
+A machine that helps has a folder, too, with `work.json` and the `key` of the training that it is
+for (`helper.py`).
 """
 
 from __future__ import annotations
@@ -36,7 +41,12 @@ REPLAY = "replay.npz"
 BEST = "best.pt"
 RESULT = "result"
 ENDED = "ended.json"
+HELPERS = "helpers.json"
+PARALLEL = "parallel.json"
 LOG = "log.txt"
+KEY = "key"
+LISTENING = "listening on port"
+"""What a program that helps says when it does, before the number."""
 
 _MOST_REPLAYS = 512
 LONGEST_REPLAY = 256
@@ -159,6 +169,34 @@ class Ended(Struct, frozen=True, kw_only=True, omit_defaults=True):
     validation_loss: float | None = None
     stopped_early: bool = False
     seconds: float = 0.0
+
+
+class Helper(Struct, frozen=True):
+    """A machine that computes parts of the steps: a port of loopback leads there.
+
+    It helps whoever knows the `key`, which is another one each time.
+    """
+
+    name: str
+    port: int
+    key: str
+
+
+class Helpers(Struct, frozen=True):
+    """Those that can be reached now."""
+
+    helpers: tuple[Helper, ...] = ()
+
+
+class Parallel(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The `machines` that help, by their names, and how many times as fast it is with them.
+
+    `aside` are those that were tried and are not worth it, with how many times as fast it was.
+    """
+
+    machines: tuple[str, ...] = ()
+    speedup: float = 0.0
+    aside: dict[str, float] = {}
 
 
 def step_count(settings: Settings, examples: int) -> int:

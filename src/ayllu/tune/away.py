@@ -7,7 +7,7 @@ was switched off meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -24,12 +24,15 @@ from ayllu.config import Settings
 from ayllu.errors import AylluError, NotFoundError, UnsupportedError
 from ayllu.models.create import Progress
 from ayllu.models.store import Store
-from ayllu.tune.job import ENDS, State
+from ayllu.tune.helping import bring_base
+from ayllu.tune.job import ENDS, Order, State
 from ayllu.tune.jobs import FOLDER
 from ayllu.tune.program import find_python
 
 FILE = "elsewhere.json"
 POLL_SECONDS = 3.0
+REMOVE_SECONDS = 15.0
+"""How often a machine that cannot be reached is told again to remove a job."""
 _CHUNK = 1 << 20
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +40,10 @@ _log = structlog.get_logger(__name__)
 class Lent(Struct, frozen=True):
     """A job of another machine; `state` is its latest known, `model` what comes of it.
 
-    `brought` says that the model is here, or that there will be none.
+    `node` is the machine's id, `machine` its name, for when it is away.
+
+    `brought` says that the model is here, or that there will be none, `removed` that nobody wants
+    to hear of the job any more, which the machine has still to be told.
     """
 
     id: str
@@ -46,6 +52,8 @@ class Lent(Struct, frozen=True):
     model: str
     state: State = "preparing"
     brought: bool = False
+    removed: bool = False
+    machine: str = ""
 
 
 class _Row(Struct, frozen=True):
@@ -86,7 +94,9 @@ class Away:
         self._tasks.start(self._look())
         for job in read(self._path, list[Lent]) or []:
             self._jobs[job.id] = job
-            if not job.brought:
+            if job.removed:
+                self._tasks.start(self._remove(job))
+            elif not job.brought:
                 self._tasks.start(self._bring(job.id))
 
     async def close(self) -> None:
@@ -95,11 +105,12 @@ class Away:
 
     def all(self) -> list[Lent]:
         """All of them."""
-        return list(self._jobs.values())
+        return [job for job in self._jobs.values() if not job.removed]
 
     def get(self, id_: str) -> Lent | None:
         """One by its id, where it is there."""
-        return self._jobs.get(id_)
+        job = self._jobs.get(id_)
+        return None if job is None or job.removed else job
 
     def peers(self) -> Peers:
         """The way to the other machines. Raises PeerGoneError where there is none."""
@@ -107,31 +118,40 @@ class Away:
             raise PeerGoneError("this machine has left the ayllu")
         return self._node.peers
 
-    async def begin(self, record: Record, order: Mapping[str, object], base: str) -> str:
-        """Have a machine do a job whose `base` is a manifest's digest; returns the job's id.
+    async def begin(self, record: Record, order: Order, base: str) -> Lent:
+        """Have a machine do a job whose `base` is a manifest's digest.
 
         It gets the data and the model first. Raises an AylluError in the machine's own words.
         """
-        peers, model = self.peers(), str(order["model"])
-        if all(held.digest != base for held in record.models):
-            steps = peers.steps(record.node, "/api/pull", {"model": model}, Progress)
-            async with aclosing(steps):
-                async for _ in steps:
-                    pass
-        data = msgspec.convert(order["data"], dict[str, str])
-        for digest in dict.fromkeys(data.values()):
+        peers = self.peers()
+        await bring_base(peers, record, order.model, base)
+        for digest in dict.fromkeys(order.data.values()):
             await self._send(peers, record.node, digest)
-        wanted = {**order, "digest": base, "node": ""}
+        wanted = {**structs.asdict(order), "digest": base}
         begun = await peers.tell(record.node, "POST", "/api/tune", _Begun, wanted=wanted)
-        job = Lent(begun.job.id, record.node, model, begun.job.name, begun.job.state)
+        job = Lent(
+            id=begun.job.id,
+            node=record.node,
+            base=order.model,
+            model=begun.job.name,
+            state=begun.job.state,
+            machine=record.name,
+        )
         self._keep(job)
         self._tasks.start(self._bring(job.id))
-        return job.id
+        return job
 
     def forget(self, id_: str) -> None:
         """A job is none any more. Raises StoreError."""
         if self._jobs.pop(id_, None) is not None:
             self._save()
+
+    def remove(self, id_: str) -> None:
+        """A job is none any more here, and there as soon as its machine is. Raises StoreError."""
+        if (job := self.get(id_)) is not None:
+            job = structs.replace(job, removed=True)
+            self._keep(job)
+            self._tasks.start(self._remove(job))
 
     def resumed(self, id_: str) -> None:
         """A job goes on, and what comes of it is wanted again. Raises StoreError."""
@@ -157,7 +177,7 @@ class Away:
 
     async def _bring(self, id_: str) -> None:
         """Ask after a job until it is over, and get what came of it."""
-        while (job := self._jobs.get(id_)) is not None and not job.brought:
+        while (job := self.get(id_)) is not None and not job.brought:
             try:
                 path = f"/api/tune/{id_}"
                 row = await self.peers().tell(job.node, "GET", path, _Row)
@@ -165,21 +185,35 @@ class Away:
                     async with aclosing(self._pull(row.name)) as lines:
                         async for _ in lines:
                             pass
-                is_over = row.state in ENDS
-                if is_over or row.state != job.state:
-                    self._keep(structs.replace(job, state=row.state, brought=is_over))
+                if row.state != job.state or row.state in ENDS:
+                    self._tell(job, row.state)
             except NotFoundError:
-                self._keep(structs.replace(job, state="failed", brought=True))
+                self._tell(job, "failed")
             except AylluError as error:
                 _log.debug("a job elsewhere cannot be asked after", job=id_, why=error.sentence)
             await asyncio.sleep(POLL_SECONDS)
+
+    def _tell(self, job: Lent, state: State) -> None:
+        """A job has a new state, if it was not removed meanwhile. Raises StoreError."""
+        if self.get(job.id) is job:
+            self._keep(structs.replace(job, state=state, brought=state in ENDS))
+
+    async def _remove(self, job: Lent) -> None:
+        """Tell a job's machine that it is not wanted, until it has heard it."""
+        while True:
+            with suppress(PeerGoneError):
+                status = await self.peers().status(job.node, "DELETE", f"/api/tune/{job.id}")
+                if status in {200, 404}:
+                    self.forget(job.id)
+                    return
+            await asyncio.sleep(REMOVE_SECONDS)
 
     def _keep(self, job: Lent) -> None:
         self._jobs[job.id] = job
         self._save()
 
     def _save(self) -> None:
-        write(self._path, msgspec.json.encode(self.all()))
+        write(self._path, msgspec.json.encode(list(self._jobs.values())))
 
 
 async def _pieces(path: Path) -> AsyncGenerator[bytes]:

@@ -11,17 +11,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
-from ayllu.cluster.folder import write
-from ayllu.errors import BadRequestError, StoreError
+from ayllu.cluster.folder import read, write
+from ayllu.errors import BadRequestError, NotFoundError, StoreError
 from ayllu.models.files import make_folder
+from ayllu.models.store import Store
 from ayllu.trainer import spec
-from ayllu.trainer.spec import Ended, Measured, Report, Settings, Work
+from ayllu.trainer.spec import Ended, Measured, Parallel, Report, Settings, Work
 from ayllu.tune.prepare import Prepared
 
 T = TypeVar("T")
@@ -47,7 +49,8 @@ class Order(Settings, frozen=True, kw_only=True):
 
     `data` maps relative paths to digests of blobs. `merge` makes a model without an adapter,
     `quantize` is the type of its weights. `system` is its system prompt; None: the base's. `strict`
-    refuses data with bad rows.
+    refuses data with bad rows. With `data_parallel` other machines compute parts of the steps, as
+    long as that is faster.
     """
 
     model: str = ""
@@ -57,6 +60,7 @@ class Order(Settings, frozen=True, kw_only=True):
     quantize: str = ""
     system: str | None = None
     strict: bool = False
+    data_parallel: bool = False
 
     @property
     def settings(self) -> Settings:
@@ -122,6 +126,11 @@ class Folder:
     def ended(self) -> Ended | None:
         """How the training ended, once it has."""
         return self._read(spec.ENDED, Ended)
+
+    @property
+    def parallel(self) -> Parallel | None:
+        """Which machines computed together, once there were others."""
+        return self._read(spec.PARALLEL, Parallel)
 
     @property
     def checkpoint(self) -> int:
@@ -193,10 +202,9 @@ class Folder:
 
     def _read(self, name: str, kind: type[T]) -> T | None:
         """A file of JSON; None where it is not there, or is no such thing."""
-        try:
-            return msgspec.json.decode((self.path / name).read_bytes(), type=kind)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-            return None
+        with suppress(StoreError):
+            return read(self.path / name, kind)
+        return None
 
 
 class Tail:
@@ -219,16 +227,28 @@ class Tail:
         return [report for line in whole.splitlines() if (report := _report(line)) is not None]
 
 
-def check_paths(data: Mapping[str, str]) -> None:
-    """Raises BadRequestError where a path leads out of the folder that it is to be in."""
-    for name in data:
-        path = PurePosixPath(name)
-        parts = path.parts
-        is_odd = not parts or path.is_absolute() or ".." in parts or path.as_posix() != name
-        if is_odd or "\0" in name or "\\" in name:
-            raise BadRequestError(f"{name!r} is no relative path of a file of data")
-        if any(name != other and path in PurePosixPath(other).parents for other in data):
+def find_data(store: Store, data: Mapping[str, str]) -> dict[str, Path]:
+    """Where the files of some data lie in the store, by their relative paths.
+
+    Raises BadRequestError where a path leads out of the folder that it is to be in, NotFoundError
+    for a file that nobody has sent.
+    """
+    folders = {str(folder) for name in data for folder in PurePosixPath(name).parents}
+    for name, digest in data.items():
+        _check_path(name)
+        if name in folders:
             raise BadRequestError(f"{name!r} is a file and a folder at once")
+        if not store.has_blob(digest):
+            raise NotFoundError(f"the blob {digest} of {name} is not here: upload it first")
+    return {name: store.blob_path(digest) for name, digest in data.items()}
+
+
+def _check_path(name: str) -> None:
+    path = PurePosixPath(name)
+    parts = path.parts
+    is_odd = not parts or path.is_absolute() or ".." in parts or path.as_posix() != name
+    if is_odd or "\0" in name or "\\" in name:
+        raise BadRequestError(f"{name!r} is no relative path of a file of data")
 
 
 def _report(line: bytes) -> Report | None:

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import ExitStack, aclosing
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ayllu.gguf.tool import Step
 from ayllu.models.files import locked, make_folder, using
 from ayllu.trainer import spec
 from ayllu.tune import program
+from ayllu.tune.helping import Helping
 from ayllu.tune.job import JOB, Folder, Job, Order, State
 from ayllu.tune.placing import Task
 from ayllu.tune.steps import Preview, Steps
@@ -33,7 +34,7 @@ _SECONDS = 0.3
 _log = structlog.get_logger(__name__)
 
 
-class Doing(Struct, frozen=True):
+class Doing(Struct, frozen=True, omit_defaults=True):
     """What a job does now, beside its state; `total` is 0 where there is no measure."""
 
     status: str = ""
@@ -48,6 +49,7 @@ class Jobs:
         self,
         home: Path,
         steps: Steps,
+        helping: Helping,
         *,
         on_model: Callable[[], None],
         on_count: Callable[[int], object],
@@ -56,11 +58,13 @@ class Jobs:
         self._on_count = on_count
         self._root = home / FOLDER
         self._steps = steps
+        self._helping = helping
         self._on_model = on_model
         self._jobs: dict[str, Job] = {}
         self._doing: dict[str, Doing] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()
+        self._naming = asyncio.Lock()
         self._listeners: set[asyncio.Event] = set()
         self._lock = ExitStack()
         self._is_ours = False
@@ -117,13 +121,17 @@ class Jobs:
         """What a job does now."""
         return self._doing.get(job.id, Doing())
 
-    def digest(self, order: Order) -> str:
-        """The digest of the base's manifest. Raises as `create` does."""
-        return self._steps.model(order).digest
-
     def task(self, order: Order) -> Task:
         """What an order would take of a machine. Raises as `create` does."""
         return self._steps.task(order)
+
+    async def named(self, order: Order, taken: Collection[str] = ()) -> Order:
+        """The order with a name for what comes of it, which nothing else has or will have.
+
+        `taken` are those that jobs elsewhere will give. Raises as `create` does.
+        """
+        under_way = {job.order.name for job in self._jobs.values() if not job.is_over}
+        return await asyncio.to_thread(self._steps.named, order, {*under_way, *taken})
 
     async def preview(self, order: Order) -> Preview:
         """What an order would train on, what it takes and how long. Leaves nothing.
@@ -135,7 +143,7 @@ class Jobs:
         try:
             await asyncio.to_thread(self._steps.take, order, folder)
             await self._steps.check(order, folder)
-            return await self._steps.preview(order, folder, self._taken())
+            return await self._steps.preview(await self.named(order), folder)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
 
@@ -150,20 +158,21 @@ class Jobs:
         try:
             base = await asyncio.to_thread(self._steps.take, order, folder)
             await self._steps.check(order, folder, base=digest)
-            job = Job(
-                id=id_,
-                order=await asyncio.to_thread(self._steps.named, order, self._taken()),
-                digest=base.digest,
-                architecture=base.architecture,
-                state="preparing",
-                created_at=time.time(),
-                origin=origin,
-            )
-            await asyncio.to_thread(folder.put, JOB, job)
+            async with self._naming:
+                job = Job(
+                    id=id_,
+                    order=await self.named(order),
+                    digest=base.digest,
+                    architecture=base.architecture,
+                    state="preparing",
+                    created_at=time.time(),
+                    origin=origin,
+                )
+                await asyncio.to_thread(folder.put, JOB, job)
+                self._jobs[id_] = job
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
             raise
-        self._jobs[id_] = job
         self._begin(job)
         return job
 
@@ -230,10 +239,6 @@ class Jobs:
         finally:
             self._listeners.discard(changed)
 
-    def _taken(self) -> set[str]:
-        """The names that jobs under way will give."""
-        return {job.order.name for job in self._jobs.values() if not job.is_over}
-
     def _take(self) -> bool:
         """Whether the folder is ours, and of no other server that runs."""
         if not self._is_ours:
@@ -281,8 +286,13 @@ class Jobs:
             self._tell()
 
     def _fail(self, job: Job, why: str) -> None:
+        """Say that a job has failed, also on a full disk: the next server finds that out anew."""
+        failed = structs.replace(
+            self._jobs[job.id], state="failed", error=why, ended_at=time.time()
+        )
+        self._jobs[job.id] = failed
         try:
-            self._change(self._jobs[job.id], state="failed", error=why, ended_at=time.time())
+            self._change(failed)
         except AylluError as error:
             _log.error("a job's end could not be written", job=job.id, reason=error.sentence)
 
@@ -297,7 +307,8 @@ class Jobs:
                 await self._steps.measure(folder)
                 job = self._change(job, state="training", started_at=time.time())
             if job.state == "training":
-                job = await self._train(job, folder)
+                async with self._helping.while_training(job, folder):
+                    job = await self._train(job, folder)
                 job = self._change(job, state="finishing")
             await self._follow(job, self._steps.finish(job, folder))
             self._on_model()

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 
-from ayllu.errors import AylluError, BadRequestError, UnsupportedError
-from ayllu.gguf.tool import failure, probe_disk, running
+from ayllu.gguf.tool import child_failure, running
 from ayllu.torch_python import find_torch_python
 
-REMEDY = "`pip install 'ayllu[tune]'`, in a checkout `make extras`, or set AYLLU_TORCH_PYTHON"
-
 _CHILD = Path(__file__).with_name("parquet_child.py")
-_NOTHING = re.compile(rb"(?!)")
+_EXTRA = "tune"
 
 
 async def unpack_parquet(named: str, source: Path, target: Path, name: str) -> None:
@@ -22,23 +18,16 @@ async def unpack_parquet(named: str, source: Path, target: Path, name: str) -> N
     Raises BadRequestError for a damaged file, UnsupportedError where there is no pyarrow, OSError
     where the disk is the reason.
     """
-    python = find_torch_python(named)
+    python = find_torch_python(named, _EXTRA)
     async with running(python, ["-P", str(_CHILD), str(source), str(target)]) as child:
-        async for _ in child.matches(_NOTHING):
-            pass
         if code := await child.wait():
-            raise await asyncio.to_thread(_failure, code, child.log, python, target, name)
-
-
-def _failure(code: int, log: str, python: Path, target: Path, name: str) -> AylluError:
-    if re.search(r"(?m)^@disk$", log):
-        probe_disk(target)
-
-    def refused(why: str) -> AylluError:
-        return BadRequestError(f"{name} cannot be read: {why}")
-
-    def missing(module: str) -> AylluError:
-        return UnsupportedError(f"{name} is Parquet, and {python} has no {module}: {REMEDY}")
-
-    reasons = ((r"(?m)^@refused (.+)$", refused), (r"(?m)^@missing (.+)$", missing))
-    return failure(code, log, program=python, doing=f"reading {name}", reasons=reasons)
+            raise await asyncio.to_thread(
+                child_failure,
+                code,
+                child.log,
+                python=python,
+                target=target,
+                doing=f"reading {name}",
+                refusal=f"{name} cannot be read",
+                extra=_EXTRA,
+            )

@@ -19,7 +19,7 @@ from ayllu.chat.tokens import ask_beside
 from ayllu.errors import BadRequestError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
-from ayllu.gguf.evaluate import LEAST_CONTEXT
+from ayllu.gguf.evaluate import LEAST_CONTEXT, within_context
 from ayllu.gguf.tool import Step
 from ayllu.models.describe import capabilities
 from ayllu.models.files import draft, using
@@ -173,14 +173,9 @@ def choose_context(model: Model, asked: int = 0) -> int:
     """
     if "completion" not in capabilities(model):
         raise BadRequestError("the model writes no text: only models that do can be trained")
-    trained = arch.context_length(cached_header(model.path))
-    if trained and asked > trained:
-        raise BadRequestError(
-            f"a context of {asked} tokens is longer than the {trained} that the model was made for"
-        )
     if 0 < asked < LEAST_CONTEXT:
         raise BadRequestError(f"a context of {asked} tokens is too short: {LEAST_CONTEXT} at least")
-    return asked or min(CONTEXT, trained or CONTEXT)
+    return within_context(cached_header(model.path), asked, CONTEXT)
 
 
 class _Engine(NamedTuple):

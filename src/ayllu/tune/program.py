@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import time
 from asyncio.subprocess import DEVNULL, PIPE
@@ -31,7 +30,6 @@ POLL_SECONDS = 0.3
 END_SECONDS = 30.0
 """How long it may take to write what it has when it is told to end."""
 _LAST_WORDS = 1 << 14
-_NOTHING = re.compile(rb"(?!)")
 
 
 async def find_python(named: str) -> Path:
@@ -62,10 +60,8 @@ async def measure(python: Path, folder: Folder) -> Measured:
     Raises what was wrong as an AylluError. The program ends with us.
     """
     folder.clear(spec.MEASURED, spec.ENDED)
-    async with running(python, _arguments(folder, "--measure")) as child:
+    async with running(python, arguments(folder.path, "--measure")) as child:
         log = folder.path / spec.LOG
-        async for _ in child.matches(_NOTHING):
-            pass
         code = await child.wait()
         await asyncio.to_thread(log.write_text, child.log, "utf-8")
     ended = folder.ended
@@ -83,7 +79,7 @@ def start(python: Path, folder: Folder) -> None:
     try:
         pid = os.posix_spawn(
             python,
-            [str(python), *_arguments(folder)],
+            [str(python), *arguments(folder.path)],
             child_environment(),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -139,8 +135,9 @@ def last_words(folder: Folder) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _arguments(folder: Folder, *more: str) -> list[str]:
-    return ["-P", str(CHILD), str(folder.path), *more]
+def arguments(folder: Path, *more: str) -> list[str]:
+    """What the Python that trains is started with."""
+    return ["-P", str(CHILD), str(folder), *more]
 
 
 def _command(process: psutil.Process) -> list[str]:

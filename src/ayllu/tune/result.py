@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from ayllu.cluster.folder import read
 from ayllu.errors import BadRequestError, EngineError, StoreError
 from ayllu.gguf import arch
 from ayllu.gguf.cache import cached_header
@@ -331,8 +332,8 @@ def _card(making: _Making, kind: Kind) -> Tuned:
 
 
 def _read(path: Path, kind: type[T]) -> T:
-    """One of the job's files. Raises StoreError where it is not what it should be."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StoreError(f"the job's file {path.name} cannot be used: {error}") from error
+    """One of the job's files. Raises StoreError where it is not there or damaged."""
+    found = read(path, kind)
+    if found is None:
+        raise StoreError(f"the job's file {path.name} is not there any more")
+    return found

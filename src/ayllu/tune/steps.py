@@ -29,10 +29,10 @@ from ayllu.trainer.spec import Measured, Settings, Work
 from ayllu.tune import program
 from ayllu.tune.data import Data, read
 from ayllu.tune.defaults import settle, steps_of
-from ayllu.tune.job import BASE, DATA, PREPARED, Folder, Job, Order, check_paths
+from ayllu.tune.job import BASE, DATA, PREPARED, Folder, Job, Order, find_data
 from ayllu.tune.memory import estimate
 from ayllu.tune.placing import ADAPTER, FULL, Task
-from ayllu.tune.prepare import Prepared, prepare
+from ayllu.tune.prepare import Prepared, choose_context, prepare
 from ayllu.tune.result import Result, publish
 from ayllu.values import human_bytes
 
@@ -83,30 +83,39 @@ class Steps:
         """
         _check(order)
         model = self.model(order)
-        for name, digest in order.data.items():
-            if not self._store.has_blob(digest):
-                raise NotFoundError(f"the blob {digest} of {name} is not here: upload it first")
-            folder.keep(f"{DATA}/{name}", self._store.blob_path(digest), copies=True)
+        for name, blob in find_data(self._store, order.data).items():
+            folder.keep(f"{DATA}/{name}", blob, copies=True)
         folder.keep(BASE, model.path, copies=False)
         return Base(model.digest, arch.architecture(cached_header(model.path)))
 
     async def check(self, order: Order, folder: Folder, *, base: str = "") -> None:
-        """Raise what can be said at once: no PyTorch, or data that nothing can be learned from.
+        """Raise what can be said at once: no PyTorch, data that nothing can be learned from.
 
         `base` is the digest of the manifest that the base has to have, where it has to be that one.
         """
-        if base not in {"", self.model(order).digest}:
+        model = self.model(order)
+        if base not in {"", model.digest}:
             raise BadRequestError(f"another model has the name {order.model} here")
+        choose_context(model, order.context)
         await program.find_python(self._config.torch_python)
         await self._read(order, folder)
 
     def named(self, order: Order, taken: Collection[str]) -> Order:
         """The order with a name for what comes of it: its own, else one that nothing has yet.
 
-        `taken` are those that other jobs will give.
+        `taken` are those that other jobs will give. Raises BadRequestError for one that is not
+        free.
         """
         if order.name:
-            return structs.replace(order, name=short_name(parse_name(order.name)))
+            name = parse_name(order.name)
+            if short_name(name) in taken:
+                raise BadRequestError(f"another job makes {short_name(name)}: give another name")
+            if self._store.find(name) is not None:
+                raise BadRequestError(
+                    f"there is a model {short_name(name)} already: give another name, or "
+                    f"`ayllu rm {short_name(name)}` first"
+                )
+            return structs.replace(order, name=short_name(name))
         plain = f"{parse_name(order.model).model.lower()}-tuned"
         found, count = parse_name(plain), 1
         while short_name(found) in taken or self._store.find(found) is not None:
@@ -194,7 +203,7 @@ class Steps:
             operations=FULL if order.method == "full" else ADAPTER,
         )
 
-    async def preview(self, order: Order, folder: Folder, taken: Collection[str]) -> Preview:
+    async def preview(self, order: Order, folder: Folder) -> Preview:
         """What a training would be, told by its first steps."""
         async with aclosing(self.prepare(order, folder)) as steps:
             async for _ in steps:
@@ -202,7 +211,7 @@ class Steps:
         prepared, settings, needs = folder.prepared, _work(folder).settings, self.needs(folder)
         assert prepared is not None  # noqa: S101 - it was written just now
         seen = Preview(
-            order=await asyncio.to_thread(self.named, order, taken),
+            order=order,
             prepared=prepared,
             settings=settings,
             steps=steps_of(settings, prepared),
@@ -285,11 +294,10 @@ def _check(order: Order) -> None:
         raise BadRequestError("dora and rslora are of adapters, and full trains all weights")
     if order.quantize:
         parse_quantization(order.quantize)
-        if not (order.merge or order.method == "full"):
+        if not (order.merge or order.dora or order.method == "full"):
             raise BadRequestError("an adapter is not quantized: give a type with `merge` only")
     if not order.data:
         raise BadRequestError("data is required: files to train on, by their digests")
-    check_paths(order.data)
 
 
 def _work(folder: Folder) -> Work:

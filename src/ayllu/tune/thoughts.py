@@ -8,8 +8,9 @@ has to do.
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
+from ayllu.errors import ContextExceededError
 from ayllu.runner.client import RunnerClient
 
 MOST = 512
@@ -33,9 +34,10 @@ class Thoughts:
         self._left -= 1
         body = {"prompt": prompt, "n_predict": TOKENS, "temperature": 0, "stop": [closing.strip()]}
         words, ended = [], False
-        async with aclosing(client.complete(body)) as chunks:
-            async for chunk in chunks:
-                words.append(chunk.text)
-                ended = ended or bool(chunk.stop_word)
+        with suppress(ContextExceededError):  # the example will be cut, and its thought is empty
+            async with aclosing(client.complete(body)) as chunks:
+                async for chunk in chunks:
+                    words.append(chunk.text)
+                    ended = ended or bool(chunk.stop_word)
         self._failed = 0 if ended else self._failed + 1
         return "".join(words).strip() if ended else ""
