@@ -97,6 +97,7 @@ OURS = {
             "leave",
             "deployments",
             "workers",
+            "helpers",
         )
     },
     "POST /api/tokenize": "ours",

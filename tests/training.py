@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ayllu.trainer.spec import Ended, Measured, Report, Settings, Work
 
 CHILD = Path(spec.__file__).with_name("child.py")
 SECONDS = 240.0
+KEYS = "0123456789abcdef" * 2
+"""The key of all helpers here."""
 
 Row = tuple[Sequence[int], Sequence[int]]
 """The tokens of an example, and which of them count (1 or 0)."""
@@ -109,3 +112,21 @@ def reports(folder: Path) -> dict[int, Report]:
 def measured(folder: Path) -> Measured:
     """What was measured."""
     return msgspec.json.decode((folder / spec.MEASURED).read_bytes(), type=Measured)
+
+
+@contextmanager
+def helping(python: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A program that helps with a job as that of this folder, and its port."""
+    (folder / spec.KEY).write_text(KEYS)
+    command = [str(python), "-P", str(CHILD), str(folder), "--assist"]
+    with (
+        (folder / spec.LOG).open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            assert said.startswith(spec.LISTENING), said + (folder / spec.LOG).read_text()
+            yield process, int(said.split()[-1])
+        finally:
+            process.kill()

@@ -298,7 +298,10 @@ def test_two_jobs_make_no_model_of_one_name(tuner: Serving) -> None:
         assert answer.status == 400
         assert answer.json["error"] == "another job makes twin:latest: give another name"
     post(tuner, job, "cancel")
-    post(tuner, begin(tuner, name="twin"), "cancel")
+    other = begin(tuner, name="twin")
+    answer = post(tuner, job, "resume")
+    assert answer.json["error"] == "another job makes twin:latest: give another name"
+    post(tuner, other, "cancel")
 
 
 @pytest.mark.parametrize(

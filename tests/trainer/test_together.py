@@ -4,44 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from training import CHILD, SECONDS, make_job, reports, rows_of, run, start
+from training import CHILD, KEYS, SECONDS, helping, make_job, reports, rows_of, run, start
 
 from ayllu.trainer.files import write_json
 from ayllu.trainer.spec import HELPERS, KEY, LISTENING, LOG, PARALLEL, RESULT, Helper, Helpers
 
 ROWS, HELD = rows_of(40), rows_of(6, seed=2)
-KEYS = "0123456789abcdef" * 2
 
 
 def job(folder: Path, model: Path, **values: Any) -> Path:
     """Twenty-five steps of sixteen examples."""
     usual: dict[str, Any] = {"held": HELD, "epochs": 10, "accumulate": 4}
     return make_job(folder, model, ROWS, **usual | values)
-
-
-@contextmanager
-def helping(python: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A program that helps with a job as that of this folder, and its port."""
-    (folder / KEY).write_text(KEYS)
-    command = [str(python), "-P", str(CHILD), str(folder), "--assist"]
-    with (
-        (folder / LOG).open("w") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            said = process.stdout.readline()
-            assert said.startswith(LISTENING), said + (folder / LOG).read_text()
-            yield process, int(said.split()[-1])
-        finally:
-            process.kill()
 
 
 def weights(folder: Path) -> Any:

@@ -107,7 +107,10 @@ class Line:
             self._fill(memoryview(piece), until)
             data += piece
         self._fill(payload, until)
-        return msgspec.msgpack.decode(data, type=kind, dec_hook=_array)
+        try:
+            return msgspec.msgpack.decode(data, type=kind, dec_hook=_array)
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
 
     def close(self) -> None:
         """End it, also for a thread that waits for it."""

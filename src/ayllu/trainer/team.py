@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
@@ -251,7 +252,10 @@ class Team:
     def _tell(self, **fields: object) -> None:
         self._told = msgspec.structs.replace(self._told, **fields)
         speedup = round(self._told.speedup, 2)
-        write_json(self._folder / PARALLEL, msgspec.structs.replace(self._told, speedup=speedup))
+        with suppress(OSError):  # a full disk is told of when a checkpoint is written
+            write_json(
+                self._folder / PARALLEL, msgspec.structs.replace(self._told, speedup=speedup)
+            )
 
     # How fast this machine is.
 

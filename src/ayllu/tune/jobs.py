@@ -191,25 +191,29 @@ class Jobs:
     async def resume(self, id_: str) -> Job:
         """Go on with a job that was cancelled or has failed, from its last checkpoint.
 
-        Raises NotFoundError, and BadRequestError where it is not one of those.
+        Raises NotFoundError, and BadRequestError where it is not one of those, or its model's name
+        was given to another.
         """
-        job = self.find(id_)
         self._claim()
-        if job.state not in {"cancelled", "failed"}:
-            raise BadRequestError(
-                f"job {id_} is {job.state}: only one that was cancelled or has failed is resumed"
-            )
-        folder = self.folder(job)
-        ended = folder.ended
-        state: State = "preparing"
-        if ended is not None and ended.outcome == "done":
-            state = "finishing"
-        elif folder.work is not None:
-            state = "waiting"
-            await asyncio.to_thread(folder.clear, spec.ENDED)
-        job = self._change(job, state=state, error="", ended_at=0.0, starts=0)
-        self._begin(job)
-        return job
+        async with self._naming:
+            job = self.find(id_)
+            if job.state not in {"cancelled", "failed"}:
+                raise BadRequestError(
+                    f"job {id_} is {job.state}: only one that was cancelled or has failed is "
+                    "resumed"
+                )
+            await self.named(job.order)
+            folder = self.folder(job)
+            ended = folder.ended
+            state: State = "preparing"
+            if ended is not None and ended.outcome == "done":
+                state = "finishing"
+            elif folder.work is not None:
+                state = "waiting"
+                await asyncio.to_thread(folder.clear, spec.ENDED)
+            job = self._change(job, state=state, error="", ended_at=0.0, starts=0)
+            self._begin(job)
+            return job
 
     async def delete(self, id_: str) -> Job:
         """Remove a job and its folder; one that runs is cancelled first. Raises NotFoundError."""
