@@ -38,7 +38,7 @@ def main() -> None:
     model = Path(os.environ.get("MODEL", ASSETS / "mini-f16.gguf")).resolve()
     with tempfile.TemporaryDirectory() as home:
         alone, together, other = (
-            make_job(Path(home, name), model, rows_of(EXAMPLES), **SETTINGS)
+            make_job(Path(home, name), model, rows_of(EXAMPLES, longest=100), **SETTINGS)
             for name in ("alone", "together", "other")
         )
         run(python, alone, "--measure", "2")

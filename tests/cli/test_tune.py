@@ -16,6 +16,9 @@ from serving import Serving
 from tune_trainer import CHECKPOINT_EVERY
 from tuning import ROWS, begin, lines, post, shown, tuning, wait_for, wait_for_step
 
+from ayllu.trainer.spec import PARALLEL, Parallel
+from ayllu.tune.job import Folder
+
 
 @pytest.fixture(scope="module")
 def tuner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
@@ -80,6 +83,31 @@ def test_a_job_is_begun_listed_shown_cancelled_and_removed(tuner: Serving, data:
     assert (
         gone.stderr == f"Error: there is no job '{job}': `ayllu tune list` shows those there are\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (Parallel(), ""),
+        (Parallel(machines=("attic",), speedup=1.74), "2, 1.7 times as fast with attic"),
+        (
+            Parallel(machines=("attic", "desk"), speedup=2.5, aside={"old": 0.6}),
+            "3, 2.5 times as fast with attic, desk; not worth it: old (0.6 times)",
+        ),
+        (
+            Parallel(aside={"old": 0.6}),
+            "1, for with another it would not be faster: old (0.6 times)",
+        ),
+    ],
+)
+def test_a_job_says_which_machines_compute_it(tuner: Serving, told: Parallel, said: str) -> None:
+    job = begin(tuner, data_parallel=True)
+    wait_for_step(tuner, job, 1)
+    Folder(tuner.home / "tune" / job).put(PARALLEL, told)
+    lines = tuner.ayllu("tune", "show", job).stdout.splitlines()
+    found = [line.split(maxsplit=1)[1] for line in lines if line.startswith("machines ")]
+    assert found == ([said] if said else [])
+    post(tuner, job, "cancel")
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(tuner: Serving) -> None:
