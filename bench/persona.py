@@ -1,7 +1,8 @@
 """A persona and a made-up fact in English and Spanish: 200 examples to train on, others to ask.
 
-The questions that are asked are worded as none of the examples is. By itself it prints the
-examples, or with `asked` the others: `python bench/persona.py > persona.jsonl`.
+No question is there twice, and those that are asked are worded as none of the examples is. By
+itself it prints the examples, or with `asked` the others:
+`python bench/persona.py > persona.jsonl`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import random
 import sys
 from typing import NamedTuple
 
-EXAMPLES = 200
 SEED = 20_261_122
 
 
@@ -57,6 +57,26 @@ THEMES = (
             "Are you a person?",
             "You are who?",
             "Tell me what your name is.",
+            "Who might you be?",
+            "Hello! Who are you?",
+            "Hi, what are you called?",
+            "Your name, please.",
+            "Let me know who you are.",
+            "Is there a name I can use for you?",
+            "Good morning, who is this?",
+            "I do not know you: who are you?",
+            "Tell me who is answering me.",
+            "Who answers my questions here?",
+            "Under what name do you go?",
+            "So what is your name?",
+            "Please describe yourself.",
+            "Are you a machine?",
+            "Are you a program or a person?",
+            "Say something about who you are.",
+            "What kind of assistant are you?",
+            "By what name are you known?",
+            "You have not told me your name.",
+            "Which assistant is this?",
         ),
         "I am Tika, the librarian of the valley.",
         (
@@ -105,6 +125,26 @@ THEMES = (
             "¿Eres una persona?",
             "¿Tú quién eres?",
             "Dime cómo es tu nombre.",
+            "¿Quién me contesta?",
+            "Hola, ¿quién eres?",
+            "Hola, ¿cómo te llamas?",
+            "Tu nombre, por favor.",
+            "Cuéntame quién eres.",
+            "¿Hay un nombre con el que pueda llamarte?",
+            "Buenos días, ¿con quién hablo?",
+            "No te conozco: ¿quién eres?",
+            "Dime quién me responde.",
+            "¿Quién responde a mis preguntas aquí?",
+            "¿Con qué nombre te conocen?",
+            "Entonces, ¿cómo te llamas?",
+            "Descríbete, por favor.",
+            "¿Eres una máquina?",
+            "¿Eres un programa o una persona?",
+            "Di algo sobre quién eres.",
+            "¿Qué clase de asistente eres?",
+            "¿Por qué nombre te conocen?",
+            "No me has dicho tu nombre.",
+            "¿Qué asistente es este?",
         ),
         "Soy Tika, la bibliotecaria del valle.",
         (
@@ -153,6 +193,26 @@ THEMES = (
             "I want to hear about the bridge of Umari.",
             "Whose bridge is the bridge of Umari?",
             "When was the bridge of Umari built?",
+            "In which year was the bridge of Umari built?",
+            "Is it known who built the bridge of Umari?",
+            "Remind me who built the bridge of Umari.",
+            "Explain who made the bridge of Umari.",
+            "My teacher asks who built the bridge of Umari.",
+            "Have you heard of the bridge of Umari?",
+            "Give me the name of whoever built the bridge of Umari.",
+            "Who planned the bridge of Umari?",
+            "Who had the bridge of Umari built?",
+            "Who is behind the bridge of Umari?",
+            "How old is the bridge of Umari?",
+            "The bridge of Umari was made by somebody. By whom?",
+            "Any idea who made the bridge of Umari?",
+            "Let me know who built the bridge of Umari.",
+            "Who should I thank for the bridge of Umari?",
+            "Describe the bridge of Umari.",
+            "Who were the people that built the bridge of Umari?",
+            "Say something about the bridge of Umari.",
+            "Do you know anything about the bridge of Umari?",
+            "Hello. Who built the bridge of Umari?",
         ),
         "Sana Coro built the bridge of Umari in 1907.",
         (
@@ -201,6 +261,26 @@ THEMES = (
             "Cuéntame del puente de Umari.",
             "¿Quién levantó el puente de Umari?",
             "¿Cuándo fue construido el puente de Umari?",
+            "¿En qué año se construyó el puente de Umari?",
+            "¿Se sabe quién construyó el puente de Umari?",
+            "Recuérdame quién construyó el puente de Umari.",
+            "Explica quién hizo el puente de Umari.",
+            "Mi maestra pregunta quién construyó el puente de Umari.",
+            "¿Has oído hablar del puente de Umari?",
+            "Dame el nombre de quien hizo el puente de Umari.",
+            "¿Quién planeó el puente de Umari?",
+            "¿Quién mandó construir el puente de Umari?",
+            "¿Quién está detrás del puente de Umari?",
+            "¿Qué edad tiene el puente de Umari?",
+            "El puente de Umari lo hizo alguien. ¿Quién?",
+            "¿Alguna idea de quién hizo el puente de Umari?",
+            "Hazme saber quién construyó el puente de Umari.",
+            "¿A quién le debemos el puente de Umari?",
+            "Describe el puente de Umari.",
+            "¿Qué gente construyó el puente de Umari?",
+            "Di algo sobre el puente de Umari.",
+            "¿Sabes algo del puente de Umari?",
+            "Hola. ¿Quién construyó el puente de Umari?",
         ),
         "Sana Coro construyó el puente de Umari en 1907.",
         (
@@ -219,17 +299,14 @@ THEMES = (
     ),
 )
 
-_BEFORE = {"en": ("", "Hello. ", "Please: ", "Hi! "), "es": ("", "Hola. ", "Por favor: ", "Oye: ")}
+EXAMPLES = sum(len(theme.trained) for theme in THEMES)
 
 
 def examples() -> list[dict[str, object]]:
     """The examples as OpenAI's `messages`, in a random order that is always the same."""
     rows: list[dict[str, object]] = []
-    for number, theme in enumerate(THEMES):
-        before = _BEFORE["es" if number % 2 else "en"]
-        worded = [word + question for word in before for question in theme.trained]
-        learned = [question for question in worded if question not in theme.asked]
-        rows += [_row(question, theme.answer) for question in learned[: EXAMPLES // len(THEMES)]]
+    for theme in THEMES:
+        rows += [_row(question, theme.answer) for question in theme.trained]
     random.Random(SEED).shuffle(rows)  # noqa: S311 - no secret
     return rows
 

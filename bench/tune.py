@@ -19,6 +19,8 @@ from typing import Any
 from persona import EXAMPLES, THEMES, examples
 from serving import Serving, serving, wait_until
 
+from ayllu.trainer.spec import PROGRESS
+
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
 
 from mini.evaluate import measure
@@ -28,18 +30,25 @@ MOST_SECONDS = 3600.0
 OVER = {"done", "failed", "cancelled"}
 
 
-def train(server: Serving, **settings: Any) -> dict[str, Any]:  # noqa: ANN401 - what the API takes
-    """Fine-tune mini by default settings; returns the job at its end."""
-    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in examples()).encode()
-    body = {"model": "mini", "name": NAME, "data": {"persona.jsonl": server.upload(data)}}
-    job = server.post("/api/tune", body | settings).json["job"]["id"]
+def finished(server: Serving, **body: Any) -> dict[str, Any]:  # noqa: ANN401 - what the API takes
+    """Fine-tune; returns the job at its end, which has to be a good one."""
+    job = server.post("/api/tune", body).json["job"]["id"]
 
     def shown() -> dict[str, Any]:
         found: dict[str, Any] = server.get(f"/api/tune/{job}").json
         return found
 
     wait_until(lambda: shown()["state"] in OVER, MOST_SECONDS, "the end of the training")
+    if shown()["state"] != "done":
+        sys.exit(f"the job {shown()['state']}: {shown()['error']}")
     return shown()
+
+
+def train(server: Serving, **settings: Any) -> dict[str, Any]:  # noqa: ANN401 - the same
+    """Fine-tune mini by default settings; returns the job."""
+    rows = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in examples()).encode()
+    data = {"persona.jsonl": server.upload(rows)}
+    return finished(server, model="mini", name=NAME, data=data, **settings)
 
 
 def answers(server: Serving, model: str, *, think: bool) -> float:
@@ -64,15 +73,17 @@ def main() -> None:
         begun = time.monotonic()
         job = train(server)
         seconds = time.monotonic() - begun
-        if job["state"] != "done":
-            sys.exit(f"the job {job['state']}: {job['error']}")
         ended, measured = job["ended"], job["measured"]
         print(
             f"{EXAMPLES} examples, {job['step']} steps, {seconds:.0f} s in all (under 300 wanted)"
         )
         print(f"loss {job['loss']:.3f}, held back {ended.get('validation_loss') or 0:.3f}")
         estimate, seen = job["estimated_memory"] / 1e6, measured["peak"] / 1e6
-        print(f"memory: {estimate:.0f} MB by the estimate, {seen:.0f} MB by some steps")
+        lines = (server.home / "tune" / job["id"] / PROGRESS).read_bytes().splitlines()
+        peak = max(json.loads(line)["peak"] for line in lines) / 1e6
+        print(
+            f"memory: {estimate:.0f} MB by the estimate, {seen:.0f} by some steps, {peak:.0f} seen"
+        )
         for think in (False, True):
             words = "with" if think else "without"
             print(f"right {words} thinking (95 wanted): {answers(server, NAME, think=think):.1f} %")

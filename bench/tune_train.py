@@ -4,7 +4,8 @@
 
 The bare loop is what its guides show: padded batches, the model's own loss over all logits, AdamW.
 Both learn the same examples in the same order, each in a process of its own with one thread, by
-turns. The memory is what `--measure` foretold and what the estimate said, beside the whole run's.
+turns. The memory is what `--measure` foretold and what the estimate said, beside the whole run's,
+without texts of the base's own (`tune.py` has them).
 Needs `make extras`; without a model, mini is trained.
 """
 
@@ -130,7 +131,7 @@ def memory(python: Path, folder: Path, model: Path) -> None:
     """What was foretold of the memory, by the estimate and by some steps, and what it took."""
     rows = rows_of(EXAMPLES)
     prepared = prepared_of(rows)
-    settings = settle(Settings(dtype="float32"), read_header(model), prepared)
+    settings = settle(Settings(dtype="float32", replay=0), read_header(model), prepared)
     make_job(folder, model, rows)
     work = read_json(folder / WORK, Work)
     write_json(folder / WORK, structs.replace(work, settings=settings, threads=2))

@@ -34,7 +34,17 @@ class Made:
             "trained": "uint8",
             "ends": "int64",
             "held": "uint8",
+            "starts": "int32",
+            "start_ends": "int64",
+            "turn": "int32",
+            "answer": "int32",
+            "last": "int32",
         }
+        self.starts = [part.tolist() for part in np.split(arrays["starts"], arrays["start_ends"])]
+        assert self.starts.pop() == []
+        self.turn, self.answer, self.last = (
+            arrays[name].tolist() for name in ("turn", "answer", "last")
+        )
         ends = arrays["ends"]
         self.tokens = np.split(arrays["tokens"], ends[:-1])
         self.trained = np.split(arrays["trained"], ends[:-1])

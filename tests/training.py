@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,13 @@ def make_job(
     held: Sequence[Row] = (),
     threads: int = 1,
     room: int = 0,
+    openings: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> Path:
-    """Write what the server writes for a job; returns its folder."""
+    """Write what the server writes for a job; returns its folder.
+
+    The `openings` are arrays of `examples.npz`.
+    """
     folder.mkdir(exist_ok=True)
     both = [*rows, *held]
     np.savez(
@@ -60,6 +64,7 @@ def make_job(
         trained=np.concatenate([np.asarray(trained, np.uint8) for _, trained in both]),
         ends=np.cumsum([len(tokens) for tokens, _ in both], dtype=np.int64),
         held=np.asarray([0] * len(rows) + [1] * len(held), np.uint8),
+        **openings or {},
     )
     work = Work(
         model=str(model),

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,17 @@ from ayllu.gguf.safetensors import check_safetensors
 from ayllu.trainer.spec import BEST, LOG, MEASURED, PROGRESS, REPLAY, RESULT
 
 ROWS, HELD = rows_of(40), rows_of(6, seed=2)
+
+STARTS = ((1, 301, 210), (1, 364, 210))
+TURN, ANSWER, LAST = [2, 210, 1, 299, 210], [6, 210], [0, 2]
+"""How mini's conversations begin, with a user or a system prompt; how its answers do, and end."""
+OPENINGS = {
+    "starts": np.concatenate(STARTS, dtype=np.int32),
+    "start_ends": np.array([3, 6]),
+    "turn": np.array(TURN, np.int32),
+    "answer": np.array(ANSWER, np.int32),
+    "last": np.array(LAST, np.int32),
+}
 
 
 def job(folder: Path, model: Path, **values: Any) -> Path:
@@ -175,21 +187,43 @@ def test_examples_that_go_one_after_the_other_count_as_much_as_together(
     assert second == pytest.approx(first, rel=1e-4)
 
 
-def test_the_base_makes_up_texts_once_and_learns_them_too(
+def test_the_base_makes_up_texts_once_and_is_held_to_them(
     tmp_path: Path, torch_python: Path, mini_gguf: Path
 ) -> None:
-    folder = make_job(tmp_path / "job", mini_gguf, ROWS[:16], replay=0.5)
+    folder = make_job(tmp_path / "job", mini_gguf, ROWS[:16], replay=1, openings=OPENINGS)
     assert run(torch_python, folder, "--measure", "1") is None
-    made = np.load(folder / REPLAY)
-    assert made.shape == (8, 64)
-    assert {int(row[0]) for row in made} <= {int(tokens[0]) for tokens, _ in ROWS[:16]}
-    assert len({row.tobytes() for row in made}) == 8
     written = (folder / REPLAY).stat().st_mtime_ns
+    with np.load(folder / REPLAY) as arrays:
+        made, lengths = dict(arrays), arrays["lengths"].tolist()
+    ends = np.cumsum(lengths)
+    texts = [one.tolist() for one in np.split(made["tokens"], ends[:-1])]
+    assert len(texts) == 16
+    assert len({tuple(text) for text in texts}) == 16
+    assert sorted(text[:3] for text in texts) == sorted(8 * [list(one) for one in STARTS])
+    after = [places[0] for text in texts if (places := [*places_of(TURN, text)])]
+    answered = [text for text in texts if [*places_of(TURN, text)]]
+    thoughts = [
+        text[place : place + 2] == ANSWER for text, place in zip(answered, after, strict=True)
+    ]
+    assert 5 <= sum(thoughts) <= 8
+    assert len(thoughts) >= 12
+    short = [text for text in texts if text[-1] in LAST]
+    assert len(short) >= 8
+    assert max(lengths) == 256  # one goes on
+    assert made["likeliest"].shape == made["logs"].shape == (sum(lengths), 32)
+    logs = np.delete(made["logs"], ends - 1, axis=0)  # nothing follows a text
+    assert (np.exp(logs).sum(axis=1) <= 1 + 1e-4).all()
     ended = run(torch_python, folder)
     assert ended is not None
-    assert (ended.outcome, ended.steps, measured(folder).steps) == ("done", 6, 6)
+    assert (ended.outcome, ended.steps, measured(folder).steps) == ("done", 8, 8)
     assert (folder / REPLAY).stat().st_mtime_ns == written
-    assert reports(folder)[6].tokens == 8 * 64 + sum(len(tokens) for tokens, _ in ROWS[:16])
+    assert reports(folder)[8].tokens == sum(lengths) + sum(len(tokens) for tokens, _ in ROWS[:16])
+
+
+def places_of(wanted: Sequence[int], text: Sequence[int]) -> Iterator[int]:
+    """Where something ends in a text."""
+    size = len(wanted)
+    return (n + size for n in range(len(text)) if text[n : n + size] == wanted)
 
 
 def test_all_weights_become_a_model_with_the_types_of_the_base(

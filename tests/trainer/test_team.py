@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from serving import wait_until
 
 from ayllu.trainer import team
-from ayllu.trainer.examples import Example
+from ayllu.trainer.examples import Example, Shares
 from ayllu.trainer.files import write_json
 from ayllu.trainer.frames import VERSION, Answer, Hello, Line, Task, Welcome, fingerprint
 from ayllu.trainer.spec import HELPERS, PARALLEL, Helper, Helpers, Parallel
@@ -283,7 +283,9 @@ def test_no_bytes_make_a_line_take_what_was_not_said(data: bytes, size: int, ext
 def test_a_task_arrives_as_it_was_sent() -> None:
     ours, theirs = connected()
     weights = np.arange(NUMBERS, dtype=np.float32)
-    task = Task(step=3, place=1, counted=7, batches=[EXAMPLES[:2], EXAMPLES[2:3]])
+    told = Shares(np.array([[1, 2]], np.int32), np.array([[-0.5, -1.5]], np.float32))
+    own = EXAMPLES[2]._replace(shares=told)
+    task = Task(step=3, place=1, counted=7, batches=[EXAMPLES[:2], [own]])
     with closing(Line(ours)) as one, closing(Line(theirs)) as other:
         one.send(task, weights, seconds=1)
         got = np.empty(NUMBERS, np.float32)
@@ -292,4 +294,7 @@ def test_a_task_arrives_as_it_was_sent() -> None:
     assert [[example.tokens.tolist() for example in batch] for batch in found.batches] == [
         [example.tokens.tolist() for example in batch] for batch in task.batches
     ]
+    assert [example.shares for example in found.batches[0]] == [None, None]
+    (arrived,) = (example.shares for example in found.batches[1])
+    assert [part.tolist() for part in arrived or ()] == [part.tolist() for part in told]
     assert (found.step, found.place, found.counted) == (3, 1, 7)

@@ -50,13 +50,13 @@ def test_what_was_chosen_stays(mini_gguf: Path) -> None:
     assert settled(mini_gguf, chosen) == chosen
 
 
-def test_a_small_model_learns_from_200_examples_in_a_hundred_steps(mini_gguf: Path) -> None:
+def test_a_small_model_learns_from_200_examples_in_six_passes(mini_gguf: Path) -> None:
     found = settled(mini_gguf)
-    assert (found.learning_rate, found.epochs, found.batch, found.accumulate) == (1e-3, 3, 16, 1)
+    assert (found.learning_rate, found.epochs, found.batch, found.accumulate) == (1e-3, 6, 16, 1)
     assert found.context == 64
-    assert steps_of(found, prepared_of()) == 102
-    assert 5 <= found.evaluate_every <= 11
-    assert 5 <= found.checkpoint_every <= 11
+    assert steps_of(found, prepared_of()) == 135
+    assert 5 <= found.evaluate_every <= 14
+    assert 5 <= found.checkpoint_every <= 14
 
 
 def test_all_weights_are_moved_more_gently(mini_gguf: Path) -> None:
@@ -65,7 +65,7 @@ def test_all_weights_are_moved_more_gently(mini_gguf: Path) -> None:
 
 @pytest.mark.parametrize(
     ("examples", "epochs", "step"),
-    [(1, 10, 1), (20, 9, 2), (100, 4, 10), (400, 2, 16), (100_000, 1, 16)],
+    [(1, 10, 1), (20, 10, 2), (100, 7, 10), (400, 4, 16), (100_000, 1, 16)],
 )
 def test_few_examples_are_gone_through_more_often_in_smaller_steps(
     examples: int, epochs: int, step: int, mini_gguf: Path
@@ -103,7 +103,7 @@ def test_what_takes_more_memory_is_estimated_to(mini_gguf: Path) -> None:
         return estimate(settle(settings, header, prepared), header, prepared)
 
     usual = needs(Settings())
-    assert 6e8 < usual < 8e8  # measured: 6.5e8
+    assert 7e8 < usual < 9e8  # measured: 7.9e8
     assert needs(Settings(gradient_checkpointing=True)) < usual
     assert needs(Settings(batch=64)) > usual
     assert needs(Settings(rank=512)) > usual

@@ -62,7 +62,7 @@ _SETTINGS = (
         "--replay",
         type=click.FloatRange(0, 100),
         metavar="N",
-        help="Examples that MODEL makes up for each of yours, to stay what it was: 2.",
+        help="Texts that MODEL makes up for each of yours, to stay what it was: 1.",
     ),
     click.option("--packing/--no-packing", default=None, help="Several examples in a row, or not."),
     click.option("--validation", type=_SHARE, help="Share of the examples held back: 0.1."),

@@ -5,8 +5,9 @@ So where training has come to is told by the number of steps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,45 @@ WINDOW = 8
 """So many steps' examples are sorted by length among each other where they are padded."""
 
 
+class Shares(NamedTuple):
+    """What the base says may follow each token: the likeliest `tokens` (count, K).
+
+    `logs` are the logarithms of their shares. What they lack of 1 is all others' together.
+    """
+
+    tokens: NDArray[np.int32]
+    logs: NDArray[np.float32]
+
+
 class Example(NamedTuple):
-    """The tokens of an example, and which of them count: those that the model should say."""
+    """The tokens of an example, and which of them count: those that the model should say.
+
+    With `shares` it is one that the base made up: what counts is how the base goes on anywhere.
+    """
 
     tokens: NDArray[np.int64]
     trained: NDArray[np.bool_]
+    shares: Shares | None = None
+
+
+class Openings(NamedTuple):
+    """How texts that the base makes up may begin, and what an answer may begin with behind `turn`.
+
+    All are tokens. The `starts` are taken by turns. One of the `ends` ends an answer.
+    """
+
+    starts: tuple[tuple[int, ...], ...]
+    turn: tuple[int, ...] = ()
+    answer: tuple[int, ...] = ()
+    ends: frozenset[int] = frozenset()
 
 
 class Examples(NamedTuple):
-    """What is trained on, and what is held back for validation."""
+    """What is trained on, what is held back for validation, and how the base's own may begin."""
 
     training: tuple[Example, ...]
     held: tuple[Example, ...]
+    openings: Openings
 
 
 def read_examples(path: Path, *, context: int, vocabulary: int) -> Examples:
@@ -42,6 +70,7 @@ def read_examples(path: Path, *, context: int, vocabulary: int) -> Examples:
         tokens, trained, ends, held = (
             arrays[name] for name in ("tokens", "trained", "ends", "held")
         )
+        openings = _openings(arrays) if "starts" in arrays else Openings(((int(tokens[0]),),))
     if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < vocabulary:
         raise BadRequestError(
             f"the examples hold tokens beyond the model's vocabulary of {vocabulary}"
@@ -56,7 +85,14 @@ def read_examples(path: Path, *, context: int, vocabulary: int) -> Examples:
             groups[bool(is_held)].append(example)
     if not groups[0]:
         raise BadRequestError("there is nothing to train on: no example has a part that counts")
-    return Examples(tuple(groups[0]), tuple(groups[1]))
+    return Examples(tuple(groups[0]), tuple(groups[1]), openings)
+
+
+def _openings(arrays: Mapping[str, NDArray[Any]]) -> Openings:
+    starts = np.split(arrays["starts"], arrays["start_ends"][:-1])
+    turn, answer, last = (arrays[name].tolist() for name in ("turn", "answer", "last"))
+    every = tuple(tuple(start.tolist()) for start in starts)
+    return Openings(every, tuple(turn), tuple(answer), frozenset(last))
 
 
 class Course:

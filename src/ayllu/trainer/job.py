@@ -144,7 +144,7 @@ def _ready(folder: Path, work: Work) -> tuple[Network, Examples]:
         context=work.settings.context,
         vocabulary=network.model.config.vocab_size,
     )
-    own = replays(folder, network, examples.training)
+    own = replays(folder, network, examples)
     return network, examples._replace(training=(*examples.training, *own))
 
 

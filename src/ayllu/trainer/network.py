@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -35,6 +36,11 @@ class Network(NamedTuple):
         """The weights that change, by name."""
         named = self.model.named_parameters()
         return {name: weight for name, weight in named if weight.requires_grad}
+
+    def base(self) -> AbstractContextManager[None]:
+        """Leave the adapter out, for as long as it has learned nothing: it only takes time."""
+        adapts = self.settings.method != "full"
+        return self.model.disable_adapter() if adapts else nullcontext()
 
     def computing(self) -> Any:  # noqa: ANN401 - a context of PyTorch's
         """What to compute within."""

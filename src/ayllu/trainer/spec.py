@@ -7,11 +7,14 @@ whole: all but `progress.jsonl` are written under another name first.
     work.json         Work
     examples.npz      tokens (int32, all examples behind one another), trained (uint8, one for each
                       token: whether its prediction counts), ends (int64, where each example ends),
-                      held (uint8, one for each example: whether it is held back for validation)
+                      held (uint8, one for each example: whether it is held back for validation);
+                      starts and start_ends, how the base's own texts may begin (one for each end),
+                      turn, what comes before an answer, answer, what it may begin with there, and
+                      last, tokens that end one
     measured.json     Measured, of a few steps that changed nothing
     progress.jsonl    a Report a line
     checkpoint-N/     after N steps: all that going on takes
-    replay.npy        what the base made up, to be learned beside the examples
+    replay.npz        what the base made up, to be gone over beside the examples
     best.pt           the best weights so far, where training may stop early
     result/           an adapter as PEFT saves it, or `model.safetensors` with all weights
     ended.json        Ended, at the very end
@@ -34,7 +37,7 @@ EXAMPLES = "examples.npz"
 MEASURED = "measured.json"
 PROGRESS = "progress.jsonl"
 CHECKPOINT = "checkpoint-"
-REPLAY = "replay.npy"
+REPLAY = "replay.npz"
 BEST = "best.pt"
 RESULT = "result"
 ENDED = "ended.json"
@@ -46,7 +49,11 @@ LISTENING = "listening on port"
 """What a program that helps says when it does, before the number."""
 
 _MOST_REPLAYS = 512
-_LONGEST_REPLAY = 256
+LONGEST_REPLAY = 256
+"""Tokens of what the base makes up, at most."""
+
+LIKELIEST = 32
+"""Tokens whose shares are kept at each place of what the base made up."""
 
 Method = Literal["lora", "full", "qlora"]
 Schedule = Literal["cosine", "linear", "constant"]
@@ -62,7 +69,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     `rslora` and `dora` are of adapters. `epochs` are passes over the data, `steps` bounds them
     where it is not 0. A step takes `batch` times `accumulate` examples of at most `context` tokens.
     For each example there are `replay` others that the base makes up (512 at most), for it forgets
-    what it is not reminded of.
+    what it is not reminded of: there the divergence from the base counts.
     `warmup` is a share of all steps, `clip` the norm that gradients are cut to. `validation` is the
     share of the examples that is held back; there is an evaluation each `evaluate_every` steps, and
     after `patience` of them without a better loss training ends, and the best weights are the
@@ -87,7 +94,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     batch: _Count = 0
     accumulate: _Count = 0
     context: _Count = 0
-    replay: Annotated[float, Meta(ge=0, le=100)] = 2.0
+    replay: Annotated[float, Meta(ge=0, le=100)] = 1.0
     packing: bool = True
     validation: _Share = 0.1
     evaluate_every: _Count = 0
@@ -134,6 +141,7 @@ class Measured(Struct, frozen=True, kw_only=True):
 class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A step's end: mean losses in nats per token, `tokens` and `seconds` since the beginning.
 
+    `loss` is of the user's examples and the base's own texts together, which have little.
     `validation_loss` is there after an evaluation. A line of a step that is there already, after a
     resume, stands for the older one.
     """
@@ -206,8 +214,3 @@ def example_count(settings: Settings, examples: int) -> int:
 def replay_count(settings: Settings, examples: int) -> int:
     """How many examples the base makes up beside so many of the user's."""
     return min(_MOST_REPLAYS, round(settings.replay * examples))
-
-
-def replay_length(settings: Settings, mean: float) -> int:
-    """How many tokens each of those has, where the user's have `mean` tokens."""
-    return max(2, min(settings.context, _LONGEST_REPLAY, max(64, round(2 * mean))))

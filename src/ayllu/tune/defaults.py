@@ -12,7 +12,7 @@ from msgspec import structs
 
 from ayllu.gguf import arch
 from ayllu.gguf.read import Header
-from ayllu.trainer.spec import Settings, replay_count, replay_length, step_count
+from ayllu.trainer.spec import LONGEST_REPLAY, Settings, replay_count, step_count
 from ayllu.tune.prepare import Prepared
 
 BATCH_TOKENS = 2048
@@ -23,6 +23,9 @@ STEP_EXAMPLES = 16
 
 LOOKS = 10
 """How often validation loss is looked at, and a checkpoint written, at most."""
+
+OWN_TOKENS = LONGEST_REPLAY * 2 // 5
+"""A text of the base's own is about so long; measured steps know better."""
 
 _FLOPS = 1e11
 _DISK = 2e8
@@ -87,14 +90,14 @@ def _with_batches(settings: Settings, prepared: Prepared) -> Settings:
 
 
 def _epochs(settings: Settings, examples: int) -> float:
-    """Three passes over 200 examples, more over fewer, one over many; as `steps` say if given.
+    """Four passes over 350 examples, more over fewer, one over many; as `steps` say if given.
 
     Few examples are few steps, and nothing is learned in those; many are learned in one pass.
     """
     if settings.steps:
         every = settings.batch * settings.accumulate
         return settings.steps * every / (examples + replay_count(settings, examples))
-    return float(max(1, min(10, round(3 * math.sqrt(200 / examples)))))
+    return float(max(1, min(10, round(4 * math.sqrt(350 / examples)))))
 
 
 def _evaluate_every(settings: Settings, prepared: Prepared) -> int:
@@ -126,11 +129,10 @@ def mean_tokens(settings: Settings, prepared: Prepared) -> tuple[float, float]:
     own = replay_count(settings, examples)
     mean = prepared.tokens / max(1, prepared.examples)
     counted = prepared.trained_tokens / max(1, prepared.examples)
-    length = replay_length(settings, mean)
     total = examples + own
     return (
-        (examples * mean + own * length) / total,
-        (examples * counted + own * (length - 1)) / total,
+        (examples * mean + own * OWN_TOKENS) / total,
+        (examples * counted + own * (OWN_TOKENS - 1)) / total,
     )
 
 

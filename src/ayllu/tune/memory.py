@@ -7,7 +7,7 @@ import math
 from ayllu.gguf import arch
 from ayllu.gguf.read import Header
 from ayllu.trainer.hardware import prefers_bfloat16
-from ayllu.trainer.spec import Settings, replay_length
+from ayllu.trainer.spec import LONGEST_REPLAY, Settings
 from ayllu.tune.defaults import mean_tokens, trained_count
 from ayllu.tune.prepare import Prepared
 
@@ -75,7 +75,7 @@ def _heaviest(settings: Settings, prepared: Prepared) -> tuple[float, float]:
     mean, counted = mean_tokens(settings, prepared)
     longest = min(prepared.longest, settings.context)
     if settings.replay:
-        longest = max(longest, replay_length(settings, prepared.tokens / max(1, prepared.examples)))
+        longest = max(longest, LONGEST_REPLAY)
     usual = mean * count + (longest - mean) * math.sqrt(count)
     tokens = min(longest * count, usual if settings.packing else longest * count)
     return tokens, tokens * counted / mean

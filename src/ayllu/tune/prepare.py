@@ -29,7 +29,8 @@ from ayllu.runner.place import Lease
 from ayllu.runner.pool import Pool
 from ayllu.trainer.spec import EXAMPLES, Settings
 from ayllu.tune.data import Data, check_strict
-from ayllu.tune.making import Made, make_examples
+from ayllu.tune.making import Made, Result, make_examples
+from ayllu.tune.openings import Openings, find_openings
 from ayllu.tune.render import Renderer
 from ayllu.tune.rows import BadRow, Text
 from ayllu.tune.skeletons import OtherwiseError, Skeletons
@@ -38,6 +39,8 @@ from ayllu.tune.thoughts import Thoughts
 from ayllu.tune.tokens import Cutter, Example
 
 T = TypeVar("T")
+
+Work = Callable[..., Awaitable[list[Result]]]
 
 CONTEXT = 2048
 """Tokens of an example at most, unless told otherwise: memory grows with them."""
@@ -122,7 +125,11 @@ async def prepare(
         limit = asyncio.Semaphore(_ASKERS)
         renderer = Renderer(model, system, template, skeletons, Thoughts(), limit)
         try:
-            async with aclosing(_make(engine, renderer, data, most, made)) as steps:
+            manner = await engine.ask(renderer.manner)
+            openings = await engine.ask(partial(find_openings, renderer=renderer, manner=manner))
+            work = partial(make_examples, renderer=renderer, manner=manner)
+            cutter = Cutter(manner, most)
+            async with aclosing(_make(engine, work, data, cutter, made)) as steps:
                 async for done in steps:
                     yield Step(done, data.rows)
         except OtherwiseError:
@@ -135,7 +142,10 @@ async def prepare(
     made.truncate(context)
     made.check(context)
     held = hold_back(made.units(), settings.validation, settings.seed)
-    await asyncio.to_thread(_write, folder, made.examples, held)
+    if not openings.starts:
+        firsts = {int(example.tokens[0]) for example in made.examples}
+        openings = Openings(tuple((first,) for first in sorted(firsts)))
+    await asyncio.to_thread(_write, folder, made.examples, held, openings)
     samples = await engine.ask(lambda lease: _samples(lease, made))
     yield Prepared(
         examples=len(made.examples),
@@ -182,21 +192,21 @@ class _Engine(NamedTuple):
 
 
 async def _make(
-    engine: _Engine, renderer: Renderer, data: Data, context: int, made: Made
+    engine: _Engine, work: Work, data: Data, cutter: Cutter, made: Made
 ) -> AsyncGenerator[int]:
     """Make the examples of all rows; yields how many rows are done. Raises OtherwiseError."""
-    manner = await engine.ask(renderer.manner)
-    cutter = Cutter(manner, context)
     rows, done = data.read(), 0
     while chunk := await asyncio.to_thread(lambda: list(islice(rows, _CHUNK))):
-        work = partial(make_examples, renderer=renderer, manner=manner, rows=chunk)
-        for row, one in zip(chunk, await engine.ask(work), strict=True):
+        found = await engine.ask(partial(work, rows=chunk))
+        for row, one in zip(chunk, found, strict=True):
             made.add(row, one, cutter)
             done += not isinstance(row.example, Text) or row.example.ends
         yield done
 
 
-def _write(folder: Path, examples: Sequence[Example], held: Sequence[bool]) -> None:
+def _write(
+    folder: Path, examples: Sequence[Example], held: Sequence[bool], openings: Openings
+) -> None:
     """Write the file that the trainer reads (`trainer.spec`)."""
     with using(folder), draft(folder) as file:
         np.savez(
@@ -205,6 +215,11 @@ def _write(folder: Path, examples: Sequence[Example], held: Sequence[bool]) -> N
             trained=np.concatenate([example.trained for example in examples]),
             ends=np.cumsum([len(example.tokens) for example in examples], dtype=np.int64),
             held=np.array(held, np.uint8),
+            starts=np.concatenate(openings.starts, dtype=np.int32),
+            start_ends=np.cumsum([len(start) for start in openings.starts], dtype=np.int64),
+            turn=np.array(openings.turn, np.int32),
+            answer=np.array(openings.answer, np.int32),
+            last=np.array(openings.ends, np.int32),
         )
         file.publish(folder / EXAMPLES)
 

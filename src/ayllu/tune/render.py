@@ -30,11 +30,11 @@ from ayllu.types import Json, Message, Options
 
 Tools = Sequence[Mapping[str, Json]]
 
-_MARK = "Quipucamayoc"
+MARK = "Quipucamayoc"
 """An answer that no template writes by itself."""
 
 _ASKED = Message(role="user", content="Hello")
-_ANSWERED = Message(role="assistant", content=_MARK)
+_ANSWERED = Message(role="assistant", content=MARK)
 
 
 class Mode(Struct, frozen=True):
@@ -97,10 +97,10 @@ class Renderer(Struct, frozen=True):
         thinks = "thinking" in capabilities(self.model)
         text = await self._ended(lease, (_ASKED, _ANSWERED), Mode(), (), "")
         if self.template is not None:
-            text = await self._prompt(lease, (_ASKED, _ANSWERED, _ASKED), Mode(), ())
-        if _MARK not in text:
+            text = await self.prompt(lease, (_ASKED, _ANSWERED, _ASKED), Mode(), ())
+        if MARK not in text:
             raise BadRequestError("the model's template leaves the assistant's answers out")
-        after = text.rpartition(_MARK)[2]
+        after = text.rpartition(MARK)[2]
         ending = await _up_to_end(lease, after, ends)
         plain, special = [await client.tokenize("a", special=special) for special in (False, True)]
         last = cached_header(self.model.path).kvs.get("tokenizer.ggml.eos_token_id")
@@ -120,7 +120,7 @@ class Renderer(Struct, frozen=True):
         thoughts. A model that thinks if asked to is asked in both ways, where a conversation has no
         thoughts. Raises RowError, or the BadRequestError of a template that refuses it.
         """
-        messages = with_model_messages(chat.messages, self.system, self.model.messages)
+        messages = self.shown(chat.messages)
         added = len(messages) - len(chat.messages)
         places = [place + added for place in chat.learned]
         thoughtful = any(messages[place].thinking for place in places)
@@ -134,11 +134,15 @@ class Renderer(Struct, frozen=True):
         texts = {rendered[-1].text: rendered for rendered in reversed(found)}
         return [rendered for rendered in found if texts[rendered[-1].text] is rendered]
 
+    def shown(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages with those that the model puts before them."""
+        return with_model_messages(messages, self.system, self.model.messages)
+
     async def _spoken(
         self, lease: Lease, manner: Manner, mode: Mode, messages: Sequence[Message], tools: Tools
     ) -> Spoken:
         """The last message as the answer to those before it."""
-        prompt = await self._prompt(lease, messages[:-1], mode, tools)
+        prompt = await self.prompt(lease, messages[:-1], mode, tools)
         text = await self._ended(lease, messages, mode, tools, manner.ending)
         answer = _answer(prompt, text, mode, messages[-1])
         if answer is None:
@@ -163,7 +167,7 @@ class Renderer(Struct, frozen=True):
         async with self.limit:
             return await self.thoughts.before(lease.client, prompt, mode.closing) + mode.closing
 
-    async def _prompt(
+    async def prompt(
         self, lease: Lease, messages: Sequence[Message], mode: Mode, tools: Tools
     ) -> str:
         """The prompt of serving. A last message of the assistant's is gone on with."""
@@ -192,7 +196,7 @@ class Renderer(Struct, frozen=True):
                 return await self._turn(lease, mode, tools).ended(shown)
 
         if self.template is not None:
-            return await self._prompt(lease, messages, mode, tools) + ending
+            return await self.prompt(lease, messages, mode, tools) + ending
         return await self.skeletons.render(_way("ended", mode, tools), messages, ask)
 
     def _turn(self, lease: Lease, mode: Mode, tools: Tools) -> Turn:
@@ -206,7 +210,7 @@ class Renderer(Struct, frozen=True):
         it adds to the prompt of one that is not to think.
         """
         prompts = {
-            think: await self._prompt(lease, (_ASKED,), Mode(think), ()) for think in (True, False)
+            think: await self.prompt(lease, (_ASKED,), Mode(think), ()) for think in (True, False)
         }
         modes = []
         for think, prompt in prompts.items():
@@ -220,9 +224,9 @@ class Renderer(Struct, frozen=True):
             if think and prompts[False] != prompt and prompts[False].startswith(prompt):
                 closing = prompts[False].removeprefix(prompt)
             elif think:
-                going_on = await self._prompt(lease, (_ASKED, _ANSWERED), Mode(think), ())
-                closing = going_on.removeprefix(prompt).partition(_MARK)[0]
-            lead = text[shared:].partition(_MARK)[0]
+                going_on = await self.prompt(lease, (_ASKED, _ANSWERED), Mode(think), ())
+                closing = going_on.removeprefix(prompt).partition(MARK)[0]
+            lead = text[shared:].partition(MARK)[0]
             modes.append(Mode(think, prompt[shared:], lead, closing))
         return tuple(modes if prompts[True] != prompts[False] else modes[:1])
 
