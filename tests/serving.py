@@ -191,7 +191,9 @@ def children() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         try:
-            if "serve" not in child.cmdline() and child.name() != "oracle":
+            command = child.cmdline()
+            waits = "serve" in command or any(one.endswith("warm_python.py") for one in command)
+            if not waits and child.name() != "oracle":
                 found += [child, *child.children(recursive=True)]
         except psutil.NoSuchProcess:
             continue
