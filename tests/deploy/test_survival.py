@@ -62,6 +62,9 @@ def test_a_machine_that_joins_disturbs_nothing(house: House, tmp_path: Path) -> 
 def test_what_a_machine_coordinated_is_taken_over_and_it_yields_when_it_is_back(
     house: House,
 ) -> None:
+    for name in ("bari", "chaka"):  # whoever has the model can take it over
+        answer = house.servers[name].post("/api/pull", {"model": "endless", "stream": False})
+        assert answer.json == {"status": "success"}, answer.body
     house.deploy("anta", "bari", "chaka")
     (mine,) = running(house, "anta")
     wait_until(lambda: len(models(house.head)["endless:latest"]) == 3, what="copies")
