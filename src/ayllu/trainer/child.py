@@ -28,26 +28,19 @@ def main() -> int:
     parser.add_argument("--measure", type=int, nargs="?", const=4, default=0, metavar="STEPS")
     parser.add_argument("--assist", action="store_true")
     arguments = parser.parse_args()
-    if arguments.assist:
-        return _assist(arguments.folder)
     cancelled = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: cancelled.set())
+    if not arguments.assist:  # help keeps nothing: a signal may end it anywhere
+        signal.signal(signal.SIGTERM, lambda *_: cancelled.set())
     _prepare()
+    from ayllu.trainer.helper import assist
     from ayllu.trainer.job import measure, train
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    if arguments.assist:
+        return assist(arguments.folder)
     if arguments.measure:
         return measure(arguments.folder, arguments.measure)
     return train(arguments.folder, cancelled.is_set)
-
-
-def _assist(folder: Path) -> int:
-    """Help another machine's training, until a signal or its end."""
-    _prepare()
-    from ayllu.trainer.helper import assist
-
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    return assist(folder)
 
 
 def _prepare() -> None:
