@@ -124,8 +124,7 @@ class Team:
             self._begin_trial()
         if not self._members or self._own is None:
             return [batches]
-        own = Pace(0.0, self._own.per_token)
-        paces = [own, *(member.pace or own for member in self._members)]
+        paces = [self._own, *(member.pace or self._own for member in self._members)]
         wanted = divide(self._tokens(batches), paces)
         parts = cut(batches, self._lengths, wanted, self._size)
         self._own_tokens = self._tokens(parts[0])
