@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ayllu.errors import BadRequestError
-from ayllu.trainer.spec import Settings, example_count, step_count
+from ayllu.trainer.spec import Openings, Settings, example_count, step_count
 
 WINDOW = 8
 """So many steps' examples are sorted by length among each other where they are padded."""
@@ -38,18 +38,6 @@ class Example(NamedTuple):
     tokens: NDArray[np.int64]
     trained: NDArray[np.bool_]
     shares: Shares | None = None
-
-
-class Openings(NamedTuple):
-    """How texts that the base makes up may begin, and what an answer may begin with behind `turn`.
-
-    All are tokens. The `starts` are taken by turns. One of the `ends` ends an answer.
-    """
-
-    starts: tuple[tuple[int, ...], ...]
-    turn: tuple[int, ...] = ()
-    answer: tuple[int, ...] = ()
-    ends: frozenset[int] = frozenset()
 
 
 class Examples(NamedTuple):
@@ -92,7 +80,7 @@ def _openings(arrays: Mapping[str, NDArray[Any]]) -> Openings:
     starts = np.split(arrays["starts"], arrays["start_ends"][:-1])
     turn, answer, last = (arrays[name].tolist() for name in ("turn", "answer", "last"))
     every = tuple(tuple(start.tolist()) for start in starts)
-    return Openings(every, tuple(turn), tuple(answer), frozenset(last))
+    return Openings(every, tuple(turn), tuple(answer), tuple(last))
 
 
 class Course:

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from ayllu.trainer.examples import Example, Examples, Openings, Shares
+from ayllu.trainer.examples import Example, Examples, Shares
 from ayllu.trainer.files import replacing
 from ayllu.trainer.network import Network
-from ayllu.trainer.spec import LIKELIEST, LONGEST_REPLAY, REPLAY, replay_count
+from ayllu.trainer.spec import LIKELIEST, LONGEST_REPLAY, REPLAY, Openings, replay_count
 
 HEATS = (4.0, 4.0, 4.0, 1.5)
 """Temperatures: of the first tokens of a question, of its others."""
@@ -94,7 +94,7 @@ class _Row:
         self._said = list(start)
         self._opened = len(start)
         self._answer = openings.answer if answers else ()
-        self._ends = openings.ends if ends else frozenset()
+        self._ends = openings.ends if ends else ()
 
     @property
     def heat(self) -> float:

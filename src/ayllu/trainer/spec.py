@@ -120,6 +120,19 @@ class Work(Struct, frozen=True, kw_only=True):
     room: int
 
 
+class Openings(Struct, frozen=True):
+    """How texts that the base makes up may begin, in tokens: what `examples.npz` says of that.
+
+    The `starts` are taken by turns. Behind a `turn` of the user's may stand the `answer`, and one
+    of the `ends` ends it.
+    """
+
+    starts: tuple[tuple[int, ...], ...]
+    turn: tuple[int, ...] = ()
+    answer: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+
+
 class Measured(Struct, frozen=True, kw_only=True):
     """What some steps took. `peak` is in bytes of the whole program; `parameters` are trained.
 

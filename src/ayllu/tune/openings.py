@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
-
 from ayllu.errors import BadRequestError
 from ayllu.gguf.arch import chat_template
 from ayllu.gguf.cache import cached_header
 from ayllu.models.describe import capabilities
 from ayllu.runner.place import Lease
+from ayllu.trainer.spec import Openings
 from ayllu.tune.render import MARK, Manner, Mode, Renderer
 from ayllu.tune.tokens import tokenize_all
 from ayllu.types import Json, Message
@@ -27,19 +26,6 @@ _TOOL: Mapping[str, Json] = {
 }
 
 
-class Openings(Struct, frozen=True):
-    """Tokens: `starts` of texts, and the `answer` that may begin behind a `turn` of the user's.
-
-    The starts are taken by turns: two questions and two system prompts for one that has tools,
-    which are long. One of the `ends` ends an answer.
-    """
-
-    starts: tuple[tuple[int, ...], ...]
-    turn: tuple[int, ...] = ()
-    answer: tuple[int, ...] = ()
-    ends: tuple[int, ...] = ()
-
-
 async def find_openings(lease: Lease, renderer: Renderer, manner: Manner) -> Openings:
     """What a model's own texts may begin with; without a head or a template, with nothing."""
     if renderer.template is None and not chat_template(cached_header(renderer.model.path)):
@@ -49,6 +35,7 @@ async def find_openings(lease: Lease, renderer: Renderer, manner: Manner) -> Ope
     under = await _prompt(lease, renderer, plain, _UNDER, ())
     tools = "tools" in capabilities(renderer.model)
     with_tools = await _prompt(lease, renderer, plain, asked, (_TOOL,)) if tools else ""
+    # Two questions and two system prompts for one text that has tools, which is long.
     several = (prompts[-1], under, prompts[-1], under, with_tools)
     texts = [prompt.partition(MARK)[0] for prompt in several if prompt]
     turn, answer = _turn(prompts)

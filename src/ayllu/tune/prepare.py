@@ -27,10 +27,10 @@ from ayllu.models.model import Model
 from ayllu.runner.options import DEFAULTS, merge_options, parse_options
 from ayllu.runner.place import Lease
 from ayllu.runner.pool import Pool
-from ayllu.trainer.spec import EXAMPLES, Settings
+from ayllu.trainer.spec import EXAMPLES, Openings, Settings
 from ayllu.tune.data import Data, check_strict
 from ayllu.tune.making import Made, Result, make_examples
-from ayllu.tune.openings import Openings, find_openings
+from ayllu.tune.openings import find_openings
 from ayllu.tune.render import Renderer
 from ayllu.tune.rows import BadRow, Text
 from ayllu.tune.skeletons import OtherwiseError, Skeletons
