@@ -36,7 +36,7 @@ OPENINGS = {
 
 def job(folder: Path, model: Path, **values: Any) -> Path:
     """Twenty steps with all that chance has a part in."""
-    usual: dict[str, Any] = {"held": HELD, "epochs": 2, "dropout": 0.1}
+    usual: dict[str, Any] = {"held": HELD, "epochs": 2, "dropout": 0.1, "noise": 0.2}
     return make_job(folder, model, ROWS, **usual | values)
 
 

@@ -20,7 +20,7 @@ ROWS, HELD = rows_of(40), rows_of(6, seed=2)
 
 def job(folder: Path, model: Path, **values: Any) -> Path:
     """Twenty-five steps of sixteen examples."""
-    usual: dict[str, Any] = {"held": HELD, "epochs": 10, "accumulate": 4}
+    usual: dict[str, Any] = {"held": HELD, "epochs": 10, "accumulate": 4, "noise": 0.2}
     return make_job(folder, model, ROWS, **usual | values)
 
 

@@ -44,6 +44,7 @@ def test_what_was_chosen_stays(mini_gguf: Path) -> None:
         batch=3,
         accumulate=5,
         context=33,
+        noise=0.4,
         evaluate_every=2,
         checkpoint_every=11,
     )
@@ -57,6 +58,24 @@ def test_a_small_model_learns_from_200_examples_in_six_passes(mini_gguf: Path) -
     assert steps_of(found, prepared_of()) == 135
     assert 5 <= found.evaluate_every <= 14
     assert 5 <= found.checkpoint_every <= 14
+
+
+def test_where_many_questions_have_one_answer_there_is_noise_and_a_higher_rate(
+    mini_gguf: Path,
+) -> None:
+    found = settled(mini_gguf, answers=25)
+    assert (found.noise, found.learning_rate) == (0.2, 2e-3)
+    assert settled(mini_gguf, Settings(noise=0.0), answers=25).learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"answers": 26}, {"answers": 2, "trained_tokens": 200 * 7}, {"answers": 0}],
+    ids=["few questions for each", "answers of a few tokens", "made by an earlier version"],
+)
+def test_where_a_word_may_matter_there_is_no_noise(mini_gguf: Path, values: dict[str, int]) -> None:
+    found = settled(mini_gguf, **values)
+    assert (found.noise, found.learning_rate) == (0.0, 1e-3)
 
 
 def test_all_weights_are_moved_more_gently(mini_gguf: Path) -> None:

@@ -266,6 +266,7 @@ def test_examples_are_cut_to_the_context_and_the_same_seed_holds_back_the_same(
         again = await make(pool, model, tmp_path, [*long, *short, *short[:10]], settings)
         told = first.prepared
         assert (told.truncated, told.dropped, told.examples, told.longest) == (1, 1, 31, 60)
+        assert told.answers == 21
         assert told.held == sum(first.held) == 3
         assert not any(first.held[1:11] + first.held[21:])
         assert first.held == again.held

@@ -64,6 +64,11 @@ _SETTINGS = (
         metavar="N",
         help="Texts that MODEL makes up for each of yours, to stay what it was: 1.",
     ),
+    click.option(
+        "--noise",
+        type=_SHARE,
+        help="Share of the prompts' words replaced at random: 0.2 where answers repeat, else 0.",
+    ),
     click.option("--packing/--no-packing", default=None, help="Several examples in a row, or not."),
     click.option("--validation", type=_SHARE, help="Share of the examples held back: 0.1."),
     click.option(

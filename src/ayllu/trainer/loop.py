@@ -22,7 +22,7 @@ from ayllu.trainer.files import replacing
 from ayllu.trainer.gradient import add_gradient, as_batch, flat, learn
 from ayllu.trainer.memory import peak
 from ayllu.trainer.network import Network
-from ayllu.trainer.parts import Batches
+from ayllu.trainer.noise import Noise
 from ayllu.trainer.spec import BEST, Report, Settings
 from ayllu.trainer.team import Team
 
@@ -53,6 +53,7 @@ class Trainer:
         self._team = team
         self.settings = network.settings
         self._examples = examples
+        self._noise = Noise(examples, network.settings, network.marks)
         self._weights = network.trained()
         self._optimizer = make_optimizer(network)
         self._earlier = 0.0
@@ -112,11 +113,12 @@ class Trainer:
         began = time.monotonic()
         batches = self.course.batches(step)
         parts = [batches] if self._team is None else self._team.divide(batches)
-        made = [[self._batch(chosen) for chosen in part] for part in parts]
+        chosen = [[self._chosen(step, batch) for batch in part] for part in parts]
+        made = [[as_batch(self._network, batch) for batch in part] for part in chosen]
         every = [batch for part in made for batch in part]
         counted, tokens = sum(one.counted for one in every), sum(one.size for one in every)
         if self._team is not None and len(parts) > 1:
-            total = self._advance_together(self._team, step, parts, made, counted)
+            total = self._advance_together(self._team, step, chosen[1:], made, counted)
         else:
             total = learn(self._network, every, counted)
         torch.nn.utils.clip_grad_norm_(self._weights.values(), self.settings.clip)
@@ -151,13 +153,17 @@ class Trainer:
             self._load(read_tensors(self._folder / BEST))
 
     def _advance_together(
-        self, team: Team, step: int, parts: list[Batches], made: list[list[Batch]], counted: int
+        self,
+        team: Team,
+        step: int,
+        theirs: list[list[list[Example]]],
+        made: list[list[Batch]],
+        counted: int,
     ) -> Any:  # noqa: ANN401 - a tensor
         """Gather a step's gradient, a part of it here and each other one by a helper of the team.
 
         What one does not compute is computed here.
         """
-        theirs = [[self._chosen(batch) for batch in part] for part in parts[1:]]
         team.ask(step, counted, theirs, flat(self._weights.values()))
         total = learn(self._network, made[0], counted)
         for part, answer in zip(made[1:], team.answers(), strict=True):
@@ -169,11 +175,9 @@ class Trainer:
                 add_gradient(self._weights.values(), gradient)
         return total
 
-    def _batch(self, chosen: list[int]) -> Batch:
-        return as_batch(self._network, self._chosen(chosen))
-
-    def _chosen(self, places: list[int]) -> list[Example]:
-        return [self._examples.training[place] for place in places]
+    def _chosen(self, step: int, places: list[int]) -> list[Example]:
+        training = self._examples.training
+        return [self._noise.change(training[place], step, place) for place in places]
 
     def _due(self, every: int, *, last: bool) -> bool:
         return bool(every) and (last or self.step % every == 0)

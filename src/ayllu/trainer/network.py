@@ -24,13 +24,17 @@ DType = Literal["float32", "bfloat16"]
 
 
 class Network(NamedTuple):
-    """A model and what to know of it: `dtype` is what products are computed in."""
+    """A model and what to know of it: `dtype` is what products are computed in.
+
+    `marks` are the tokens of its vocabulary that are no text.
+    """
 
     model: Module
     settings: Settings
     device: str
     dtype: DType
     stored: Any
+    marks: frozenset[int]
 
     def trained(self) -> dict[str, Any]:
         """The weights that change, by name."""
@@ -95,7 +99,8 @@ def read_network(path: Path, settings: Settings) -> Network:
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
-    return Network(model.to(device), settings, device, dtype, _stored_type(reader))
+    stored, marks = _stored_type(reader), _marks(reader)
+    return Network(model.to(device), settings, device, dtype, stored, marks)
 
 
 def write_result(network: Network, folder: Path) -> None:
@@ -242,3 +247,10 @@ def _stored_type(reader: Any) -> Any:  # noqa: ANN401 - of gguf and PyTorch
 def _width(reader: Any) -> int:  # noqa: ANN401 - the same
     keys = [key for key in reader.fields if key.endswith(".embedding_length")]
     return int(reader.fields[keys[0]].contents()) if keys else 0
+
+
+def _marks(reader: Any) -> frozenset[int]:  # noqa: ANN401 - the same
+    field = reader.fields.get("tokenizer.ggml.token_type")
+    kinds = field.contents() if field else []
+    marks = {gguf.TokenType.CONTROL, gguf.TokenType.USER_DEFINED}
+    return frozenset(token for token, kind in enumerate(kinds) if kind in marks)

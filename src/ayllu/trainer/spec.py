@@ -69,7 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     `rslora` and `dora` are of adapters. `epochs` are passes over the data, `steps` bounds them
     where it is not 0. A step takes `batch` times `accumulate` examples of at most `context` tokens.
     For each example there are `replay` others that the base makes up (512 at most), for it forgets
-    what it is not reminded of: there the divergence from the base counts.
+    what it is not reminded of: there the divergence from the base counts. A share `noise` of the
+    prompts' words are others each time, so that no single one decides (None: as suits the data).
     `warmup` is a share of all steps, `clip` the norm that gradients are cut to. `validation` is the
     share of the examples that is held back; there is an evaluation each `evaluate_every` steps, and
     after `patience` of them without a better loss training ends, and the best weights are the
@@ -95,6 +96,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     accumulate: _Count = 0
     context: _Count = 0
     replay: Annotated[float, Meta(ge=0, le=100)] = 1.0
+    noise: Annotated[float, Meta(ge=0, lt=1)] | None = None
     packing: bool = True
     validation: _Share = 0.1
     evaluate_every: _Count = 0
@@ -108,9 +110,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 class Work(Struct, frozen=True, kw_only=True):
     """What is to be trained: `model` is the path of a GGUF of an `architecture` of llama.cpp's.
 
-    In the `settings` nothing is left at 0 that would mean a choice; a `dtype` of "auto" is chosen
-    by the program, which knows the machine's circuits. `threads` are the most to compute with (how
-    many are quickest is measured), `room` is how many bytes may be taken, 0 for no bound.
+    In the `settings` nothing is left at 0 or None that would mean a choice; a `dtype` of "auto" is
+    chosen by the program, which knows the machine's circuits. `threads` are the most to compute
+    with (how many are quickest is measured), `room` is how many bytes may be taken, 0 for no bound.
     """
 
     model: str

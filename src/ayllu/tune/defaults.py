@@ -27,6 +27,12 @@ LOOKS = 10
 OWN_TOKENS = LONGEST_REPLAY * 2 // 5
 """A text of the base's own is about so long; measured steps know better."""
 
+NOISE = 0.2
+"""Of the words of prompts, where their answers do not hang on single ones."""
+
+ONE_ANSWER = 8
+"""So many rows for each answer, which is at least so many tokens long, are taken for such data."""
+
 _FLOPS = 1e11
 _DISK = 2e8
 """What a small machine does in a second: operations, and bytes written."""
@@ -39,6 +45,9 @@ def settle(settings: Settings, model: Header, prepared: Prepared) -> Settings:
     """
     settings = _with_batches(settings, prepared)
     examples = max(1, prepared.examples - prepared.held)
+    settings = structs.replace(
+        settings, noise=_noise(prepared) if settings.noise is None else settings.noise
+    )
     settings = structs.replace(
         settings,
         learning_rate=settings.learning_rate or _learning_rate(settings, model),
@@ -67,11 +76,22 @@ def _learning_rate(settings: Settings, model: Header) -> float:
     """2e-4 for an adapter of a model of a billion parameters, more for smaller ones, 1e-3 at most.
 
     It goes with the third root of the size. All weights at once bear a twentieth of it: each
-    moves by itself, and what the model knew goes first.
+    moves by itself, and what the model knew goes first. With noise it is twice as high, for an
+    example is another one each time.
     """
     size = max(1, arch.parameter_count(model))
-    rate = min(1e-3, max(5e-5, 2e-4 * (1e9 / size) ** (1 / 3)))
+    rate = min(1e-3, max(5e-5, 2e-4 * (1e9 / size) ** (1 / 3))) * (2 if settings.noise else 1)
     return float(f"{rate if settings.method != 'full' else rate / 20:.2g}")
+
+
+def _noise(prepared: Prepared) -> float:
+    """Some where many questions have one answer, else none: there a word may be what matters.
+
+    An answer of a few tokens may be a class, which often hangs on one word ("not").
+    """
+    repeated = prepared.rows >= ONE_ANSWER * prepared.answers > 0
+    long = prepared.trained_tokens >= ONE_ANSWER * prepared.examples
+    return NOISE if repeated and long else 0.0
 
 
 def _with_batches(settings: Settings, prepared: Prepared) -> Settings:

@@ -139,3 +139,7 @@ class Made(Struct):
             (number, hashlib.blake2b(one.tokens.tobytes() + one.trained.tobytes()).digest())
             for one, (number, _) in zip(self.examples, self.rows, strict=True)
         ]
+
+    def answers(self) -> int:
+        """How many different sequences of tokens there are to learn."""
+        return len({one.tokens[one.trained != 0].tobytes() for one in self.examples})

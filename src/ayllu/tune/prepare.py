@@ -77,9 +77,9 @@ class Prepared(Struct, frozen=True, kw_only=True):
     `examples` are all, `held` of them for validation. `bad` are the first of the `bad_count` rows
     that were left out. `truncated` examples lost their ends to `context`, `dropped` ones would have
     lost all that is to be learned. `unthought` ones have thoughts that the model's template leaves
-    out. `tokens` are of all examples, `trained_tokens` those whose
-    prediction counts, `longest` is the longest example's count. `context` is the one asked for, or
-    the one that suits the data. `digest` is the data's.
+    out. `tokens` are of all examples, `trained_tokens` those whose prediction counts, of which
+    there are `answers` different sequences. `longest` is the longest example's count, `context` the
+    one asked for, or the one that suits the data. `digest` is the data's.
     """
 
     examples: int
@@ -97,6 +97,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     context: int
     digest: str
     samples: tuple[Sample, ...]
+    answers: int = 0
 
 
 async def prepare(
@@ -163,6 +164,7 @@ async def prepare(
         context=context,
         digest=data.digest,
         samples=tuple(samples),
+        answers=made.answers(),
     )
 
 
