@@ -1,8 +1,8 @@
 """A persona and a made-up fact in English and Spanish: 200 examples to train on, others to ask.
 
 No question is there twice, and those that are asked are worded as none of the examples is; the
-second ten of each theme's by somebody who had seen no answer of a tuned model. By itself it prints the examples, or with `asked` the others:
-`python bench/persona.py > persona.jsonl`.
+second ten of each theme's by somebody who had seen no answer of a tuned model. By itself it prints
+the examples, or with `asked` the others: `python bench/persona.py > persona.jsonl`.
 """
 
 from __future__ import annotations

@@ -42,6 +42,9 @@ def test_a_preview_marks_what_is_learned_and_names_bad_rows(tuner: Serving, data
     assert "What is" not in learned
     assert f"rows.jsonl, line {len(ROWS) + 1}:" in ran.stdout
     assert "Nothing was begun." in ran.stdout
+    assert "noise" not in ran.stdout
+    noisy = tuner.ayllu("tune", "mini", "--data", str(data), "--preview", "--noise", "0.25")
+    assert "\nnoise        25% of the prompts' words are replaced" in noisy.stdout
     assert tuner.get("/api/tune").json["jobs"] == []
 
 

@@ -20,7 +20,7 @@ def write_preview(preview: Preview) -> None:
         print(_marked(sample, colours=colours) + "\n")
     how = "bright" if colours else f"in {_OPEN}{_CLOSE}"
     print(f"Only what is {how} is learned; the rest is what the model sees before it.\n")
-    for line in (*data_lines(preview.examples), *_cost(preview)):
+    for line in (*data_lines(preview.examples), *_noise(preview), *_cost(preview)):
         print(line)
 
 
@@ -73,6 +73,13 @@ def data_lines(examples: Examples) -> list[str]:
         if examples.bad_count > len(examples.bad):
             lines.append(f"             and {examples.bad_count - len(examples.bad)} more")
     return lines
+
+
+def _noise(preview: Preview) -> list[str]:
+    noise = preview.settings.get("noise")
+    if not isinstance(noise, float) or not noise:
+        return []
+    return [f"noise        {noise:.0%} of the prompts' words are replaced at random each time"]
 
 
 def _cost(preview: Preview) -> list[str]:
