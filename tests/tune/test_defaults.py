@@ -73,7 +73,7 @@ def test_where_many_questions_have_one_answer_there_is_noise_and_a_higher_rate(
     [{"answers": 26}, {"answers": 2, "trained_tokens": 200 * 7}, {"answers": 0}],
     ids=["few questions for each", "answers of a few tokens", "made by an earlier version"],
 )
-def test_where_a_word_may_matter_there_is_no_noise(mini_gguf: Path, values: dict[str, int]) -> None:
+def test_where_a_word_may_matter_there_is_no_noise(mini_gguf: Path, values: dict[str, Any]) -> None:
     found = settled(mini_gguf, **values)
     assert (found.noise, found.learning_rate) == (0.0, 1e-3)
 
