@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,28 @@ def test_a_request_in_one_piece_is_asked_of_the_next_machine(herd: Herd) -> None
 
     for answer in asyncio.run(scene()):
         assert (len(answer["message"]["content"]), answer["done"]) == (TOKENS, True)
+
+
+def test_the_only_machine_with_a_model_is_waited_for_where_it_went_a_moment_ago(
+    tmp_path: Path, endless_gguf: Path
+) -> None:
+    with ExitStack() as stack, ThreadPoolExecutor() as threads:
+        here, there = Machines(tmp_path, stack).pair("here", "there")
+        there.create("endless", endless_gguf)
+        wait_until(lambda: models(here).get("endless:latest") == {"there"}, what="models")
+        body = {"model": "endless", "prompt": "x", "stream": False, "options": {"num_predict": 5}}
+        there.process.send_signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: "there" not in nodes(here), what="its leaving")
+            asked = threads.submit(here.post, "/api/generate", body)
+            assert here.post("/api/generate", {"model": "other"}).status == 404
+            assert not asked.done()
+        finally:
+            there.process.send_signal(signal.SIGCONT)
+        assert asked.result().json["eval_count"] == 5
+        there.process.kill()
+        missing = {"error": "model 'endless' not found"}
+        wait_until(lambda: here.post("/api/generate", body).json == missing, 30, "its end")
 
 
 def test_a_busy_machine_forwards_and_goes_on_itself_when_the_other_is_lost(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import Counter, defaultdict
@@ -25,6 +26,10 @@ from ayllu.runner.pool import Pool
 HEARD_SECONDS = 2.5
 """How old what another machine says of its load may be."""
 
+RETURN_SECONDS = 10.0
+"""For so long a machine that went may come back: its link, or ours, may have been lost."""
+_LOOK_SECONDS = 0.1
+
 
 class Wanted(Struct, frozen=True):
     """A model that a request names, and the request's work.
@@ -47,17 +52,26 @@ class Router:
         self._pool = pool
         self._under_way: defaultdict[str, _UnderWay] = defaultdict(_UnderWay)
         self._here: Counter[str] = Counter()
+        self._there: dict[str, Record] = {}
+        self._gone: dict[str, tuple[Record, float]] = {}
+        """Machines that went lately, and when."""
         self.troubles = Troubles()
         cluster.watch_others(self._look)
         cluster.remark(self._remarks)
 
-    def elsewhere(self, name: str, body: bytes | bytearray) -> Wanted | None:
-        """A model that this machine does not have, where others do: of the best one's digest."""
-        if self._cluster.peers is None or split_source(name)[1]:
+    async def elsewhere(self, name: str, body: bytes | bytearray) -> Wanted | None:
+        """A model that this machine does not have, where others do: of the best one's digest.
+
+        Where the last of them went a moment ago, it is waited for.
+        """
+        if split_source(name)[1]:
             return None
         wanted = Wanted(name=short_name(parse_name(name)), work=work_of(name, body))
-        found = self.replicas(wanted)
-        return structs.replace(wanted, digest=found[0].digest) if found else None
+        while not (found := self.replicas(wanted)):
+            if not self._may_return(wanted):
+                return None
+            await asyncio.sleep(_LOOK_SECONDS)
+        return structs.replace(wanted, digest=found[0].digest)
 
     def better_elsewhere(self, model: Model, body: bytes | bytearray) -> Wanted | None:
         """A model that is here and busy, where another machine would be done with it sooner."""
@@ -121,8 +135,23 @@ class Router:
 
     def _look(self) -> None:
         """The machines that are there may be others."""
-        online = frozenset(record.node for record in self._cluster.records()[1:])
-        self.troubles.look(online, time.monotonic())
+        now, online = time.monotonic(), {one.node: one for one in self._cluster.records()[1:]}
+        went = {node: (one, now) for node, one in self._there.items() if node not in online}
+        self._gone = {
+            node: (one, since)
+            for node, (one, since) in (self._gone | went).items()
+            if node not in online and now - since < RETURN_SECONDS
+        }
+        self._there = online
+        self.troubles.look(online.keys(), now)
+
+    def _may_return(self, wanted: Wanted) -> bool:
+        """Whether a machine that can answer went a moment ago."""
+        since = time.monotonic() - RETURN_SECONDS
+        return any(
+            went > since and one.contribute.enabled and _held(one, wanted) is not None
+            for one, went in self._gone.values()
+        )
 
     def _others(self, wanted: Wanted) -> Iterator[Replica]:
         """The other machines that have the model."""

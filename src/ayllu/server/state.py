@@ -110,7 +110,7 @@ async def model_of(request: Request, name: str, *, stays: bool = True) -> Model:
         model = await asyncio.to_thread(_open, state, name)
     except NotFoundError as error:
         body = getattr(request.state, "body", b"")
-        if may_leave and (wanted := state.router.elsewhere(name, body)):
+        if may_leave and (wanted := await state.router.elsewhere(name, body)):
             raise ElsewhereError(wanted, body) from None
         raise NotFoundError(f"model '{name}' not found") from error
     if not stays:
