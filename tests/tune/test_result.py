@@ -88,11 +88,15 @@ def whole(model: Model, trained: Trained) -> float:
 def models(
     tmp_path_factory: pytest.TempPathFactory, trained: Trained, torch_python: Path
 ) -> dict[str, Model]:
-    """A base, and what becomes of an adapter, merged or not, and of all weights; `small` is Q4."""
+    """A base, and what becomes of an adapter, merged or not, and of all weights.
+
+    `small` is Q4. `exact` is in F32: what other weights are multiplied with, many CPUs round.
+    """
     folder = tmp_path_factory.mktemp("published")
     store = Store(folder / "models", [PackagedShelf()])
     make(store, "base", CreateRequest(from_="mini", system="Be brief.", license="Free."))
-    asyncio.run(quantize(store))
+    asyncio.run(quantize(store, "small", "q4_K_M"))
+    asyncio.run(quantize(store, "exact", "f32"))
     adapter, full, small = (
         make_job(trained, folder / name, store, base, kind)
         for name, base, kind in (
@@ -111,13 +115,13 @@ def models(
         made(store, result, torch_python, name)
     store.copy(parse_name("adapter"), parse_name("copy"))
     make(store, "child", CreateRequest(from_="copy", system="Be kind."))
-    names = ("base", "small", "copy", "child", *results)
+    names = ("base", "small", "exact", "copy", "child", *results)
     return {name: open_model(store, parse_name(name)) for name in names}
 
 
-async def quantize(store: Store) -> None:
-    request = CreateRequest(from_="mini", quantize="q4_K_M")
-    async for _ in create(store, parse_name("small"), request, tools=real_tools()):
+async def quantize(store: Store, name: str, kind: str) -> None:
+    request = CreateRequest(from_="mini", quantize=kind)
+    async for _ in create(store, parse_name(name), request, tools=real_tools()):
         pass
 
 
@@ -137,11 +141,10 @@ def test_an_adapter_lies_beside_its_base_and_says_what_it_said_in_pytorch(
 def test_the_adapters_logits_are_pytorchs(
     models: dict[str, Model], trained: Trained, tmp_path: Path
 ) -> None:
-    model = models["adapter"]
-    found = {}
-    for name, adapter in (("base", "-"), ("adapter", model.adapters[0])):
+    base, (learned,), found = models["exact"], models["adapter"].adapters, {}
+    for name, adapter in (("base", "-"), ("adapter", learned)):
         target = tmp_path / f"{name}.npy"
-        command = [sys.executable, LOGITS, model.path, adapter, trained.examples, target]
+        command = [sys.executable, LOGITS, base.path, adapter, trained.examples, target]
         subprocess.run(list(map(str, command)), check=True, capture_output=True)
         found[name] = np.load(target)
     with np.load(trained.folder / "logits.npz") as wanted:
@@ -199,9 +202,9 @@ def test_what_is_merged_into_a_quantized_base_becomes_about_as_large(
     assert (model.config.file_type, model.adapters) == ("Q4_K_M", ())
     assert model.path.stat().st_size == pytest.approx(small.path.stat().st_size, rel=0.01)
     beside = loss(small.path, [(adapter, 1.0)], trained)
-    assert abs(beside - whole(small, trained)) > 0.01
+    assert abs(beside - whole(small, trained)) > 0.1
     target = merged(tmp_path / "merged.gguf", small.path, [(adapter, 1.0)])
-    assert loss(target, [], trained) == pytest.approx(beside, abs=0.01)
+    assert loss(target, [], trained) == pytest.approx(beside, abs=0.03)  # activations are rounded
 
 
 def test_all_weights_take_the_place_of_the_bases(
