@@ -252,9 +252,11 @@ def test_an_answer_about_an_image_goes_on(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_freezes_is_replaced_and_the_answer_goes_on(
-    tmp_path: Path, mini_gguf: Path
+    tmp_path: Path, endless_gguf: Path
 ) -> None:
-    model, request = model_of("m", mini_gguf), REQUESTS["raw"]
+    model = model_of("m", endless_gguf)  # a short answer may have ended before it is struck
+    long = Options(temperature=0, num_predict=2000, num_ctx=8192)
+    request = ChatRequest(raw=RAW, options=long)
 
     async def work(pool: Pool) -> None:
         whole = await ask(pool, model, request)

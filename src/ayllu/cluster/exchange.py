@@ -28,7 +28,7 @@ ASK_SECONDS = 0.3
 ASK_AGAIN_SECONDS = 5.0
 PUBLISH_SECONDS = 0.1
 TICK_SECONDS = 0.05
-HOPE_SECONDS, RETURN_SECONDS = 30.0, 3.0
+HOPE_SECONDS, RETURN_SECONDS = 30.0, 10.0
 """How long others may bring nothing, or be gone, before a download that depends on them ends."""
 
 
