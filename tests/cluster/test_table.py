@@ -171,6 +171,17 @@ def test_while_our_bus_is_closed_nobody_leaves_and_then_all_have_a_moment() -> N
     assert [member.record.node for member in seen.table.members()] == [OTHER]
 
 
+def test_one_that_was_gone_before_our_bus_closed_does_not_come_back_with_it() -> None:
+    seen = Seen()
+    seen.come()
+    seen.table.vanish(NODE, seen.now)
+    seen.table.lose_sight()
+    seen.wait(1)
+    seen.table.look_again(seen.now)
+    seen.wait(1)
+    assert seen.kinds() == ["joined", "left"]
+
+
 def test_what_is_revoked_is_forgotten() -> None:
     seen = Seen()
     seen.come()

@@ -155,10 +155,11 @@ class Table:
         self._show(node, now)
 
     def lose_sight(self) -> None:
-        """Our own bus closes: nobody can be seen until it opens again."""
-        for entry in self._entries.values():
+        """Our own bus closes: those that are there stay so until it opens again."""
+        for node, entry in self._entries.items():
             entry.alive = False
-            entry.until = float("inf")
+            if node in self._shown:  # who is gone stays gone
+                entry.until = float("inf")
 
     def look_again(self, now: float) -> None:
         """Our bus is open again, or this machine slept: all have a moment to be seen."""
