@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 from cluster_maker import node_id, record
+from msgspec import structs
 
 from ayllu.cluster.record import Deployed, HeldModel, Record
 from ayllu.deploy.heirs import TAKEOVER_SECONDS, TOGETHER_SECONDS, Coordinators, Orphan, rendezvous
@@ -69,13 +70,48 @@ def test_a_coordinator_that_is_back_in_time_keeps_it() -> None:
     assert seen.wait(20) == []
 
 
-def test_all_others_leave_it_to_the_heir() -> None:
-    names = ("bari", "chaka", "dana")
-    seen = House(next(name for name in names if name != heir(*names)), "anta", *names)
+def second_heir() -> tuple[House, str]:
+    """Seen by the one that comes after the heir, and the heir's name; `anta` is gone."""
+    names = ["bari", "chaka", "dana"]
+    first = heir(*names)
+    names.remove(first)
+    seen = House(heir(*names), first, "anta", *names)
     seen.there["anta"] = machine("anta", PIN)
-    seen.wait(3)
+    assert seen.wait(3) == []
     del seen.there["anta"]
+    return seen, first
+
+
+def test_all_others_leave_it_to_the_heir() -> None:
+    seen, first = second_heir()
+    assert seen.wait(TAKEOVER_SECONDS + 2) == []
+    seen.there[first] = machine(first, structs.replace(PIN, fence=PIN.fence + 1))
+    assert seen.wait(60) == []
+
+
+def test_where_the_heir_does_nothing_the_next_one_takes_over() -> None:
+    seen, _ = second_heir()
+    assert seen.wait(2 * TAKEOVER_SECONDS) == []
+    assert seen.wait(20) == [Orphan(node_id("anta"), PIN)]
+
+
+def test_a_machine_that_leaves_the_ayllu_takes_nothing_with_it() -> None:
+    seen = house("bari")
+    seen.me, seen.there = "", {"": structs.replace(machine("bari"), node="")}
     assert seen.wait(20) == []
+
+
+def test_a_machine_that_has_just_joined_counts_once() -> None:
+    names = ("bari", "chaka")
+    me = heir(*names)
+    seen = House(me)
+    seen.me, seen.there = "", {"": structs.replace(machine(me), node="")}
+    seen.wait(1)
+    seen.me, seen.there = node_id(me), {name: machine(name) for name in (me, *names, "dana")}
+    seen.there["anta"] = machine("anta", PIN)
+    seen.wait(1)
+    del seen.there["anta"], seen.there["dana"]  # half of them are left
+    assert len(seen.wait(20)) == 1
 
 
 def test_what_was_let_go_is_no_orphan() -> None:

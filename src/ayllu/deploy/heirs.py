@@ -13,7 +13,7 @@ from ayllu.cluster.record import Deployed, Record
 from ayllu.deploy.route import by_hash
 
 TAKEOVER_SECONDS = 5.0
-"""How long a coordinator may be away before another machine takes over."""
+"""How long a coordinator may be away before the first heir takes over, and then each next one."""
 TOGETHER_SECONDS = 10.0
 """Machines that go within so many seconds of each other go together."""
 
@@ -43,8 +43,12 @@ class Coordinators:
     def hear(self, me: str, records: Iterable[Record], now: float) -> None:
         """What the machines that are there coordinate; what one does not say any more is over.
 
-        The first of the records is of `me`.
+        The first of the records is of `me`, which is empty while this machine is in no ayllu.
         """
+        if not me:
+            self._heard.clear()
+            self._seen.clear()
+            return
         for record in records:
             self._seen[record.node] = now
             if record.node != me:
@@ -55,9 +59,10 @@ class Coordinators:
     ) -> list[Orphan]:
         """The deployments that are to be taken over by this machine, each said once.
 
-        `ours` are the ids of those that it coordinates. A machine that sees fewer than half of
-        those that were there a moment before may itself be the one that is cut off: it leaves all
-        as it is.
+        `ours` are the ids of those that it coordinates. The first heir may be one that never heard
+        of a deployment, so the others have their turn after it. A machine that sees fewer than half
+        of those that were there a moment before may itself be the one that is cut off: it leaves
+        all as it is.
         """
         online = {record.node for record in records}
         found = []
@@ -71,10 +76,10 @@ class Coordinators:
                 for node, seen in self._seen.items()
                 if seen >= heard.away_since - TOGETHER_SECONDS
             }
-            if now - heard.away_since <= TAKEOVER_SECONDS or 2 * len(online) < len(before):
-                continue
             heirs = rendezvous(heard.deployed, records)
-            if heirs and heirs[0] == me:
+            if me not in heirs or 2 * len(online) < len(before):
+                continue
+            if now - heard.away_since > TAKEOVER_SECONDS * (1 + heirs.index(me)):
                 del self._heard[heard.deployed.id]
                 found.append(Orphan(heard.coordinator, heard.deployed))
         return found
