@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,11 +146,23 @@ class Serving:
 
     def engines(self) -> list[psutil.Process]:
         """The llama-servers that this server runs."""
-        try:
-            children = psutil.Process(self.process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-        return [child for child in children if is_engine(child)]
+        return [child for child in self._children() if is_engine(child)]
+
+    def programs(self, *words: str) -> list[psutil.Process]:
+        """What else it runs: the programs whose command lines have all of the words."""
+        found = []
+        for child in self._children():
+            with suppress(psutil.NoSuchProcess):
+                command = " ".join(child.cmdline())
+                if all(word in command for word in words):
+                    found.append(child)
+        return found
+
+    def _children(self) -> list[psutil.Process]:
+        """Its children and theirs, of which any may end at any time."""
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.process.pid).children(recursive=True)
+        return []
 
     def busy_slots(self) -> int:
         """How many slots of the engines are at work, by their own account; -1 if one is going."""

@@ -40,8 +40,7 @@ def held(server: Serving, name: str) -> set[str]:
 
 def workers(server: Serving) -> list[psutil.Process]:
     """The children that hold layers for other machines."""
-    found = psutil.Process(server.process.pid).children(recursive=True)
-    return [child for child in found if "rpc" in child.name()]
+    return server.programs("rpc-server")
 
 
 def deployments(server: Serving) -> list[dict[str, Any]]:

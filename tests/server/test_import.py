@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
@@ -250,16 +249,7 @@ def test_an_adapter_for_another_model_is_refused(
 
 
 def converters(server: Serving) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        found = psutil.Process(server.process.pid).children(recursive=True)
-        return [one for one in found if any("convert_child" in word for word in command(one))]
-    return []
-
-
-def command(process: psutil.Process) -> list[str]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.cmdline()
-    return []
+    return server.programs("convert_child")
 
 
 def begin(server: Serving, files: dict[str, str]) -> http.client.HTTPConnection:

@@ -51,8 +51,7 @@ def files(server: Serving) -> list[str]:
 
 
 def programs(server: Serving) -> list[psutil.Process]:
-    found = psutil.Process(server.process.pid).children(recursive=True)
-    return [child for child in found if child.name().startswith(("llama-imatrix", "llama-quant"))]
+    return server.programs("llama-imatrix") + server.programs("llama-quantize")
 
 
 def digest_of_weights(server: Serving, model: str) -> str:

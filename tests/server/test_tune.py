@@ -112,10 +112,11 @@ def test_events_go_on_where_they_were_left_and_curves_are_drawn(tuner: Serving) 
 
 
 def test_one_job_trains_and_the_next_waits(tuner: Serving) -> None:
-    first, second = begin(tuner), begin(tuner)
+    first = begin(tuner)
+    wait_for(tuner, first, "training")  # of two that are prepared, the one that is done first
+    second = begin(tuner)
     names = [shown(tuner, job)["name"] for job in (first, second)]
     assert names == ["mini-tuned:latest", "mini-tuned-2:latest"]
-    wait_for(tuner, first, "training")
     wait_for(tuner, second, "waiting")
     assert training(tuner, second) is None
     post(tuner, first, "cancel")

@@ -246,8 +246,7 @@ def make_big(path: Path) -> Path:
 
 
 def quantizers(server: Serving) -> list[psutil.Process]:
-    children = psutil.Process(server.process.pid).children(recursive=True)
-    return [child for child in children if child.name().startswith("llama-quantize")]
+    return server.programs("llama-quantize")
 
 
 def test_a_disk_that_fills_up_while_quantizing_is_told(

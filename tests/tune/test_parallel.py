@@ -35,14 +35,7 @@ def pair(machines: Machines, cold_python: Path) -> tuple[Serving, Serving]:
 
 def helpers(server: Serving) -> list[psutil.Process]:
     """The programs by which a server's machine helps."""
-    found = []
-    for process in psutil.Process(server.process.pid).children(recursive=True):
-        try:
-            if str(CHILD) in process.cmdline() and "--assist" in process.cmdline():
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    return server.programs(str(CHILD), "--assist")
 
 
 def begin(server: Serving, **more: Any) -> str:
