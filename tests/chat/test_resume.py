@@ -133,13 +133,16 @@ def test_many_answers_at_once_go_on(tmp_path: Path, mini_gguf: Path) -> None:
 
     async def work(pool: Pool) -> None:
         wholes = {name: await ask(pool, model, request) for name, request in REQUESTS.items()}
-        killing = ask(pool, model, REQUESTS["raw"], strikes=[9, 31])
-        others = (ask(pool, model, request) for request in REQUESTS.values())
-        told, *rest = await asyncio.gather(killing, *others)
-        assert len(told.runs) > 1, "it was killed too late"
-        assert_same(told, wholes["raw"])
-        for one, whole in zip(rest, wholes.values(), strict=True):
-            assert_same(one, whole)
+        for _ in range(5):  # the engine may be done before it is killed
+            killing = ask(pool, model, REQUESTS["raw"], strikes=[9, 31])
+            others = (ask(pool, model, request) for request in REQUESTS.values())
+            told, *rest = await asyncio.gather(killing, *others)
+            assert_same(told, wholes["raw"])
+            for one, whole in zip(rest, wholes.values(), strict=True):
+                assert_same(one, whole)
+            if len(told.runs) > 1:
+                return
+        pytest.fail("it was always killed too late")
 
     with_pool(tmp_path, work)
 
