@@ -4,13 +4,15 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
 from ayllus import Ayllu, run, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory_bus import Medium, MemoryBus
 from own_records import OwnedRecord, a_record
 
-from ayllu.cluster.bus import PULSE, RECORD, REVOKED, Bus
+from ayllu.cluster import table
+from ayllu.cluster.bus import LIVE, PULSE, RECORD, REVOKED, Bus
 from ayllu.cluster.membership import KIND, Membership
 from ayllu.cluster.record import Load, encode
 from ayllu.cluster.remembered import FILE, Remembered
@@ -173,7 +175,7 @@ def in_memory(folder: Path, scene: object) -> None:
     asyncio.run(whole())
 
 
-def sealed_by(ayllu: Ayllu, name: str, **fields: object) -> bytes:
+def sealed_by(ayllu: Ayllu, name: str, /, **fields: object) -> bytes:
     credentials = ayllu.keyrings[name].member()
     return seal(credentials, KIND, encode(a_record(**{"node": credentials.node, **fields})))  # type: ignore[arg-type]
 
@@ -213,6 +215,24 @@ def test_one_whose_token_was_lost_is_asked_and_believed(tmp_path: Path) -> None:
         liar.serve(RECORD.format(node=node), lambda _: sealed_by(ayllu, "2"))
         liar.publish(RECORD.format(node=node), sealed_by(ayllu, "2"))
         await until(machine.names)
+
+    in_memory(tmp_path, scene)
+
+
+def test_one_whose_words_are_lost_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "QUIET_SECONDS", 0.5)
+
+    async def scene(ayllu: Ayllu, machine: Machine, other: Bus) -> None:
+        second = ayllu.keyrings["2"].identity.node
+        names = ["before"]
+        other.serve(
+            RECORD.format(node=second),
+            lambda _: sealed_by(ayllu, "2", name=names[-1], counter=len(names)),
+        )
+        other.announce(LIVE.format(node=second))
+        await until(lambda: machine.names() == ["before"])
+        names.append("after")  # it is published, and does not arrive
+        await until(lambda: machine.names() == ["after"])
 
     in_memory(tmp_path, scene)
 

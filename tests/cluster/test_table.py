@@ -109,6 +109,21 @@ def test_one_that_is_alive_and_says_nothing_is_gone_until_it_speaks() -> None:
     assert seen.kinds() == ["joined"]
 
 
+def test_one_that_is_alive_and_quiet_is_to_be_asked() -> None:
+    seen = Seen()
+    seen.come()
+    seen.table.appear(OTHER, seen.now)
+    seen.wait(8)
+    assert seen.table.quiet(seen.now) == ()
+    seen.wait(1)
+    assert seen.table.quiet(seen.now) == (NODE,)
+    seen.hear(a_record(NODE))
+    assert seen.table.quiet(seen.now) == ()
+    seen.table.vanish(NODE, seen.now)
+    seen.wait(60)
+    assert seen.table.quiet(seen.now) == ()
+
+
 def test_the_newer_record_wins_and_a_repeated_one_is_no_sign_of_life() -> None:
     seen = Seen()
     seen.come(counter=5)

@@ -218,7 +218,7 @@ class Membership:
             last = now
             self._table.tick(now)
             if self._bus is not None:
-                for node in self._table.unknown():
+                for node in (*self._table.unknown(), *self._table.quiet(now)):
                     self._tasks.start(self._ask(node))
                 if now - repeated >= REPEAT_SECONDS:
                     repeated = said = now

@@ -82,6 +82,7 @@ class OwnRecord:
         self._later: asyncio.TimerHandle | None = None
         self._patience = PATIENCE
         self._loaded: set[str] = set()
+        self._looking = asyncio.Lock()
         self._chosen = _chosen(parts.settings)
         self.record = Record(
             node=node,
@@ -221,6 +222,10 @@ class OwnRecord:
 
     async def look_at_models(self) -> None:
         """Bring the record up to date with the store."""
+        async with self._looking:  # one after the other: the last look counts
+            await self._look_at_models()
+
+    async def _look_at_models(self) -> None:
         loaded = {row.model.digest for row in self._parts.pool.loaded()}
         try:
             models = await asyncio.to_thread(held_models, self._parts.store, loaded)

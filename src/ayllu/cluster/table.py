@@ -18,6 +18,8 @@ from ayllu.cluster.view import Member, State
 
 SILENT_SECONDS = 15.0
 """A machine whose token is alive but that says nothing for so long is stuck, and counts as gone."""
+QUIET_SECONDS = 8.0
+"""Machines speak more often than that: what one says may be lost on its way to us, for good."""
 RETURN_SECONDS = 3.0
 """How long a machine may be gone that said it comes back, and all while our own bus was closed."""
 CLONED = "two machines use this identity: one of them is a copy, and must get one of its own"
@@ -72,6 +74,14 @@ class Table:
         """The machines that are alive and have said nothing yet."""
         return tuple(
             node for node, entry in self._entries.items() if entry.alive and entry.record is None
+        )
+
+    def quiet(self, now: float) -> tuple[str, ...]:
+        """The machines that are alive, have spoken before, and now say nothing."""
+        return tuple(
+            node
+            for node, entry in self._entries.items()
+            if entry.alive and entry.record is not None and now - entry.heard > QUIET_SECONDS
         )
 
     def appear(self, node: str, now: float) -> None:
