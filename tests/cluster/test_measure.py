@@ -144,5 +144,5 @@ def test_a_folder_that_cannot_be_written_costs_only_the_next_start(
 
 
 def test_the_server_does_not_grow_by_numpy() -> None:
-    code = "import sys, ayllu.cluster.measure; sys.exit('numpy' in sys.modules)"
+    code = "import sys, ayllu.server.app; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

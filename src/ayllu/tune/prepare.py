@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import numpy as np
 from msgspec import Struct
 
 from ayllu.chat.prompt import model_template
@@ -210,6 +210,8 @@ def _write(
     folder: Path, examples: Sequence[Example], held: Sequence[bool], openings: Openings
 ) -> None:
     """Write the file that the trainer reads (`trainer.spec`)."""
+    import numpy as np  # noqa: PLC0415 - it takes 11 MB, and only who trains needs it
+
     with using(folder), draft(folder) as file:
         np.savez(
             file.file,
@@ -235,9 +237,7 @@ async def _samples(lease: Lease, made: Made) -> list[Sample]:
 
 async def _segments(lease: Lease, example: Example) -> AsyncGenerator[Segment]:
     """An example's parts that count, and those that do not, as they alternate."""
-    changes = np.flatnonzero(np.diff(example.trained)) + 1
-    for tokens, trained in zip(
-        np.split(example.tokens, changes), np.split(example.trained, changes), strict=True
-    ):
-        text = await lease.client.detokenize(tokens.tolist())
-        yield Segment(text, bool(trained[0]), len(tokens))
+    marked = zip(example.tokens.tolist(), example.trained.tolist(), strict=True)
+    for trained, part in groupby(marked, itemgetter(1)):
+        tokens = [token for token, _ in part]
+        yield Segment(await lease.client.detokenize(tokens), bool(trained), len(tokens))

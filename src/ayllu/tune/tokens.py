@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from ayllu.runner.client import RunnerClient
 from ayllu.tune.render import Manner, Rendered
 from ayllu.tune.rows import Text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _MOST_AT_ONCE = 1 << 20
 """Characters that are sent to the tokenizer together, more or less."""
@@ -123,6 +126,8 @@ def _span(turn: _Pair, manner: Manner) -> tuple[int, int | None]:
 
 def _example(manner: Manner, tokens: Sequence[int], spans: Sequence[tuple[int, int]]) -> Example:
     """Nothing can be learned of the first token, which nothing comes before."""
+    import numpy as np  # noqa: PLC0415 - it takes 11 MB, and only who trains needs it
+
     ahead = len(manner.head)
     trained = np.zeros(ahead + len(tokens), np.uint8)
     for start, end in spans:
