@@ -11,6 +11,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import psutil
+import pytest
 from serving import is_engine, wait_until
 
 from ayllu.chat.request import ChatRequest
@@ -100,6 +101,17 @@ async def ask(
         async for event in events:
             told.events.append(event)
     return told
+
+
+async def ask_and_kill(
+    pool: Pool, model: Model, request: ChatRequest, strikes: Collection[int]
+) -> Told:
+    """An answer whose engine was killed in its middle: asked again while the engine is quicker."""
+    for _ in range(20):  # a short one is done in 10 ms
+        told = await ask(pool, model, request, strikes=strikes)
+        if len(told.runs) > 1:
+            return told
+    pytest.fail("it was always killed too late")
 
 
 def said_of(told: Told) -> int:

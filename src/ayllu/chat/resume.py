@@ -54,7 +54,9 @@ async def chat(
     The engine is told what the answer began with. But where the template knows of thinking, the
     engine writes some before it, and this answer may have none: then it goes on as the text that it
     is, with the body that `plain` makes of a prompt. None where the engine would not go on from the
-    same prompt. `shown` are the body's messages without the data of images and sounds.
+    same prompt. This route names no tokens: they are counted by their text, and one that has none
+    (a special one in the midst) is forgotten. `shown` are the body's messages without the data of
+    images and sounds.
     """
     said = record.said
     if shown[-1]["role"] == "assistant" and not isinstance(shown[-1]["content"], str):
