@@ -74,7 +74,7 @@ def test_an_answer_goes_on_where_its_engine_was_killed(
         whole = await ask(pool, model, request)
         count = whole.done.timings.eval_count
         accounts = 0
-        for strikes in ([1], [5, 20], [random.Random(name).randrange(2, count // 2)]):
+        for strikes in ([1], [5, 20], [random.Random(name).randrange(2, min(30, count - 5))]):
             told = await ask_and_kill(pool, model, request, strikes)
             assert_same(told, whole)
             assert told.done.timings.eval_count == count
@@ -241,7 +241,7 @@ def test_an_answer_about_an_image_goes_on(tmp_path: Path) -> None:
             assert set(whole.text) == {"R"}
             told = await ask_and_kill(pool, model, request, [9])
             assert_same(told, whole)
-            if template is None:  # the other one may have been killed with its last token
+            if template is None:  # the other one is so short that its last token may be too late
                 assert await made(tmp_path) == whole.done.timings.eval_count - told.runs[0]
 
     with_pool(tmp_path, work)

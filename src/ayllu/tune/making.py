@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from array import array
 from collections.abc import Sequence
+from itertools import compress
 
 from msgspec import Struct, field, structs
 
@@ -110,7 +112,7 @@ class Made(Struct):
         kept = []
         for example, row in zip(self.examples, self.rows, strict=True):
             cut = Example(example.tokens[:context], example.trained[:context])
-            if not cut.trained.any():
+            if 1 not in cut.trained:
                 self.dropped += 1
                 continue
             self.truncated += len(cut.tokens) < len(example.tokens)
@@ -136,10 +138,11 @@ class Made(Struct):
     def units(self) -> list[tuple[int, bytes]]:
         """Each example's row and digest."""
         return [
-            (number, hashlib.blake2b(one.tokens.tobytes() + one.trained.tobytes()).digest())
+            (number, hashlib.blake2b(one.tokens.tobytes() + one.trained).digest())
             for one, (number, _) in zip(self.examples, self.rows, strict=True)
         ]
 
     def answers(self) -> int:
         """How many different sequences of tokens there are to learn."""
-        return len({one.tokens[one.trained != 0].tobytes() for one in self.examples})
+        learned = (array("i", compress(one.tokens, one.trained)) for one in self.examples)
+        return len({tokens.tobytes() for tokens in learned})

@@ -144,7 +144,7 @@ async def prepare(
     made.check(context)
     held = hold_back(made.units(), settings.validation, settings.seed)
     if not openings.starts:
-        firsts = {int(example.tokens[0]) for example in made.examples}
+        firsts = {example.tokens[0] for example in made.examples}
         openings = Openings(tuple((first,) for first in sorted(firsts)))
     await asyncio.to_thread(_write, folder, made.examples, held, openings)
     samples = await engine.ask(lambda lease: _samples(lease, made))
@@ -159,12 +159,12 @@ async def prepare(
         dropped=made.dropped,
         unthought=made.unthought,
         tokens=sum(len(example.tokens) for example in made.examples),
-        trained_tokens=sum(int(example.trained.sum()) for example in made.examples),
+        trained_tokens=sum(example.trained.count(1) for example in made.examples),
         longest=max(len(example.tokens) for example in made.examples),
         context=context,
         digest=data.digest,
         samples=tuple(samples),
-        answers=made.answers(),
+        answers=await asyncio.to_thread(made.answers),
     )
 
 
@@ -216,7 +216,7 @@ def _write(
         np.savez(
             file.file,
             tokens=np.concatenate([example.tokens for example in examples]),
-            trained=np.concatenate([example.trained for example in examples]),
+            trained=np.frombuffer(b"".join(example.trained for example in examples), np.uint8),
             ends=np.cumsum([len(example.tokens) for example in examples], dtype=np.int64),
             held=np.array(held, np.uint8),
             starts=np.concatenate(openings.starts, dtype=np.int32),
@@ -237,7 +237,7 @@ async def _samples(lease: Lease, made: Made) -> list[Sample]:
 
 async def _segments(lease: Lease, example: Example) -> AsyncGenerator[Segment]:
     """An example's parts that count, and those that do not, as they alternate."""
-    marked = zip(example.tokens.tolist(), example.trained.tolist(), strict=True)
+    marked = zip(example.tokens, example.trained, strict=True)
     for trained, part in groupby(marked, itemgetter(1)):
         tokens = [token for token, _ in part]
         yield Segment(await lease.client.detokenize(tokens), bool(trained), len(tokens))

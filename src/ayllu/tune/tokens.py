@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from ayllu.runner.client import RunnerClient
 from ayllu.tune.render import Manner, Rendered
 from ayllu.tune.rows import Text
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _MOST_AT_ONCE = 1 << 20
 """Characters that are sent to the tokenizer together, more or less."""
@@ -23,10 +19,10 @@ _ANCHOR = "\n"
 
 
 class Example(Struct, frozen=True):
-    """Tokens (int32), and which of them are to be learned (uint8)."""
+    """Tokens (int32), and which of them are to be learned (a byte for each, 0 or 1)."""
 
-    tokens: NDArray[np.int32]
-    trained: NDArray[np.uint8]
+    tokens: array[int]
+    trained: bytes
 
 
 async def tokenize_chats(
@@ -90,7 +86,7 @@ class Cutter:
         while len(self._held) >= self._size or (part.ends and self._held):
             piece, self._held = self._held[: self._size], self._held[self._size :]
             example = _example(self._manner, piece, [(0, len(piece))])
-            if example.trained.any():
+            if 1 in example.trained:
                 yield example
 
 
@@ -126,13 +122,12 @@ def _span(turn: _Pair, manner: Manner) -> tuple[int, int | None]:
 
 def _example(manner: Manner, tokens: Sequence[int], spans: Sequence[tuple[int, int]]) -> Example:
     """Nothing can be learned of the first token, which nothing comes before."""
-    import numpy as np  # noqa: PLC0415 - it takes 11 MB, and only who trains needs it
-
     ahead = len(manner.head)
-    trained = np.zeros(ahead + len(tokens), np.uint8)
+    trained = bytearray(ahead + len(tokens))
     for start, end in spans:
-        trained[max(ahead + start, 1) : ahead + end] = 1
-    return Example(np.array([*manner.head, *tokens], np.int32), trained)
+        first, last = max(ahead + start, 1), ahead + end
+        trained[first:last] = b"\1" * (last - first)
+    return Example(array("i", [*manner.head, *tokens]), bytes(trained))
 
 
 def _begins(start: Sequence[int], whole: Sequence[int]) -> bool:
