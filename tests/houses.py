@@ -98,7 +98,7 @@ class House:
 
     def workers(self, name: str) -> list[psutil.Process]:
         """The children of a machine that hold layers for others."""
-        return [one for one in self.processes(name) if "rpc-server" in _name(one)]
+        return self.servers[name].workers()
 
     def kill(self, name: str) -> None:
         """A machine's server, without a word; its children end with it."""
@@ -170,9 +170,3 @@ def check(lines: list[Any]) -> None:
     assert "".join(line.get("response", "") for line in lines) == walk(TOKENS + 1)[1:]
     assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True]
     assert (lines[-1]["done_reason"], lines[-1]["eval_count"]) == ("length", TOKENS)
-
-
-def _name(process: psutil.Process) -> str:
-    with suppress(psutil.Error):
-        return process.name()
-    return ""

@@ -148,6 +148,10 @@ class Serving:
         """The llama-servers that this server runs."""
         return [child for child in self._children() if is_engine(child)]
 
+    def workers(self) -> list[psutil.Process]:
+        """The programs that hold layers for other machines."""
+        return self.programs("rpc-server")
+
     def programs(self, *words: str) -> list[psutil.Process]:
         """What else it runs: the programs whose command lines have all of the words."""
         found = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class Far:
 
     def workers(self) -> list[psutil.Process]:
         """The RPC workers that it runs."""
-        return [one for one in psutil.Process(self.server.process.pid).children() if is_worker(one)]
+        return self.server.workers()
 
     @asynccontextmanager
     async def head(self, number: int = 0) -> AsyncIterator[Head]:
@@ -72,12 +72,6 @@ class Far:
         """A worker of this machine."""
         wanted = request(**fields)
         return await take(ways, self.engine, self.node, NAME, wanted, lambda _: None)
-
-
-def is_worker(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return process.status() != psutil.STATUS_ZOMBIE and "rpc-server" in process.name()
-    return False
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import psutil
 import pytest
 from ayllu_servers import Machines, nodes
 from serving import Serving, wait_until
@@ -36,11 +35,6 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, Ser
 def held(server: Serving, name: str) -> set[str]:
     """The models of a machine, as another one knows them."""
     return {model["name"] for model in nodes(server)[name]["models"]}
-
-
-def workers(server: Serving) -> list[psutil.Process]:
-    """The children that hold layers for other machines."""
-    return server.programs("rpc-server")
 
 
 def deployments(server: Serving) -> list[dict[str, Any]]:
@@ -84,7 +78,7 @@ def test_a_model_runs_where_its_owner_says_and_is_let_go(two: tuple[Serving, Ser
     gone = anta.ayllu("undeploy", mine["id"])
     assert gone.stdout == f"mine:latest ({mine['id']}) is deployed no more.\n"
     assert (deployments(anta), anta.get("/api/ps").json["models"]) == ([], [])
-    wait_until(lambda: not workers(bari), what="ending the worker")
+    wait_until(lambda: not bari.workers(), what="ending the worker")
     assert anta.request("DELETE", f"{PATH}/{mine['id']}").status == 404
 
 
@@ -141,10 +135,10 @@ def test_a_machine_that_gives_nothing_holds_no_layers_any_more(
     alone = anta.post("/api/generate", GREEDY).json["response"]
     body = {"model": "mine", "nodes": ["anta", "bari"], "split": [3, 3]}
     assert anta.post(PATH, {**body, "stream": False}).status == 200
-    assert workers(bari)
+    assert bari.workers()
     bari.ayllu("contribute", "--off")
     try:
-        wait_until(lambda: not workers(bari), 10.0, "ending the worker")
+        wait_until(lambda: not bari.workers(), 10.0, "ending the worker")
         assert anta.post("/api/generate", GREEDY).json["response"] == alone
         assert anta.request("DELETE", f"{PATH}/mine").status == 200
         wait_until(lambda: not nodes(anta)["bari"]["contribute"]["enabled"], what="hearing of it")
