@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from memory_bus import Medium, MemoryBus
 from own_records import OwnedRecord, a_record
 
-from ayllu.cluster import table
+from ayllu.cluster import membership, table
 from ayllu.cluster.bus import LIVE, PULSE, RECORD, REVOKED, Bus
 from ayllu.cluster.membership import KIND, Membership
 from ayllu.cluster.record import Load, encode
@@ -233,6 +233,23 @@ def test_one_whose_words_are_lost_is_asked(tmp_path: Path, monkeypatch: pytest.M
         await until(lambda: machine.names() == ["before"])
         names.append("after")  # it is published, and does not arrive
         await until(lambda: machine.names() == ["after"])
+
+    in_memory(tmp_path, scene)
+
+
+def test_news_are_said_though_it_is_time_for_a_pulse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(membership, "REFRESH_SECONDS", 0.05)
+
+    async def scene(ayllu: Ayllu, machine: Machine, other: Bus) -> None:
+        second = Machine(ayllu, "2")
+        second.membership.attach(other)
+        await until(lambda: machine.names() == ["2"])
+        second.own.change(name="two")  # the next pulse is due before it would be said
+        await until(lambda: machine.names() == ["two"], 5.0)
+        await second.membership.close()
 
     in_memory(tmp_path, scene)
 

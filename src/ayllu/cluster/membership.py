@@ -186,7 +186,7 @@ class Membership:
         return seal(self._keyring.member(), KIND, encode(self._own.record))
 
     def _beat(self) -> None:
-        """Say how busy this machine is."""
+        """Say how busy this machine is, where that is all that has changed since `_say`."""
         self._hush()
         said, now = self._said_record, self._own.record
         if self._bus is not None and self._keyring.credentials is not None and said is not None:
@@ -226,7 +226,7 @@ class Membership:
                     self._say_revoked()
                 elif now - said >= REFRESH_SECONDS:
                     said = now
-                    self._beat()
+                    self._say_news()
             self.remembered.save()  # soon: a machine may be switched off without a word
 
     # What the others say.
