@@ -102,8 +102,8 @@ async def house(
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until something holds, ten seconds at most."""
-    async with asyncio.timeout(10):
+    """Wait until something holds, twenty seconds at most."""
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - nobody tells when
             await asyncio.sleep(0.02)
 

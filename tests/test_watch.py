@@ -25,7 +25,7 @@ async def nothing(_watch: Watch) -> None:
 
 async def steps(watch: Watch) -> None:
     for _ in range(15):
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
         watch.touch()
 
 
@@ -34,7 +34,7 @@ def test_silence_is_told_once() -> None:
 
 
 def test_who_does_something_in_time_is_left_alone() -> None:
-    assert silences(0.15, steps) == 0
+    assert silences(0.5, steps) == 0
 
 
 def test_silence_for_ever_is_never_told() -> None:
@@ -44,12 +44,12 @@ def test_silence_for_ever_is_never_told() -> None:
 def test_a_pause_is_no_silence_and_counts_for_nothing_after_it() -> None:
     async def work(watch: Watch) -> None:
         watch.paused = True
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.8)
         watch.paused = False
         watch.touch()
         await asyncio.sleep(0.05)
 
-    assert silences(0.1, work) == 0
+    assert silences(0.5, work) == 0
 
 
 def test_the_next_silence_may_be_given_another_length() -> None:

@@ -64,7 +64,7 @@ def train(folder: Path, kind: str) -> int:
         saves = step % CHECKPOINT_EVERY == 0 or bool(ended)
         if saves:
             (folder / f"checkpoint-{step}").mkdir()
-        report(folder, step, saves=saves)
+        report(folder, step, steps, saves=saves)
         if ended:
             put(folder, "ended.json", {"outcome": "cancelled", "steps": step})
             return 0
@@ -79,9 +79,9 @@ def train(folder: Path, kind: str) -> int:
     return 0
 
 
-def report(folder: Path, step: int, *, saves: bool) -> None:
+def report(folder: Path, step: int, steps: int, *, saves: bool) -> None:
     """Add a line to the progress."""
-    line: dict[str, Any] = {"step": step, "steps": STEPS, "epoch": step / STEPS}
+    line: dict[str, Any] = {"step": step, "steps": steps, "epoch": step / steps}
     line |= {"loss": 4.0 / step, "learning_rate": 0.001, "checkpoint": saves}
     line |= {"tokens": 100 * step, "seconds": STEP_SECONDS * step}
     if step % CHECKPOINT_EVERY == 0:

@@ -35,6 +35,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_preview_marks_what_is_learned_and_names_bad_rows(tuner: Serving, data: Path) -> None:
+    before = tuner.get("/api/tune").json["jobs"]
     ran = tuner.ayllu("tune", "mini", "--data", str(data), "--preview")
     assert ran.status == 0, ran.stderr
     learned = "".join(re.findall(r"⟦(.*?)⟧", ran.stdout, re.DOTALL))
@@ -45,7 +46,7 @@ def test_a_preview_marks_what_is_learned_and_names_bad_rows(tuner: Serving, data
     assert "noise" not in ran.stdout
     noisy = tuner.ayllu("tune", "mini", "--data", str(data), "--preview", "--noise", "0.25")
     assert "\nnoise        25% of the prompts' words are replaced" in noisy.stdout
-    assert tuner.get("/api/tune").json["jobs"] == []
+    assert tuner.get("/api/tune").json["jobs"] == before
 
 
 def test_strict_refuses_what_a_preview_leaves_out(tuner: Serving, data: Path) -> None:
@@ -57,7 +58,8 @@ def test_strict_refuses_what_a_preview_leaves_out(tuner: Serving, data: Path) ->
 
 def test_a_job_is_begun_listed_shown_cancelled_and_removed(tuner: Serving, data: Path) -> None:
     options = ("--name", "sums", "--rank", "4", "--targets", "q_proj, v_proj", "--no-packing")
-    begun = tuner.ayllu("tune", "mini", "--data", str(data.parent), *options, "--detach")
+    long = ("--steps", "1000", "--detach")  # it trains until it is cancelled
+    begun = tuner.ayllu("tune", "mini", "--data", str(data.parent), *options, *long)
     job = begun.stdout.strip()
     settings = shown(tuner, job)["settings"]
     assert (settings["rank"], settings["targets"]) == (4, ["q_proj", "v_proj"])
@@ -65,11 +67,11 @@ def test_a_job_is_begun_listed_shown_cancelled_and_removed(tuner: Serving, data:
     wait_for_step(tuner, job, CHECKPOINT_EVERY)
     for command in ("ps", "doctor"):
         ran = tuner.ayllu(command)
-        words = rf"sums:latest is tuned from mini: training, step \d+ of 200, .* \(`.* {job}`\)\n"
+        words = rf"sums:latest is tuned from mini: training, step \d+ of 1000, .* \(`.* {job}`\)\n"
         assert re.search(words, ran.stdout + ran.stderr)
     listed = tuner.ayllu("tune", "list").stdout
     assert "NODE" not in listed
-    assert re.search(rf"(?m)^{job} +sums:latest +mini +training +\d+/200 ", listed)
+    assert re.search(rf"(?m)^{job} +sums:latest +mini +training +\d+/1000 ", listed)
     told = tuner.ayllu("tune", "show", job).stdout
     assert re.search(r"(?m)^state +training$", told)
     assert "loss in nats per token" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -183,36 +184,48 @@ def test_a_machine_that_does_not_answer_is_asked_again_later(
     at_home(work)
 
 
-def test_a_burst_that_fails_leaves_the_round_trips() -> None:
+def test_a_burst_that_fails_leaves_the_round_trips_and_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(links_module, "RETRY", 0.2)
+
     async def work(home: Home) -> None:
         control, bulk = home.buses()
         control.serve(PING.format(node=ATTIC), lambda _: b"")
-        bulk.serve(BURST.format(node=ATTIC), lambda _: b"less than a piece")
+        close = bulk.serve(BURST.format(node=ATTIC), lambda _: b"less than a piece")
         async with home.links() as links:
             links.meet(ATTIC)
             await until(lambda: links.links)
             assert links.links[0].mbs == 0
             assert links.links[0].rtt_p50 > 0
+            close()
+            bulk.serve(BURST.format(node=ATTIC), lambda _: bytes(BURST_PIECE))
+            await until(lambda: links.links[0].mbs)
 
     at_home(work)
 
 
 def test_a_burst_is_eight_pieces_four_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(home: Home) -> None:
-        running, most, served = 0, 0, 0
+        running, most, served, pause = 0, 0, 0, 0.0
+        four, turn = threading.Barrier(4), threading.Lock()
 
         def answer(_: bytes) -> bytes:
             nonlocal running, most, served
-            running, served = running + 1, served + 1
-            most = max(most, running)
-            time.sleep(0.02)
-            running -= 1
+            with turn:
+                running, served = running + 1, served + 1
+                most = max(most, running)
+            four.wait(20)
+            with turn:
+                running -= 1
+            time.sleep(pause)
             return bytes(BURST_PIECE)
 
         home.buses()[1].serve(BURST.format(node=ATTIC), answer)
         assert await burst_rate(home.bulk, ATTIC) > 0
         assert (served, most) == (8, 4)
-        monkeypatch.setattr(links_module, "BURST_SECONDS", 0.01)
+        monkeypatch.setattr(links_module, "BURST_SECONDS", 0.5)
+        pause = 0.6
         await burst_rate(home.bulk, ATTIC)  # so slow that what came in time has to do
         assert served == 12
 

@@ -26,6 +26,7 @@ def test_two_machines_measure_the_way_between_them(tmp_path: Path) -> None:
             is_wireless=lambda _: False,
             on_change=told.append,
         )
+        await until(lambda: bulk.links() and far_bulk.links())
         links.meet(attic.node)
         await until(lambda: links.links and links.links[0].mbs)
         await links.close()

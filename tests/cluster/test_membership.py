@@ -112,7 +112,11 @@ def is_about_to_speak(machine: Machine) -> bool:
     return machine.membership._saying is not None
 
 
-def test_one_that_opens_its_bus_anew_never_leaves(tmp_path: Path) -> None:
+def test_one_that_opens_its_bus_anew_never_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "RETURN_SECONDS", 15.0)  # on a busy machine it takes its time
+
     async def scene(ayllu: Ayllu) -> None:
         here = Neighbourhood(ayllu)
         first, _ = await here.join("1")

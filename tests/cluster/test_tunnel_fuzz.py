@@ -51,13 +51,13 @@ class Listener:
         self._thread.join()
         self._loop.close()
 
-    def say(self, data: bytes) -> bytes:
-        """What comes back for some bytes within TLS, after which the client goes."""
+    def say(self, data: bytes, seconds: float) -> bytes:
+        """What comes back in time for some bytes within TLS, after which the client goes."""
         with (
             socket.create_connection(split_endpoint(self.place), 10) as plain,
             self.tls.wrap_socket(plain, server_hostname=self.node) as stream,
         ):
-            stream.settimeout(0.02)
+            stream.settimeout(seconds)
             with suppress(OSError):
                 stream.sendall(data)
             with suppress(TimeoutError, ssl.SSLError, OSError):
@@ -99,11 +99,11 @@ VALUES = st.recursive(
 @example(framed(sized(msgspec.msgpack.encode(["lease", "shell"]))))
 def test_nonsense_is_told_nothing_and_asks_for_nothing(listener: Listener, data: bytes) -> None:
     asked = len(listener.host.asked)
-    assert listener.say(data) == b""
+    assert listener.say(data, 0.02) == b""
     assert len(listener.host.asked) == asked
 
 
 def test_the_listener_still_serves_after_all_that(listener: Listener) -> None:
     opening = framed(sized(msgspec.msgpack.encode(Opening("lease", "beat"))))
-    assert listener.say(opening) == framed(sized(b"\x91\xa0"))
+    assert listener.say(opening, 20) == framed(sized(b"\x91\xa0"))
     assert listener.host.asked[-1][1] == Opening("lease", "beat")

@@ -205,7 +205,7 @@ def test_a_worker_that_is_killed_or_stopped_is_named_soon(
                 remote.on_loss(told.append)
                 (worker,) = far.workers()
                 worker.send_signal(number)
-                await until(lambda: told, seconds=3)
+                await until(lambda: told, seconds=6)
                 assert told == [remote.lost]
                 assert remote.lost.startswith(f"{NAME} is lost: ")
                 assert reason in remote.lost
@@ -232,7 +232,7 @@ def test_a_coordinator_that_dies_or_stands_still_ends_its_workers(
         assert holder.stdout.readline() == b"held\n"
         assert len(far.workers()) == 1
         holder.send_signal(number)
-        wait_until(lambda: not far.workers(), seconds=3, what="ending the worker")
+        wait_until(lambda: not far.workers(), seconds=6, what="ending the worker")
     finally:
         holder.kill()
         holder.wait()
@@ -245,7 +245,7 @@ def test_a_machine_that_stands_still_is_noticed_and_ends_its_worker_afterwards(f
             async with await far.take(ways) as remote:
                 os.kill(far.server.process.pid, signal.SIGSTOP)
                 try:
-                    await until(lambda: remote.lost, seconds=3)
+                    await until(lambda: remote.lost, seconds=6)
                 finally:
                     os.kill(far.server.process.pid, signal.SIGCONT)
                 assert "silent for 2 seconds" in remote.lost
@@ -315,7 +315,7 @@ def test_a_coordinator_of_no_ayllu_or_another_loses_its_workers_at_once(
                 path = f"/api/cluster/{what}"
                 answer = await asyncio.to_thread(far.server.post, path, body)
                 assert answer.status == 200
-                await until(lambda: remote.lost and not far.workers(), seconds=3)
+                await until(lambda: remote.lost and not far.workers(), seconds=6)
                 with pytest.raises(PartLostError):
                     await far.take(ways)
 

@@ -31,6 +31,8 @@ from ayllu.registry.transfer import LEAST_PART
 from ayllu.types import Layer
 
 QUICK = Limits(stall=0.4, backoff=0.01, slow_after=0.3, tick=0.05)
+PATIENT = Limits(backoff=0.01, tick=0.05)
+"""Where it is counted what was asked for: a busy registry must not seem to stand still."""
 DATA = os.urandom(3 * LEAST_PART + 12345)
 LAYER = Layer("m", digest_of(DATA), len(DATA))
 NAME = f"sha256-{LAYER.digest[7:]}"
@@ -96,7 +98,7 @@ def refused(folder: Path, *faults: Fault, layer: Layer = LAYER, data: bytes = DA
 
 
 def test_a_blob_comes_in_ranges_and_each_only_once(tmp_path: Path) -> None:
-    asked = downloaded(tmp_path)
+    asked = downloaded(tmp_path, limits=PATIENT)
     assert len(asked) == 4
     assert bytes_of(asked) == len(DATA)
 
@@ -222,7 +224,7 @@ def test_r4_damage_on_disk_is_found_and_only_that_fetched_again(tmp_path: Path) 
             file.write(b"damage")
         lines = (store.blobs / f"{NAME}-partial-0").read_bytes().splitlines()[2:]
         have = [min(CHUNK, len(DATA) - int(line.split()[0]) * CHUNK) for line in lines]
-        asyncio.run(download(store, registry))
+        asyncio.run(download(store, registry, limits=PATIENT))
         again = bytes_of(registry.requests[before:])
     assert store.blob_path(LAYER.digest).read_bytes() == DATA
     assert again == len(DATA) - sum(have) + CHUNK
@@ -272,7 +274,7 @@ def test_a_download_that_ollama_began_is_gone_on_with(tmp_path: Path, wrong: boo
         path.with_name(f"{path.name}-{n}").write_text(journal)
     with bad_registry(tmp_path / "registry") as registry:
         registry.put_blob("me/x", DATA)
-        asyncio.run(download(store, registry))
+        asyncio.run(download(store, registry, limits=PATIENT))
         again = bytes_of(registry.requests)
     assert store.blob_path(LAYER.digest).read_bytes() == DATA
     assert files_of(store.root) == {f"blobs/{NAME}"}

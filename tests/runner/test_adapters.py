@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from ayllus import until
 from gguf_maker import CYCLE, make_adapter, make_random_adapter, walk
 from msgspec import structs
 from talking import Told, ask, engines, model_of, with_pool
@@ -196,7 +197,7 @@ def test_each_model_has_its_own_row_and_its_own_time(tmp_path: Path, base_gguf: 
     async def work(pool: Pool) -> None:
         changes: list[int] = []
         pool.subscribe(lambda: changes.append(len(pool.loaded())))
-        async with pool.acquire(other, Options(), keep_alive=0.4):
+        async with pool.acquire(other, Options(), keep_alive=2):
             pass
         async with pool.acquire(base, Options(), keep_alive=60):
             pass
@@ -205,8 +206,7 @@ def test_each_model_has_its_own_row_and_its_own_time(tmp_path: Path, base_gguf: 
         assert set(rows) == {"b", "t"}
         assert sum(row.size for row in rows.values()) == pool.held
         assert [len(pool.places_of(model.digest)) for model in (base, other)] == [1, 1]
-        await asyncio.sleep(1)
-        assert [row.model.digest[0] for row in pool.loaded()] == ["b"]
+        await until(lambda: [row.model.digest[0] for row in pool.loaded()] == ["b"])
         assert pool.loaded()[0].size == pool.held
         assert changes == [1, 2, 1]
         assert engines() == [engine]
@@ -214,8 +214,7 @@ def test_each_model_has_its_own_row_and_its_own_time(tmp_path: Path, base_gguf: 
             await pool.unload(base.digest)
             assert [row.model.digest[0] for row in pool.loaded()] == ["t"]
             await pool.unload(other.digest)
-        await asyncio.sleep(0.3)
-        assert (pool.loaded(), engines()) == ([], [])
+        await until(lambda: (pool.loaded(), engines()) == ([], []))
 
     with_pool(tmp_path, work)
 

@@ -34,7 +34,7 @@ MODELS = {
 def hostile(tmp_path_factory: pytest.TempPathFactory, chat_gguf: Path) -> Iterator[Serving]:
     folder = tmp_path_factory.mktemp("models")
     home = tmp_path_factory.mktemp("home")
-    with serving(home, AYLLU_FIRST_TOKEN_TIMEOUT="2s", AYLLU_LOAD_TIMEOUT="3s") as server:
+    with serving(home, AYLLU_FIRST_TOKEN_TIMEOUT="5s", AYLLU_LOAD_TIMEOUT="6s") as server:
         server.create("good", chat_gguf)
         for name, jinja in MODELS.items():
             path = make_successor_model(folder / f"{name}.gguf", chat_template=jinja)
@@ -53,7 +53,7 @@ def say(server: Serving, model: str, content: str, **fields: Any) -> Any:
     [
         ("loop", {}, "the engine stopped answering and was ended"),
         ("loop", {"shift": False}, "the engine stopped answering and was ended"),
-        ("loop-at-once", {}, "could not be loaded: the engine said nothing for 3 s of loading"),
+        ("loop-at-once", {}, "could not be loaded: the engine said nothing for 6 s of loading"),
         ("depths", {}, "the engine crashed (SIG"),
         ("nested", {}, "could not be loaded: the engine crashed (SIG"),
         ("broken", {}, "the chat template inside the model file cannot be read: Unexpected token"),

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,14 @@ def events(server: Serving, job: str, last: str = "") -> list[dict[str, str]]:
     return [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
 
 
+def begun(server: Serving) -> tuple[set[str], set[str]]:
+    """The jobs that are listed, and those that have a folder."""
+    listed = {job["id"] for job in server.get("/api/tune").json["jobs"]}
+    return listed, {path.name for path in (server.home / "tune").glob("[!.]*")}
+
+
 def test_a_preview_begins_nothing(tuner: Serving) -> None:
+    before = begun(tuner)
     preview = tuner.post("/api/tune", order(tuner, preview=True)).json["preview"]
     assert preview["name"] == "mini-tuned:latest"
     assert preview["examples"]["rows"] == len(ROWS)
@@ -57,8 +65,7 @@ def test_a_preview_begins_nothing(tuner: Serving) -> None:
     assert preview["measured"]["peak"] == 1 << 20
     assert preview["estimated_seconds"] > 0
     assert preview["problem"] == ""
-    assert tuner.get("/api/tune").json["jobs"] == []
-    assert not [path for path in (tuner.home / "tune").iterdir() if path.name != ".lock"]
+    assert begun(tuner) == before
 
 
 def test_a_job_trains_reports_and_is_cancelled_and_resumed_and_removed(tuner: Serving) -> None:
@@ -68,7 +75,7 @@ def test_a_job_trains_reports_and_is_cancelled_and_resumed_and_removed(tuner: Se
     assert (row["id"], row["name"], row["state"]) == (job, "sums:latest", "training")
     assert row["tokens_per_second"] > 0
     assert row["seconds_left"] > 0
-    assert row["validation_loss"] == 5.0 / CHECKPOINT_EVERY
+    assert row["validation_loss"] == 5.0 / (row["step"] // CHECKPOINT_EVERY * CHECKPOINT_EVERY)
 
     assert post(tuner, job, "cancel").json["state"] == "cancelled"
     assert training(tuner, job) is None
@@ -108,7 +115,8 @@ def test_events_go_on_where_they_were_left_and_curves_are_drawn(tuner: Serving) 
     drawn = tuner.get(f"/api/tune/{job}/curves.svg")
     assert drawn.headers["content-type"].startswith("image/svg+xml")
     assert b">loss (nats per token)</text>" in drawn.body
-    assert drawn.body.count(b"<polyline") == 1
+    curves = 1 + (len(steps) >= CHECKPOINT_EVERY)  # of the validation, too, once there is one
+    assert drawn.body.count(b"<polyline") == curves
 
 
 def test_one_job_trains_and_the_next_waits(tuner: Serving) -> None:
@@ -169,8 +177,10 @@ def test_a_training_that_is_killed_goes_on_from_its_checkpoint(tuner: Serving) -
     wait_for_step(tuner, job, 2 * CHECKPOINT_EVERY)
     raw = (tuner.home / "tune" / job / "progress.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in raw]
-    assert steps.count(CHECKPOINT_EVERY) == 1
-    assert steps.count(CHECKPOINT_EVERY + 1) == 2
+    again = next(later for earlier, later in pairwise(steps) if later <= earlier)
+    assert again in {CHECKPOINT_EVERY + 1, 2 * CHECKPOINT_EVERY + 1}  # the kill may come late
+    assert steps.count(again - 1) == 1
+    assert steps.count(again) == 2
     post(tuner, job, "cancel")
 
 
@@ -240,7 +250,7 @@ def test_the_data_stays_though_the_store_lets_it_go(tmp_path: Path) -> None:
 def test_a_base_that_is_removed_meanwhile_is_asked_for_at_the_end(tmp_path: Path) -> None:
     with tuning(tmp_path) as server:
         server.make("other", **{"from": "mini", "system": "Be brief."})
-        job = begin(server, model="other", steps=5)
+        job = begin(server, model="other", steps=40)
         wait_for(server, job, "training")
         assert server.request("DELETE", "/api/delete", {"model": "other"}).status == 200
         error = wait_for(server, job, "failed")["error"]
@@ -252,7 +262,7 @@ def test_a_base_that_is_removed_meanwhile_is_asked_for_at_the_end(tmp_path: Path
         post(server, job, "resume")
         again = wait_for(server, job, "failed")["error"]
         assert again == "the training left no result: train again"
-        assert shown(server, job)["step"] == 5
+        assert shown(server, job)["step"] == 40
 
 
 def test_a_second_server_of_the_same_home_begins_nothing(tuner: Serving, tmp_path: Path) -> None:

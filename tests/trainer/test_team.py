@@ -34,6 +34,8 @@ KEY = "k" * 32
 LENGTHS = [10 + place % 7 for place in range(16)]
 EXAMPLES = [Example(np.arange(length), np.ones(length, np.bool_)) for length in LENGTHS]
 BATCHES = [list(range(start, start + 4)) for start in range(0, 16, 4)]
+PER_TOKEN = 1e-3
+"""Seconds: a step alone takes a fifth of one, beside which delays of a busy machine are short."""
 Serve = Callable[[Line], None]
 
 
@@ -98,7 +100,7 @@ def working(seconds: float, gradient: Callable[[Any], Any] = lambda one: one) ->
     return serve
 
 
-def train(one: Team, first: int, last: int, per_token: float = 2e-4) -> list[int]:
+def train(one: Team, first: int, last: int) -> list[int]:
     """Do some steps, of which each has to come to the same; in how many parts each was done."""
     counts = []
     weights = np.arange(NUMBERS, dtype=np.float32)
@@ -110,7 +112,7 @@ def train(one: Team, first: int, last: int, per_token: float = 2e-4) -> list[int
         if len(parts) > 1:
             one.ask(step, total, chosen[1:], weights)
         tokens, gradient = computed(chosen[0], weights)
-        time.sleep(per_token * tokens)
+        time.sleep(PER_TOKEN * tokens)
         loss, gradient = tokens / total, gradient / total
         answered = 1
         if len(parts) > 1:
@@ -133,10 +135,10 @@ def told(folder: Path) -> Parallel:
     return msgspec.json.decode((folder / PARALLEL).read_bytes(), type=Parallel)
 
 
-def joined(one: Team, step: int, count: int = 1, per_token: float = 2e-4) -> int:
+def joined(one: Team, step: int, count: int = 1) -> int:
     """Train until so many helpers compute as well; the next step."""
     until = time.monotonic() + 20
-    while train(one, step, step + 1, per_token)[-1] <= count:
+    while train(one, step, step + 1)[-1] <= count:
         assert time.monotonic() < until, "nobody helps"
         step += 1
     return step + 1
@@ -144,12 +146,12 @@ def joined(one: Team, step: int, count: int = 1, per_token: float = 2e-4) -> int
 
 def test_helpers_that_are_worth_it_stay(tmp_path: Path, others: Others) -> None:
     with closing(new_team(tmp_path)) as one:
-        assert train(one, 0, STEPS + 1, 1e-3) == [1] * (STEPS + 1)
+        assert train(one, 0, STEPS + 1) == [1] * (STEPS + 1)
         assert not (tmp_path / PARALLEL).exists()
-        others.add("left", working(1e-3))
-        others.add("right", working(1e-3))
-        step = joined(one, STEPS + 1, 2, 1e-3)
-        assert set(train(one, step, step + 12, 1e-3)) == {3}
+        others.add("left", working(PER_TOKEN))
+        others.add("right", working(PER_TOKEN))
+        step = joined(one, STEPS + 1, 2)
+        assert set(train(one, step, step + 12)) == {3}
         assert set(told(tmp_path).machines) == {"left", "right"}
         assert 1.2 < told(tmp_path).speedup < 3.5
         assert told(tmp_path).aside == {}
@@ -159,16 +161,16 @@ def test_one_that_makes_it_slower_is_put_aside_and_not_asked_again(
     tmp_path: Path, others: Others
 ) -> None:
     def slow_way(gradient: Any) -> Any:
-        time.sleep(0.2)
+        time.sleep(1.0)
         return gradient
 
     with closing(new_team(tmp_path)) as one:
-        others.add("far", working(2e-4, slow_way))
+        others.add("far", working(PER_TOKEN, slow_way))
         step = joined(one, 0)
         train(one, step, step + 10)
         assert told(tmp_path).machines == ()
         assert told(tmp_path).aside["far"] < team.WORTH
-        others.add("far", working(2e-4))
+        others.add("far", working(PER_TOKEN))
         assert set(train(one, step + 10, step + 20)) == {1}
 
 

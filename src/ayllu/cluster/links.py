@@ -32,7 +32,7 @@ PIECE_SECONDS = 20.0
 
 AGE = 3600.0
 RETRY = 60.0
-"""Seconds after which a link is measured again, and after which a measurement that failed is."""
+"""Seconds after which a link is measured again, and after which one is of which a part failed."""
 PAUSE = 0.5
 """Seconds between two links, on average."""
 
@@ -141,7 +141,7 @@ class Links:
         """A machine is there."""
         if node not in self._tried:
             link = self._known.get(node)
-            self._tried[node] = Tried(link.measured_at, worked=True) if link else None
+            self._tried[node] = Tried(link.measured_at, link.mbs > 0) if link else None
             self._wake.set()
             self._tell()
 
@@ -172,8 +172,8 @@ class Links:
 
     async def _measure(self, node: str) -> None:
         try:
-            self._known[node] = await self._link(node)
-            worked = True
+            self._known[node] = link = await self._link(node)
+            worked = link.mbs > 0
         except BusError as error:
             _log.debug("a link was not measured", node=node, reason=error.sentence)
             worked = False
